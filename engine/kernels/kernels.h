@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Floats in, floats out. Every kernel is defined by its C row; the other rows of the table compute
+ * the same within rounding, and one row is chosen per process (SONA_SIMD=c|avx2|neon forces one).
+ *
+ * Vectors are `n` floats, any alignment, n >= 0; outputs may not overlap inputs unless said. Fixed
+ * summation order per row: equal inputs give equal bits.
+ */
+#ifndef SONA_ENGINE_KERNELS_KERNELS_H
+#define SONA_ENGINE_KERNELS_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sona_kernels {
+    const char *name;
+    bool (*usable)(void);
+    /* sum x_i y_i */
+    float (*dot)(const float *x, const float *y, size_t n);
+    /* out[r] = dot(rows + r * stride, x), stride in floats */
+    void (*dot_rows)(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
+                     float *out);
+    /* y += a x */
+    void (*axpy)(float a, const float *x, float *y, size_t n);
+    /* sum (x_i - y_i)^2 */
+    float (*distance)(const float *x, const float *y, size_t n);
+    /* AdaGrad: G += (e x)^2; w += rate e x / sqrt(G + epsilon) */
+    void (*adagrad)(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
+                    size_t n);
+    /* y = x + sum_r c_r B_r, r < rank (rows of B `stride` floats apart); y may not overlap x */
+    void (*expand)(const float *x, const float *b, size_t stride, const float *c, size_t rank,
+                   float *y, size_t n);
+};
+
+/* The row in use. Pure: resolved at load time by a constructor from cpuid and SONA_SIMD, so that no
+ * call on a hot path tests anything. */
+const struct sona_kernels *sona_kernels_active(void);
+/* All rows compiled in, best first, C last; null-terminated. */
+const struct sona_kernels *const *sona_kernels_all(void);
+/* Use the named row from now on (tests); false if unknown or not usable here. Not thread safe. */
+bool sona_kernels_select(const char *name);
+
+#endif

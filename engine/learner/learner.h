@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The learner: state = f(configuration, events). One block of memory, no clock, no thread, no file.
+ *
+ *     event ──► learn (loop A) ──► working model (hot rows marked changed)
+ *                  │ replay ring
+ *     cycle_start ─┴─► job ── cycle_run (any thread, pure) ──► cycle_install ──► new cold half
+ *
+ * A background cycle reads the state at its start; what was learned between start and install is
+ * applied again on top at the install. Start and install are events like any other: replaying them
+ * at the same positions gives the same bytes.
+ */
+#ifndef SONA_ENGINE_LEARNER_LEARNER_H
+#define SONA_ENGINE_LEARNER_LEARNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sona/config.h>
+#include <sona/engine.h>
+#include <sona/model.h>
+#include <sona/stats.h>
+
+#include "engine/model/model.h"
+
+struct sona_learner;
+struct sona_learner_job; /* the input and output of one background cycle */
+
+/* A joined event: a query, the route that served it, and what came of it. */
+struct sona_learner_event {
+    uint64_t id;
+    const float *x;       /* dim_padded floats, prepared (sona_model_prepare) */
+    sona_route route;     /* SONA_ROUTE_NONE: no route is known (a bare trajectory) */
+    float quality;        /* 0..1 */
+    float propensity;     /* 0 = unknown */
+    uint64_t version;     /* snapshot that decided */
+    uint64_t now_ms;
+};
+
+/* Bytes for `config`, and initialisation of that memory (64-byte aligned, any content).
+ * `config` was checked, `routes` validated with sona_learner_route_add()'s rules. */
+size_t sona_learner_bytes(const sona_config *config);
+struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
+
+/* Learn from one event. SONA_OK: weights changed. SONA_E_ROUTE: unknown; SONA_E_DETACHED never.
+ * Counts under `learned`, `drop_route`, `drop_route_retired`, `drop_disabled`, ...; the caller has
+ * checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE, SONA_E_RANGE). */
+sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
+
+/* The working model: what sona_model_* reads, and what a publisher copies from. */
+struct sona_model_view sona_learner_view(const struct sona_learner *learner);
+/* Per row of layout.routes and layout.pattern_stats: the learner step of its last change. */
+const uint64_t *sona_learner_route_changes(const struct sona_learner *learner);
+const uint64_t *sona_learner_pattern_changes(const struct sona_learner *learner);
+uint64_t sona_learner_step(const struct sona_learner *learner);
+
+/* Background loop. due: a cycle should start now. start: copy what it needs into `job` (memory of
+ * sona_learner_job_bytes()). run: pure, may be on another thread while learning goes on. install:
+ * switch to the new cold half, fold MicroLoRA, reapply what came since; returns what changed. */
+bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms);
+size_t sona_learner_job_bytes(const sona_config *config);
+struct sona_learner_job *sona_learner_job_init(void *memory, const sona_config *config);
+bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_job *job,
+                              uint64_t now_ms);
+void sona_learner_cycle_run(struct sona_learner_job *job);
+void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learner_job *job,
+                                sona_cycle_report *ret);
+
+/* Routes and switches. */
+sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_spec *spec,
+                                sona_route *ret);
+sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route route);
+void sona_learner_set_enabled(struct sona_learner *learner, bool enabled);
+bool sona_learner_enabled(const struct sona_learner *learner);
+
+/* Counters (by name; others than the learner's own are added by the room that saw the event) and
+ * gauges. `ret` is written whole. */
+void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret);
+
+#endif

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The model block: layout, validator, and pure read-only functions over a const pair of halves.
+ *
+ * Engine and client decide through the functions of this file and nothing else, so both decide bit
+ * for bit alike. A model is two position-independent blocks:
+ *
+ *     hot   header | MicroLoRA A, B | route rows (head w, code head, covariance, table entry)
+ *                  | pattern rows (counts and sums per route)
+ *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
+ *                  (centroid, table entry, linear prediction at the centroid per route)
+ *
+ * The head of each block (up to `*_dense_bytes`) changes at every publication; rows carry the
+ * learner's `changed_at`, so that a publisher copies only those that changed.
+ *
+ * Rule for every function here: the sizes come from the private `layout`, never from the block. A
+ * reader may be handed a slot that is being overwritten; whatever bytes it finds, it stays inside
+ * the block and inside its outputs, and terminates. The caller validates afterwards and throws a
+ * torn answer away. Hence: clamp counts, mask indices, no pointer in a block.
+ */
+#ifndef SONA_ENGINE_MODEL_MODEL_H
+#define SONA_ENGINE_MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sona/error.h>
+#include <sona/model.h>
+
+#define SONA_MODEL_ALIGN     64u /* bytes; every block, row and vector starts on it */
+#define SONA_MODEL_TOP       3u  /* patterns a query is assigned to, softly */
+#define SONA_MODEL_STACK     8u  /* stack weights: 4 for the centred terms, 4 for their means */
+#define SONA_MODEL_HOT_MAGIC 0x31544f48414e4f53ull  /* "SONAHOT1" */
+#define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
+
+/* Rows of equal stride inside a block. */
+struct sona_model_rows {
+    size_t offset; /* of row 0, from the start of the block */
+    size_t stride; /* bytes, multiple of SONA_MODEL_ALIGN */
+    uint32_t count;
+};
+
+/* Sizes and offsets, derived from the geometry; private to each process. */
+struct sona_model_layout {
+    sona_geometry geometry;
+    uint32_t dim_padded;  /* floats of a stored vector: dim rounded up to 16, the rest 0 */
+    uint32_t code_dim;    /* base_rank + 1: the code with its bias */
+    uint32_t code_padded; /* rounded up to 16 */
+
+    size_t hot_bytes, hot_dense_bytes;
+    size_t micro_a, micro_b; /* micro_rank rows of dim_padded floats; B stored transposed */
+    struct sona_model_rows routes;        /* struct sona_model_route, then the three below */
+    size_t route_head, route_code, route_cov; /* offsets in a route row: w, g, P (code_dim rows of
+                                                 code_padded floats) */
+    struct sona_model_rows pattern_stats; /* per pattern: N[routes_max], S[routes_max] */
+
+    size_t cold_bytes, cold_dense_bytes;
+    size_t code;                          /* base_rank rows of dim_padded floats, orthonormal */
+    size_t base_a, base_b, layer_stride;  /* layer l at + l * layer_stride; rank rows each, B
+                                             transposed */
+    struct sona_model_rows refit;         /* per route: V_k + w_0, dim_padded floats */
+    struct sona_model_rows patterns;      /* struct sona_model_pattern, then centroid, then LinC */
+    size_t pattern_centroid, pattern_lin; /* offsets in a pattern row */
+};
+
+/* Start of a hot block. */
+struct sona_model_hot {
+    uint64_t magic;
+    uint32_t bytes;      /* of the block, as a check */
+    uint32_t n_routes;   /* rows in use, free ones between them included */
+    uint64_t step;       /* events the learner has taken */
+    uint64_t outcomes;   /* of them, with a reward */
+    uint32_t n_patterns;
+    uint32_t enabled;    /* 0: learning is off, decisions go on */
+    float lambda;        /* weight of the cost */
+    float max_explore;   /* bound on the exploring share */
+    float mse;           /* moving average of e^2 */
+    float micro_scale;   /* s = alpha / rank */
+    float total_outcomes; /* sum of n_k */
+    float stack[SONA_MODEL_STACK];
+    uint32_t flags;      /* SONA_MODEL_USE_*: terms that take part */
+};
+#define SONA_MODEL_USE_MICRO    1u
+#define SONA_MODEL_USE_BASE     2u
+#define SONA_MODEL_USE_PATTERNS 4u
+
+/* Start of a route row. */
+struct sona_model_route {
+    sona_route id;
+    uint32_t state;
+    char name[SONA_ROUTE_NAME_MAX];
+    float cost;
+    float n, s;     /* discounted count and sum of qualities, prior included in neither */
+    float prior_n, prior_s;
+    float mean;     /* (s + prior_s) / (n + prior_n) */
+    float bias;     /* b_k of the AdaGrad head */
+    float micro[SONA_MICRO_RANK_MAX]; /* h_k = s B_m' w_k */
+    uint64_t birth; /* learner step at which the route was added */
+};
+
+/* Start of a cold block. */
+struct sona_model_cold {
+    uint64_t magic;
+    uint32_t bytes;
+    uint32_t n_patterns; /* equal to the hot half's */
+    uint64_t cycle;      /* background cycles installed */
+    uint64_t step;       /* learner step of the install */
+    float pattern_width; /* softmax width over squared distances */
+    uint32_t has_code;   /* 0: no background cycle yet */
+    uint32_t has_base;   /* bit mask over the first 32 layers: not all zero */
+};
+
+/* Start of a pattern row. */
+struct sona_model_pattern {
+    uint64_t id;
+    uint64_t created_at, last_accessed;
+    uint32_t type;
+    uint32_t cluster_size;
+    float weight;
+    float quality;
+};
+
+/* A pair of halves, as pinned by a reader or as owned by the learner. */
+struct sona_model_view {
+    const struct sona_model_layout *layout;
+    const void *hot;
+    const void *cold;
+};
+
+/* Where SONA_MODEL_TOP patterns matter to a query, and how much. */
+struct sona_model_assignment {
+    uint32_t count;
+    uint32_t index[SONA_MODEL_TOP];
+    float weight[SONA_MODEL_TOP]; /* sum 1 */
+};
+
+/* What scoring one query found; the learner reads the same terms that ranked the routes. */
+struct sona_model_scores {
+    uint32_t n_routes;
+    float *value;      /* [routes_max] v_k - lambda c_k; NaN where not a candidate */
+    float *quality;    /* [routes_max] v_k */
+    float *upper;      /* [routes_max] U_k = value + width */
+    float *term[4];    /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
+    float term_mean[4]; /* the weighted means that centring removed */
+    float *code;       /* [code_padded] z = [A x; 1] */
+    float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
+    struct sona_model_assignment near;
+};
+
+/* Derive the layout. SONA_E_RANGE when a field is outside its limits. */
+sona_err sona_model_layout_init(struct sona_model_layout *ret, const sona_geometry *geometry);
+
+/* Write an empty model: no route, no pattern, identity adapters. Both blocks are cleared. */
+void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, void *cold);
+
+/* Check a block that nobody is writing: magic, size, counts, states, names, finite numbers, norms.
+ * SONA_E_FORMAT. */
+sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot);
+sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const void *cold);
+
+/* Bytes of scratch that scoring needs (aligned to SONA_MODEL_ALIGN), and its division. */
+size_t sona_model_scratch_bytes(const struct sona_model_layout *layout);
+void sona_model_scratch_init(const struct sona_model_layout *layout, void *memory,
+                             struct sona_model_scores *ret);
+
+/* Copy x into `ret` (dim_padded floats, pad cleared), checked and scaled to unit norm when the
+ * geometry says so. SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR. */
+sona_err sona_model_prepare(const struct sona_model_layout *layout, const float *x, float *ret);
+/* True when all `count` floats are finite. */
+bool sona_model_all_finite(const float *x, size_t count);
+
+/* Adapters; x and y: dim floats, unpadded, not overlapping, checked by the caller. */
+void sona_model_apply(const struct sona_model_view *view, const float *x, float *y);
+void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y);
+void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
+                           float *y);
+
+/* Score every candidate for the prepared query x. SONA_E_NO_ROUTE when none is left,
+ * SONA_E_RANGE for a cost outside 0..1. */
+sona_err sona_model_score(const struct sona_model_view *view, const float *x,
+                          const sona_candidates *candidates, struct sona_model_scores *scores);
+
+/* Score and choose. `random`: 64 uniform bits. Fills everything of `ret` but id and version.
+ * SONA_E_NO_ROUTE, SONA_E_ROUTE (unknown or retired forced route, for OBSERVE and BYPASS),
+ * SONA_E_RANGE. */
+sona_err sona_model_decide(const struct sona_model_view *view, const float *x,
+                           const sona_candidates *candidates, uint64_t random,
+                           struct sona_model_scores *scores, sona_decision *ret);
+/* The same without any model: uniform over the candidate set; SONA_E_NO_ROUTE when it is not
+ * restricted (nothing is known then) or empty. */
+sona_err sona_model_decide_cold(const sona_candidates *candidates, uint64_t random,
+                                sona_decision *ret);
+
+/* The n-th draw of a stream: a pure function, so that engine and client explore alike. */
+uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n);
+
+/* The k nearest patterns to the prepared query x, nearest first. Returns how many. */
+uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
+                                  struct sona_model_scores *scores, sona_pattern *ret);
+
+/* Copy up to `capacity` rows of the route table; returns the rows in use. */
+uint32_t sona_model_routes(const struct sona_model_view *view, sona_route_info *ret,
+                           uint32_t capacity);
+/* SONA_OK when `route` names an enabled row with its generation, else SONA_E_ROUTE. */
+sona_err sona_model_route_check(const struct sona_model_view *view, sona_route route);
+uint64_t sona_model_step(const struct sona_model_view *view);
+
+#endif

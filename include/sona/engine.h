@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/**
+ * @file engine.h
+ * The learner inside one process: for embedding, bindings, replay and tests.
+ *
+ * Pure and deterministic: no threads, clocks, files or globals. Time and seed are arguments; the
+ * same configuration and the same calls give the same bytes for one SIMD variant.
+ *
+ * @threads An engine belongs to one thread at a time. The sidecar is the way to share a learner.
+ */
+#ifndef SONA_ENGINE_H
+#define SONA_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sona/config.h>
+#include <sona/error.h>
+#include <sona/model.h>
+#include <sona/stats.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sona_engine sona_engine;
+
+/** What a background cycle changed, in numbers. */
+typedef struct sona_cycle_report {
+    bool ran;               /**< false: nothing was due or nothing is new; the rest is 0 */
+    uint64_t replayed;      /**< outcomes read */
+    uint32_t patterns;      /**< patterns afterwards */
+    uint32_t routes_refit;  /**< route heads refit */
+    double base_change;     /**< Frobenius norm of the change of B_0 A_0 */
+    double fold_discarded;  /**< singular mass the fold could not keep */
+} sona_cycle_report;
+
+/**
+ * Create an engine in one allocation.
+ * @param config   checked with sona_config_check(); null for the defaults
+ * @param routes   @p n_routes route declarations, 1..routes_max; copied
+ * @return SONA_OK; SONA_E_CONFIG or SONA_E_RANGE with @p reterr; SONA_E_MEMORY
+ */
+SONA_API sona_err sona_engine_create(sona_engine **ret, const sona_config *config,
+                                     const sona_route_spec *routes, uint32_t n_routes,
+                                     sona_diag *reterr);
+/** Free the engine and clear the pointer. Null is fine. */
+SONA_API void sona_engine_destroy(sona_engine **engine);
+
+/** Return the bytes that sona_engine_create() would allocate for @p config; 0 if it is invalid. */
+SONA_API size_t sona_engine_bytes(const sona_config *config);
+
+/**
+ * Choose a route for a query and remember the decision until its outcome.
+ * @param x           @p dim floats
+ * @param candidates  null: every enabled route
+ * @param now_ms      the caller's clock, any epoch, never going back
+ * @return SONA_OK; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR, SONA_E_RANGE, SONA_E_ROUTE,
+ *         SONA_E_NO_ROUTE: counted, nothing else changes
+ */
+SONA_API sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
+                                     const sona_candidates *candidates, uint64_t now_ms,
+                                     sona_decision *ret);
+/**
+ * Tell how good a decision was, and learn from it at once (loop A).
+ * @param quality  0..1
+ * @return SONA_OK; SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE: counted
+ */
+SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
+                                      uint32_t latency_us, uint64_t now_ms);
+
+/** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
+SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,
+                                    uint64_t now_ms, uint64_t *ret_id);
+/** Add a step. @return SONA_OK; SONA_E_UNKNOWN_ID, SONA_E_LIMIT after max_trajectory_steps, shape
+ *  and number errors as usual: counted, nothing else changes */
+SONA_API sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_step *step);
+/** Say which route served the trajectory. @return SONA_OK, SONA_E_UNKNOWN_ID, SONA_E_ROUTE */
+SONA_API sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route route);
+/** End the trajectory with its quality, 0..1, and learn from it. @return as sona_engine_outcome() */
+SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality,
+                                  uint64_t now_ms);
+
+/** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping. */
+SONA_API sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim,
+                                    float *y);
+/** Write y = x + s B_m A_m x. */
+SONA_API sona_err sona_engine_apply_micro(const sona_engine *engine, const float *x, uint32_t dim,
+                                          float *y);
+/** Write y = x + B_l A_l x of layer @p layer. @return also SONA_E_RANGE for an unknown layer */
+SONA_API sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const float *x,
+                                         uint32_t dim, float *y);
+/** Write the value of every route by index (cost subtracted) to @p ret_scores (routes_max floats);
+ *  NaN where a route is not enabled. Neither explores nor records. */
+SONA_API sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim,
+                                    float *ret_scores);
+/** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k. */
+SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,
+                                            uint32_t k, sona_pattern *ret, uint32_t *ret_count);
+
+/** Let time pass: expire what waits too long and run a background cycle if one is due. */
+SONA_API sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms,
+                                   sona_cycle_report *ret_report);
+/** Run a background cycle now. Nothing is ever discarded. */
+SONA_API sona_err sona_engine_learn_now(sona_engine *engine, uint64_t now_ms,
+                                        sona_cycle_report *ret_report);
+
+/** Add a route. @return SONA_OK; SONA_E_LIMIT when the table is full; SONA_E_RANGE; SONA_E_DUPLICATE
+ *  for a name in use */
+SONA_API sona_err sona_engine_route_add(sona_engine *engine, const sona_route_spec *spec,
+                                        sona_route *ret);
+/** Retire a route; its row may be reused under another generation. @return SONA_OK, SONA_E_ROUTE */
+SONA_API sona_err sona_engine_route_retire(sona_engine *engine, sona_route route);
+/** Copy up to @p capacity rows of the route table. @return SONA_OK; *ret_count = rows in use */
+SONA_API sona_err sona_engine_routes(const sona_engine *engine, sona_route_info *ret,
+                                     uint32_t capacity, uint32_t *ret_count);
+
+/** Switch learning on or off. Off, decisions go on from the last model and events are counted. */
+SONA_API void sona_engine_set_enabled(sona_engine *engine, bool enabled);
+/** Return whether learning is on. */
+SONA_API bool sona_engine_enabled(const sona_engine *engine);
+/** Fill @p ret with the counters and gauges of this moment. */
+SONA_API void sona_engine_stats(const sona_engine *engine, sona_stats *ret);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/**
+ * @file model.h
+ * Geometry, routes, decisions and patterns: the vocabulary shared by engine, sidecar and client.
+ *
+ * A *model* is a pair of immutable blocks of bytes, hot and cold, whose sizes and offsets follow
+ * from the geometry alone. Nothing in this file depends on who holds the model.
+ */
+#ifndef SONA_MODEL_H
+#define SONA_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sona/error.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SONA_DIM_MIN        4    /**< smallest embedding */
+#define SONA_DIM_MAX        4096 /**< largest embedding */
+#define SONA_ROUTES_MAX     256  /**< routes alive or retired at one time */
+#define SONA_ROUTE_NAME_MAX 64   /**< bytes of a route's name, NUL included */
+#define SONA_MICRO_RANK_MAX 2
+#define SONA_BASE_RANK_MIN  4
+#define SONA_BASE_RANK_MAX  16
+#define SONA_LAYERS_MAX     64    /**< BaseLoRA layers */
+#define SONA_PATTERNS_MAX   10000 /**< patterns of the ReasoningBank */
+#define SONA_ATTENTION_MAX  4096  /**< attention weights of one step */
+
+/** Everything that fixes the layout of a model and of the records about it. Immutable per segment
+ *  generation. */
+typedef struct sona_geometry {
+    uint32_t dim;           /**< floats of an embedding, SONA_DIM_MIN..SONA_DIM_MAX */
+    uint32_t routes_max;    /**< capacity of the route table, 1..SONA_ROUTES_MAX */
+    uint32_t micro_rank;    /**< MicroLoRA rank, 1..2 */
+    uint32_t base_rank;     /**< BaseLoRA rank and rank of the code z, 4..16, at most dim */
+    uint32_t layers;        /**< BaseLoRA layers, 1..SONA_LAYERS_MAX */
+    uint32_t patterns_max;  /**< capacity of the pattern table, 1..SONA_PATTERNS_MAX */
+    uint32_t attention_dim; /**< attention weights a step can carry, 0..SONA_ATTENTION_MAX */
+    uint32_t flags;         /**< SONA_GEOMETRY_* */
+} sona_geometry;
+
+/** Embeddings are scaled to unit norm on entry (the default). Without it they are used as given. */
+#define SONA_GEOMETRY_NORMALIZE 1u
+
+/**
+ * A route's identity: index in the route table (low 16 bits) and generation (high 16 bits). The
+ * first route at an index has generation 0, so its id is its index. An outcome that arrives after
+ * its route was retired never lands on the successor at the same index.
+ */
+typedef uint32_t sona_route;
+#define SONA_ROUTE_NONE                   UINT32_MAX
+#define SONA_ROUTE_INDEX(route)           ((uint32_t)(route) & 0xffffu)
+#define SONA_ROUTE_GENERATION(route)      ((uint32_t)(route) >> 16)
+#define SONA_ROUTE_ID(index, generation)  ((uint32_t)(generation) << 16 | (uint32_t)(index))
+
+typedef enum sona_route_state {
+    SONA_ROUTE_FREE = 0,    /**< never used, or free for reuse */
+    SONA_ROUTE_ENABLED = 1, /**< may be chosen */
+    SONA_ROUTE_RETIRED = 2  /**< never chosen; its late outcomes are counted as route_retired */
+} sona_route_state;
+
+/** What a route is declared with. */
+typedef struct sona_route_spec {
+    char name[SONA_ROUTE_NAME_MAX]; /**< unique, not empty, NUL-terminated */
+    float cost;                     /**< relative cost c_k, 0..1 */
+    float prior_quality;            /**< believed quality before evidence, 0..1 (.5 if unknown) */
+    float prior_weight;             /**< what that belief weighs, in outcomes, 0..1e6 (1 if unknown) */
+} sona_route_spec;
+
+/** One row of the route table as a snapshot shows it. */
+typedef struct sona_route_info {
+    sona_route id;
+    sona_route_state state;
+    char name[SONA_ROUTE_NAME_MAX];
+    float cost;
+    float outcomes;     /**< outcomes learned (discounted when the route drifted) */
+    float mean_quality; /**< their mean, prior included, 0..1 */
+} sona_route_info;
+
+/** What the caller wants done with a decision. */
+typedef enum sona_mode {
+    SONA_MODE_APPLY = 0,   /**< choose, explore, record */
+    SONA_MODE_OBSERVE = 1, /**< the caller's `forced` route is taken and recorded; the learner watches */
+    SONA_MODE_BYPASS = 2   /**< `forced` is taken, nothing is recorded */
+} sona_mode;
+
+/** Candidate routes of one decision. Zero-initialise, then set what differs. */
+typedef struct sona_candidates {
+    bool restricted;       /**< false: every enabled route; true: only those in `set` */
+    bool no_explore;       /**< take the best route for certain */
+    bool override_costs;   /**< use `costs` (routes_max floats) instead of the table's */
+    sona_mode mode;
+    sona_route forced;     /**< for OBSERVE and BYPASS */
+    uint64_t set[SONA_ROUTES_MAX / 64]; /**< bit i = route index i */
+    const float *costs;    /**< routes_max floats, 0..1, borrowed for the call */
+} sona_candidates;
+
+/** Why a route was chosen. */
+typedef enum sona_why {
+    SONA_WHY_BEST = 0,     /**< highest upper value among the candidates */
+    SONA_WHY_EXPLORE = 1,  /**< drawn by the exploration policy */
+    SONA_WHY_ONLY = 2,     /**< the only candidate */
+    SONA_WHY_COLD = 3,     /**< no model or no evidence yet: uniform over the candidates */
+    SONA_WHY_FORCED = 4    /**< the caller's choice (observe, bypass) */
+} sona_why;
+
+/** The answer to "which route for this query". */
+typedef struct sona_decision {
+    uint64_t id;         /**< name it in sona_outcome(); 0 = not recorded, no outcome can be told */
+    sona_route route;    /**< the chosen route */
+    sona_why why;
+    float propensity;    /**< probability with which this route was chosen, exactly; (0, 1] */
+    float expected;      /**< predicted quality of the chosen route (cost not subtracted) */
+    uint64_t version;    /**< snapshot that decided; 0 = none (identity) */
+    uint32_t n_scores;   /**< floats at `scores` */
+    const float *scores; /**< value of every route by index, cost subtracted; NaN where not a
+                              candidate. Owned by the lane or engine, valid until its next call. */
+} sona_decision;
+
+/** A step of a trajectory. Zero-initialise, then set what is known. */
+typedef struct sona_step {
+    const float *activations; /**< n_activations floats, or null */
+    const float *attention;   /**< n_attention floats, or null */
+    uint32_t n_activations;
+    uint32_t n_attention;
+    float reward;             /**< any finite number; by convention 0..1 */
+    float score;              /**< confidence in the node, any finite number */
+    uint32_t node_id;         /**< a number the caller likes */
+    uint32_t latency_us;
+    uint32_t layer;           /**< BaseLoRA layer the activations belong to */
+} sona_step;
+
+typedef enum sona_pattern_type {
+    SONA_PATTERN_GENERAL = 0,
+    SONA_PATTERN_REASONING = 1,
+    SONA_PATTERN_FACTUAL = 2,
+    SONA_PATTERN_CREATIVE = 3,
+    SONA_PATTERN_CODEGEN = 4,
+    SONA_PATTERN_CONVERSATIONAL = 5
+} sona_pattern_type;
+
+/** A pattern of the ReasoningBank, as found near a query. */
+typedef struct sona_pattern {
+    uint64_t id;           /**< stable across background cycles as long as the pattern lives */
+    uint32_t index;        /**< row in the snapshot's pattern table */
+    sona_pattern_type type;
+    float similarity;      /**< cosine of centroid and query, -1..1 */
+    float distance;        /**< squared Euclidean distance to the centroid in the pattern space */
+    float avg_quality;     /**< mean quality of its trajectories, 0..1 */
+    float total_weight;    /**< evidence behind it, in outcomes */
+    uint32_t cluster_size; /**< trajectories assigned at the last background cycle */
+    uint32_t best_route;   /**< route index with the best mean here; UINT32_MAX without evidence */
+    float best_quality;    /**< that mean */
+    uint64_t created_at;   /**< learner step */
+    uint64_t last_accessed; /**< learner step */
+} sona_pattern;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

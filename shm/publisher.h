@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The publisher's half: owns the model segment, chooses free slots, brings them up to date, swaps
+ * `cur`. One thread (the learner's) publishes; it never waits for a reader.
+ *
+ * The model is opaque bytes: a dense head that is always copied, and tables of rows with the step of
+ * their last change, of which only those newer than the slot's last image are copied.
+ */
+#ifndef SONA_SHM_PUBLISHER_H
+#define SONA_SHM_PUBLISHER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "shm/layout.h"
+
+#define SONA_SHM_TABLES_MAX 4u
+
+/* Rows of a half. */
+struct sona_shm_rows {
+    size_t offset, stride;
+    uint32_t count;
+    const uint64_t *changed_at; /* [count] learner step of the last change */
+};
+
+/* A hot half as the learner holds it. */
+struct sona_shm_image {
+    const void *bytes;
+    size_t size;
+    size_t dense_bytes; /* head, always copied */
+    uint64_t step;      /* learner step it shows */
+    uint32_t n_tables;
+    struct sona_shm_rows table[SONA_SHM_TABLES_MAX];
+};
+
+struct sona_shm_publisher;
+
+/* What a segment is made of. */
+struct sona_shm_segment_options {
+    const char *instance;
+    sona_geometry geometry;
+    uint64_t hot_bytes, cold_bytes;   /* of a model half */
+    uint32_t hot_slots, cold_slots;   /* 0: the defaults */
+    uint32_t ring_slots;              /* 0: the default */
+};
+
+/* Create the segment, or adopt the one a dead sidecar of the same instance left when its layout is
+ * equal (generation and g go on); otherwise retire that one and make a new generation. The caller
+ * holds the instance's lock. SONA_E_SYSTEM, SONA_E_MEMORY (too small /dev/shm: says how much is
+ * needed), SONA_E_PERMISSION (not ours). */
+sona_err sona_shm_publisher_create(struct sona_shm_publisher **ret,
+                                   const struct sona_shm_segment_options *options,
+                                   sona_diag *reterr);
+/* Unmap. `unlink`: also remove the name (clean stop of a private instance). */
+void sona_shm_publisher_destroy(struct sona_shm_publisher **publisher, bool unlink);
+
+int sona_shm_publisher_fd(const struct sona_shm_publisher *publisher); /* read-only descriptor */
+const struct sona_shm_header *sona_shm_publisher_header(const struct sona_shm_publisher *publisher);
+struct sona_shm_live *sona_shm_publisher_live(struct sona_shm_publisher *publisher);
+struct sona_shm_counters *sona_shm_publisher_counters(struct sona_shm_publisher *publisher);
+
+/* Lanes whose hazards the scan reads. Add before the client learns of its attachment; remove after
+ * its death is certain or its lanes are closed and past grace. `lanes`: mapped lane areas. Any
+ * thread (a short lock, never taken by publish's fast path). */
+sona_err sona_shm_publisher_scan_add(struct sona_shm_publisher *publisher, void *lanes,
+                                     const struct sona_shm_plan *plan);
+void sona_shm_publisher_scan_remove(struct sona_shm_publisher *publisher, void *lanes);
+
+/* A free cold slot to write the next cold half into (any thread may write it, until published), or
+ * null: none is free and none is past its lease; postpone. At most one is reserved. */
+void *sona_shm_publisher_reserve_cold(struct sona_shm_publisher *publisher, uint64_t now_ms);
+void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher);
+
+struct sona_shm_published {
+    uint64_t id;      /* the new cur word; 0: coalesced, publish again later */
+    bool revoked;     /* a slot was taken from a reader past its lease */
+    uint64_t bytes;   /* copied */
+};
+/* Publish the hot half, with the reserved cold half when `with_cold`. Never waits. */
+void sona_shm_publisher_publish(struct sona_shm_publisher *publisher,
+                                const struct sona_shm_image *hot, bool with_cold, uint64_t now_ms,
+                                struct sona_shm_published *ret);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The kernels, written once over a vector of LANES floats. A row is a file that defines the
+ * primitives below for its instruction set and then includes this one, once.
+ *
+ *     LANES                      floats of a `vec`
+ *     zero(), splat(a)           all lanes 0, all lanes a
+ *     load(p), store(p, v)       LANES floats, any alignment
+ *     load_some(p, n)            the first n < LANES floats, other lanes 0; touches no byte more
+ *     store_some(p, n, v)        likewise
+ *     add, sub, mul, quotient    lane by lane
+ *     madd(a, b, c)              a b + c; whether it is fused is the row's own choice
+ *     root(v)                    correctly rounded, as the division: an estimate refined by
+ *                                Newton differs between makers of one instruction set, and equal
+ *                                bytes from equal events are a promise
+ *     total(v)                   sum over the lanes in a fixed order
+ *
+ * Sums are spread over four accumulators of LANES lanes: one would wait for the latency of its own
+ * addition, and strict floating point forbids the compiler to split it. The order in which they
+ * are filled and added up depends on n alone, so equal inputs give equal bits at any alignment,
+ * and dot_rows() gives the bits of dot().
+ */
+#ifndef LANES
+#error "define the primitives before including lanes.h"
+#endif
+
+#define ACCUMULATORS 4
+#define BLOCK        (ACCUMULATORS * (size_t)LANES)
+
+static inline float total_of(const vec *sum)
+{
+    return total(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
+}
+
+static float dot(const float *x, const float *y, size_t n)
+{
+    vec sum[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK)
+        for (size_t k = 0; k < ACCUMULATORS; k++)
+            sum[k] = madd(load(x + i + k * LANES), load(y + i + k * LANES), sum[k]);
+    for (; i + LANES <= n; i += LANES)
+        sum[0] = madd(load(x + i), load(y + i), sum[0]);
+    if (i < n)
+        sum[1] = madd(load_some(x + i, n - i), load_some(y + i, n - i), sum[1]);
+    return total_of(sum);
+}
+
+/* Two rows share the loads of x; more would not leave registers for their accumulators. */
+static inline void dot_two(const float *a, const float *b, const float *x, size_t n, float *out)
+{
+    vec sum_a[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    vec sum_b[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK) {
+        for (size_t k = 0; k < ACCUMULATORS; k++) {
+            vec v = load(x + i + k * LANES);
+
+            sum_a[k] = madd(load(a + i + k * LANES), v, sum_a[k]);
+            sum_b[k] = madd(load(b + i + k * LANES), v, sum_b[k]);
+        }
+    }
+    for (; i + LANES <= n; i += LANES) {
+        vec v = load(x + i);
+
+        sum_a[0] = madd(load(a + i), v, sum_a[0]);
+        sum_b[0] = madd(load(b + i), v, sum_b[0]);
+    }
+    if (i < n) {
+        vec v = load_some(x + i, n - i);
+
+        sum_a[1] = madd(load_some(a + i, n - i), v, sum_a[1]);
+        sum_b[1] = madd(load_some(b + i, n - i), v, sum_b[1]);
+    }
+    out[0] = total_of(sum_a);
+    out[1] = total_of(sum_b);
+}
+
+static void dot_rows(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
+                     float *out)
+{
+    size_t r = 0;
+
+    for (; r + 2 <= n_rows; r += 2)
+        dot_two(rows + r * stride, rows + (r + 1) * stride, x, n, out + r);
+    if (r < n_rows)
+        out[r] = dot(rows + r * stride, x, n);
+}
+
+static void axpy(float a, const float *x, float *y, size_t n)
+{
+    const vec factor = splat(a);
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES)
+        store(y + i, madd(factor, load(x + i), load(y + i)));
+    if (i < n)
+        store_some(y + i, n - i, madd(factor, load_some(x + i, n - i), load_some(y + i, n - i)));
+}
+
+static float distance(const float *x, const float *y, size_t n)
+{
+    vec sum[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK) {
+        for (size_t k = 0; k < ACCUMULATORS; k++) {
+            vec d = sub(load(x + i + k * LANES), load(y + i + k * LANES));
+
+            sum[k] = madd(d, d, sum[k]);
+        }
+    }
+    for (; i + LANES <= n; i += LANES) {
+        vec d = sub(load(x + i), load(y + i));
+
+        sum[0] = madd(d, d, sum[0]);
+    }
+    if (i < n) {
+        vec d = sub(load_some(x + i, n - i), load_some(y + i, n - i));
+
+        sum[1] = madd(d, d, sum[1]);
+    }
+    return total_of(sum);
+}
+
+/* One vector of AdaGrad: takes x, G and w, leaves G and w. */
+static inline void adagrad_lanes(vec e, vec rate, vec epsilon, vec x, vec *grad2, vec *w)
+{
+    vec g = mul(e, x);
+
+    *grad2 = madd(g, g, *grad2);
+    *w = add(*w, quotient(mul(rate, g), root(add(*grad2, epsilon))));
+}
+
+static void adagrad(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
+                    size_t n)
+{
+    const vec error = splat(e), step = splat(rate), small = splat(epsilon);
+    size_t i = 0;
+
+    for (; i + LANES <= n; i += LANES) {
+        vec g2 = load(grad2 + i), weight = load(w + i);
+
+        adagrad_lanes(error, step, small, load(x + i), &g2, &weight);
+        store(grad2 + i, g2);
+        store(w + i, weight);
+    }
+    if (i < n) {
+        vec g2 = load_some(grad2 + i, n - i), weight = load_some(w + i, n - i);
+
+        adagrad_lanes(error, step, small, load_some(x + i, n - i), &g2, &weight);
+        store_some(grad2 + i, n - i, g2);
+        store_some(w + i, n - i, weight);
+    }
+}
+
+/* Column block by column block, so that y is written once and not once per row of B. */
+static void expand(const float *x, const float *b, size_t stride, const float *c, size_t rank,
+                   float *y, size_t n)
+{
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK) {
+        vec sum[ACCUMULATORS];
+
+        for (size_t k = 0; k < ACCUMULATORS; k++)
+            sum[k] = load(x + i + k * LANES);
+        for (size_t r = 0; r < rank; r++)
+            for (size_t k = 0; k < ACCUMULATORS; k++)
+                sum[k] = madd(splat(c[r]), load(b + r * stride + i + k * LANES), sum[k]);
+        for (size_t k = 0; k < ACCUMULATORS; k++)
+            store(y + i + k * LANES, sum[k]);
+    }
+    for (; i + LANES <= n; i += LANES) {
+        vec sum = load(x + i);
+
+        for (size_t r = 0; r < rank; r++)
+            sum = madd(splat(c[r]), load(b + r * stride + i), sum);
+        store(y + i, sum);
+    }
+    if (i < n) {
+        vec sum = load_some(x + i, n - i);
+
+        for (size_t r = 0; r < rank; r++)
+            sum = madd(splat(c[r]), load_some(b + r * stride + i, n - i), sum);
+        store_some(y + i, n - i, sum);
+    }
+}
+
+#define SONA_KERNELS_ROW(row_name, row_usable)                                        \
+    {                                                                                 \
+        .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows, \
+        .axpy = axpy, .distance = distance, .adagrad = adagrad, .expand = expand      \
+    }

@@ -22,7 +22,7 @@
 /* One process's private view of a model segment: addresses and numbers checked at attach. */
 struct sona_shm_reader {
     const struct sona_shm_live *live;
-    const char *hot, *cold;             /* slot 0 */
+    const char *hot, *cold; /* slot 0 */
     uint64_t hot_stride, cold_stride;
     uint32_t hot_slots, cold_slots;
     bool full_fence;
@@ -30,9 +30,9 @@ struct sona_shm_reader {
 
 /* A pinned pair. */
 struct sona_shm_pin {
-    uint64_t id;             /* the cur word */
+    uint64_t id; /* the cur word */
     uint64_t cold_id;
-    const void *hot, *cold;  /* model halves */
+    const void *hot, *cold; /* model halves */
     const struct sona_shm_hot *hot_head;
     const struct sona_shm_cold *cold_head;
 };

@@ -21,23 +21,23 @@ enum sona_record_kind {
     SONA_RECORD_DECIDE = 1,  /* floats: prepared embedding; route, propensity (value), version */
     SONA_RECORD_OUTCOME = 2, /* id of a decision anywhere; quality (value), latency_us, tokens */
     SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own */
-    SONA_RECORD_STEP = 4,    /* floats: activations, attention; reward (value), score, node, layer */
-    SONA_RECORD_ROUTE = 5,   /* route of a trajectory */
-    SONA_RECORD_CONTEXT = 6, /* floats area: NUL-terminated text */
-    SONA_RECORD_END = 7,     /* quality (value) of a trajectory */
+    SONA_RECORD_STEP = 4,  /* floats: activations, attention; reward (value), score, node, layer */
+    SONA_RECORD_ROUTE = 5, /* route of a trajectory */
+    SONA_RECORD_CONTEXT = 6,    /* floats area: NUL-terminated text */
+    SONA_RECORD_END = 7,        /* quality (value) of a trajectory */
     SONA_RECORD_PATTERN_HIT = 8 /* node = pattern row, version = snapshot */
 };
 
 struct sona_record {
     uint32_t magic;
     uint8_t version;
-    uint8_t kind;         /* enum sona_record_kind */
+    uint8_t kind; /* enum sona_record_kind */
     uint16_t flags;
-    uint64_t lane_seq;    /* counts from 0; its low 32 bits are the ring position */
-    uint64_t id;          /* decision or trajectory */
-    uint64_t snapshot;    /* cur word that answered, 0 = none */
+    uint64_t lane_seq; /* counts from 0; its low 32 bits are the ring position */
+    uint64_t id;       /* decision or trajectory */
+    uint64_t snapshot; /* cur word that answered, 0 = none */
     sona_route route;
-    float value;          /* propensity, quality or reward */
+    float value; /* propensity, quality or reward */
     float score;
     uint32_t latency_us;
     uint32_t node;        /* node id or pattern row; tokens_in of an outcome */
@@ -45,7 +45,7 @@ struct sona_record {
     uint16_t n_attention; /* attention weights in use (STEP) */
     uint16_t layer;
     uint16_t reserved0;
-    uint32_t reserved1;   /* tokens_out of an outcome */
+    uint32_t reserved1; /* tokens_out of an outcome */
 };
 static_assert(sizeof(struct sona_record) == 64, "record header");
 
@@ -64,11 +64,11 @@ static inline uint32_t sona_record_stride(const sona_geometry *g)
 
 /* Ids: tag:16 | lane:8 | lane_seq:40. The tag is drawn by the sidecar for each attachment, never 0
  * and never that of another attachment it remembers. */
-#define SONA_ID_SEQ_BITS      40
-#define SONA_ID(tag, lane, seq)                                                                    \
-    ((uint64_t)(tag) << 48 | (uint64_t)(lane) << 40 | ((uint64_t)(seq) & 0xffffffffffull))
-#define SONA_ID_TAG(id)       ((uint32_t)((uint64_t)(id) >> 48))
-#define SONA_ID_LANE(id)      ((uint32_t)((uint64_t)(id) >> 40 & 0xff))
-#define SONA_ID_SEQ(id)       ((uint64_t)(id) & 0xffffffffffull)
+#define SONA_ID_SEQ_BITS 40
+#define SONA_ID(tag, lane, seq) \
+    ((uint64_t)(tag) << 48 | (uint64_t)(lane) << 40 | ((uint64_t)(seq)&0xffffffffffull))
+#define SONA_ID_TAG(id)  ((uint32_t)((uint64_t)(id) >> 48))
+#define SONA_ID_LANE(id) ((uint32_t)((uint64_t)(id) >> 40 & 0xff))
+#define SONA_ID_SEQ(id)  ((uint64_t)(id)&0xffffffffffull)
 
 #endif

@@ -29,8 +29,8 @@ struct sona_shm_ring {
 /* Initialise the ck_ring in `ring_memory` (256 bytes, 64-byte aligned); slots: a power of two. */
 void sona_shm_ring_init(void *ring_memory, uint32_t slots);
 /* Bind the producer's end to an initialised ring. */
-void sona_shm_ring_bind(struct sona_shm_ring *ret, void *ring_memory, void *records,
-                        uint32_t slots, uint32_t stride);
+void sona_shm_ring_bind(struct sona_shm_ring *ret, void *ring_memory, void *records, uint32_t slots,
+                        uint32_t stride);
 /* [hot] The next slot to write, or null when full. Not committed until told; asking again gives the
  * same slot. */
 void *sona_shm_ring_reserve(struct sona_shm_ring *ring);
@@ -40,10 +40,10 @@ void sona_shm_ring_commit(struct sona_shm_ring *ring);
 /* Consumer's shadow of a shared lane: nothing but `p_tail` is read from shared memory, and that is
  * judged. */
 struct sona_shm_drain {
-    struct ck_ring *ring;  /* shared */
-    const char *records;   /* shared */
+    struct ck_ring *ring; /* shared */
+    const char *records;  /* shared */
     uint32_t stride, slots;
-    uint64_t cursor;       /* 64-bit sequence of the next record to take */
+    uint64_t cursor; /* 64-bit sequence of the next record to take */
 };
 void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const void *records,
                          uint32_t slots, uint32_t stride, uint64_t cursor);
@@ -60,7 +60,7 @@ size_t sona_shm_queue_bytes(uint32_t slots, uint32_t stride);
 struct sona_shm_queue *sona_shm_queue_init(void *memory, uint32_t slots, uint32_t stride);
 void *sona_shm_queue_reserve(struct sona_shm_queue *queue); /* producer; null when full */
 void sona_shm_queue_commit(struct sona_shm_queue *queue);
-void *sona_shm_queue_peek(struct sona_shm_queue *queue);    /* consumer; null when empty */
+void *sona_shm_queue_peek(struct sona_shm_queue *queue); /* consumer; null when empty */
 void sona_shm_queue_release(struct sona_shm_queue *queue);
 
 #endif

@@ -40,18 +40,18 @@ enum sona_wire_kind {
 
 struct sona_wire_head {
     uint32_t magic;
-    uint32_t kind;            /* enum sona_wire_kind */
+    uint32_t kind; /* enum sona_wire_kind */
     uint16_t abi_major, abi_minor;
-    uint32_t bytes;           /* of the whole packet */
+    uint32_t bytes; /* of the whole packet */
 };
 
 struct sona_wire_hello {
     struct sona_wire_head head;
     uint64_t layout_hash;
-    uint32_t lanes;           /* wanted, 1..SONA_LANES_MAX */
-    uint32_t dim;             /* expected, 0 = any */
-    uint32_t fence_modes;     /* what the client can do */
-    int32_t pid;              /* of the caller, for people; the kernel's word counts */
+    uint32_t lanes;       /* wanted, 1..SONA_LANES_MAX */
+    uint32_t dim;         /* expected, 0 = any */
+    uint32_t fence_modes; /* what the client can do */
+    int32_t pid;          /* of the caller, for people; the kernel's word counts */
     uint64_t previous_incarnation;
 };
 
@@ -60,28 +60,25 @@ struct sona_wire_welcome {
     struct sona_shm_header segment; /* copy of page 0 */
     uint64_t incarnation;
     uint32_t lanes;
-    uint32_t tag;             /* of this attachment's ids */
+    uint32_t tag; /* of this attachment's ids */
     /* descriptors: model (read only), lanes */
 };
 
 struct sona_wire_refused {
     struct sona_wire_head head;
-    uint32_t code;            /* sona_err */
+    uint32_t code; /* sona_err */
     char text[SONA_DIAG_TEXT_MAX];
 };
 
-enum sona_wire_query {
-    SONA_WIRE_STATUS = 1,
-    SONA_WIRE_STATS = 2
-};
+enum sona_wire_query { SONA_WIRE_STATUS = 1, SONA_WIRE_STATS = 2 };
 struct sona_wire_query_packet {
     struct sona_wire_head head;
-    uint32_t what;            /* enum sona_wire_query */
+    uint32_t what; /* enum sona_wire_query */
 };
 struct sona_wire_answer {
     struct sona_wire_head head;
-    uint32_t code;            /* sona_err */
-    uint32_t json_bytes;      /* text behind this struct, no NUL */
+    uint32_t code;       /* sona_err */
+    uint32_t json_bytes; /* text behind this struct, no NUL */
 };
 
 /* Path of an instance's socket: <runtime_dir>/<instance>.sock. runtime_dir null: /run/sona if it
@@ -97,8 +94,9 @@ sona_err sona_wire_connect(const char *path, uint32_t timeout_ms, int *ret_fd, s
 /* Send one packet (and descriptors). head.magic, abi and bytes are filled in. */
 sona_err sona_wire_send(int fd, struct sona_wire_head *packet, size_t bytes, const int *fds,
                         int n_fds, sona_diag *reterr);
-/* Receive one packet into buf. Descriptors are close-on-exec; surplus ones are closed and the packet
- * refused (MSG_CTRUNC too). *ret_bytes 0: the peer hung up. Descriptors received are the caller's. */
+/* Receive one packet into buf. Descriptors are close-on-exec; surplus ones are closed and the
+ * packet refused (MSG_CTRUNC too). *ret_bytes 0: the peer hung up. Descriptors received are the
+ * caller's. */
 sona_err sona_wire_receive(int fd, void *buf, size_t size, uint32_t timeout_ms, size_t *ret_bytes,
                            int *ret_fds, int *ret_n_fds, sona_diag *reterr);
 
@@ -106,6 +104,10 @@ sona_err sona_wire_receive(int fd, void *buf, size_t size, uint32_t timeout_ms, 
 sona_err sona_shm_lanes_create(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16],
                                uint32_t tag, uint32_t pid, int *ret_fd, void **ret_map,
                                sona_diag *reterr);
+
+/* Judge a lane memfd that came over the wire, before it is mapped: sealed exactly so, tmpfs, of
+ * `bytes` bytes, fully backed. SONA_E_FORMAT, SONA_E_SYSTEM. */
+sona_err sona_shm_lanes_check(int fd, uint64_t bytes, sona_diag *reterr);
 
 /* membarrier(2) in the GLOBAL_EXPEDITED form. EPERM counts as absent, like ENOSYS. */
 bool sona_shm_membarrier_available(void);

@@ -6,13 +6,23 @@
  * Engine and client decide through the functions of this file and nothing else, so both decide bit
  * for bit alike. A model is two position-independent blocks:
  *
- *     hot   header | MicroLoRA A, B | route rows (head w, code head, covariance, table entry)
+ *     hot   header | MicroLoRA A, B, and B' w per route
+ *                  | route rows (table entry, head w, code head g, covariance P)
  *                  | pattern rows (counts and sums per route)
  *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
  *                  (centroid, table entry, linear prediction at the centroid per route)
  *
  * The head of each block (up to `*_dense_bytes`) changes at every publication; rows carry the
  * learner's `changed_at`, so that a publisher copies only those that changed.
+ *
+ * What a route is worth for a query x (z = [A x; 1]; the learner fits all of it):
+ *
+ *     m_k    mean quality, prior included
+ *     u_1k   (w_k.x + b_k - m_k) n_k / (n_k + 10)                           the AdaGrad head
+ *     u_2k   g_k.z + V_k.x - m_k                                            the refit head
+ *     u_3k   sum_c a_c (S_ck - N_ck L_ck) / (sum_c a_c N_ck + 8)            near patterns
+ *     u_4k   (s B_m' w_k).(A_m x) = w_k.(y - x) of the MicroLoRA            the MicroLoRA
+ *     v_k    m_k + sum_j B_j (u_jk - mean_j) + sum_j B_(4+j) mean_j         stack weights B
  *
  * Rule for every function here: the sizes come from the private `layout`, never from the block. A
  * reader may be handed a slot that is being overwritten; whatever bytes it finds, it stays inside
@@ -34,6 +44,13 @@
 #define SONA_MODEL_HOT_MAGIC 0x31544f48414e4f53ull  /* "SONAHOT1" */
 #define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
 
+/* Largest norm of any stored vector, and of an embedding that is not normalised (a longer one is
+ * scaled down to it). The learner keeps to it, the validator insists on it, and products of a few
+ * such numbers stay far from the end of a float. */
+#define SONA_MODEL_NORM_MAX 1e4f
+/* Outcomes a route is thought to have seen, at least, when something is divided by them. */
+#define SONA_MODEL_WEIGHT_MIN 1e-3f
+
 /* Rows of equal stride inside a block. */
 struct sona_model_rows {
     size_t offset; /* of row 0, from the start of the block */
@@ -50,10 +67,13 @@ struct sona_model_layout {
 
     size_t hot_bytes, hot_dense_bytes;
     size_t micro_a, micro_b; /* micro_rank rows of dim_padded floats; B stored transposed */
+    size_t micro_heads;      /* [routes_max][SONA_MICRO_RANK_MAX]: h_k = s B_m' w_k */
     struct sona_model_rows routes;        /* struct sona_model_route, then the three below */
     size_t route_head, route_code, route_cov; /* offsets in a route row: w, g, P (code_dim rows of
                                                  code_padded floats) */
-    struct sona_model_rows pattern_stats; /* per pattern: N[routes_max], S[routes_max] */
+    struct sona_model_rows pattern_stats; /* per pattern: the two below, routes_max floats each,
+                                             then N and S of events without a route */
+    size_t pattern_n, pattern_s, pattern_bare; /* offsets in a pattern_stats row */
 
     size_t cold_bytes, cold_dense_bytes;
     size_t code;                          /* base_rank rows of dim_padded floats, orthonormal */
@@ -95,7 +115,7 @@ struct sona_model_route {
     float prior_n, prior_s;
     float mean;     /* (s + prior_s) / (n + prior_n) */
     float bias;     /* b_k of the AdaGrad head */
-    float micro[SONA_MICRO_RANK_MAX]; /* h_k = s B_m' w_k */
+    uint32_t reserved;
     uint64_t birth; /* learner step at which the route was added */
 };
 
@@ -109,6 +129,7 @@ struct sona_model_cold {
     float pattern_width; /* softmax width over squared distances */
     uint32_t has_code;   /* 0: no background cycle yet */
     uint32_t has_base;   /* bit mask over the first 32 layers: not all zero */
+    uint32_t reserved;
 };
 
 /* Start of a pattern row. */
@@ -138,12 +159,16 @@ struct sona_model_assignment {
 /* What scoring one query found; the learner reads the same terms that ranked the routes. */
 struct sona_model_scores {
     uint32_t n_routes;
+    uint64_t candidate[SONA_ROUTES_MAX / 64]; /* bit k: route k may be chosen */
     float *value;      /* [routes_max] v_k - lambda c_k; NaN where not a candidate */
     float *quality;    /* [routes_max] v_k */
     float *upper;      /* [routes_max] U_k = value + width */
+    float *propensity; /* [routes_max] by sona_model_decide(): chance of each route, 0 elsewhere */
     float *term[4];    /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
     float term_mean[4]; /* the weighted means that centring removed */
     float *code;       /* [code_padded] z = [A x; 1] */
+    float *space;      /* [dim_padded] x' = norm(x + A'A x), where patterns live */
+    float *scratch;    /* [code_padded] */
     float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
     struct sona_model_assignment near;
 };
@@ -165,7 +190,7 @@ void sona_model_scratch_init(const struct sona_model_layout *layout, void *memor
                              struct sona_model_scores *ret);
 
 /* Copy x into `ret` (dim_padded floats, pad cleared), checked and scaled to unit norm when the
- * geometry says so. SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR. */
+ * geometry says so, else to at most SONA_MODEL_NORM_MAX. SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR. */
 sona_err sona_model_prepare(const struct sona_model_layout *layout, const float *x, float *ret);
 /* True when all `count` floats are finite. */
 bool sona_model_all_finite(const float *x, size_t count);
@@ -176,7 +201,12 @@ void sona_model_apply_micro(const struct sona_model_view *view, const float *x, 
 void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
                            float *y);
 
-/* Score every candidate for the prepared query x. SONA_E_NO_ROUTE when none is left,
+/* The code z = [A x; 1] and the point x' of the prepared query x, and the patterns near it. */
+void sona_model_locate(const struct sona_model_view *view, const float *x,
+                       struct sona_model_scores *scores);
+
+/* Score every candidate for the prepared query x; `candidates` may be null: every enabled route.
+ * Terms and qualities are filled for all enabled routes. SONA_E_NO_ROUTE when no candidate is left,
  * SONA_E_RANGE for a cost outside 0..1. */
 sona_err sona_model_score(const struct sona_model_view *view, const float *x,
                           const sona_candidates *candidates, struct sona_model_scores *scores);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Queries on their way in (checked, scaled, padded) and through the adapters.
+ *
+ *     y = x + s B_m A_m x + B_0 A_0 x
+ *
+ * Adapters read the caller's vector as it is: `dim` floats, no padding, any alignment.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/kernels/kernels.h"
+#include "engine/model/block.h"
+#include "engine/model/model.h"
+
+bool sona_model_all_finite(const float *x, size_t count)
+{
+    uint32_t bad = 0;
+
+    /* An exponent of all ones is an infinity or a NaN; without a branch the loop vectorises. */
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+
+        memcpy(&bits, &x[i], sizeof bits);
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return !bad;
+}
+
+sona_err sona_model_prepare(const struct sona_model_layout *layout, const float *x, float *ret)
+{
+    uint32_t dim = layout->geometry.dim;
+    double sum[4] = {0, 0, 0, 0};
+    double norm, scale = 1;
+
+    if (!sona_model_all_finite(x, dim))
+        return SONA_E_NOT_FINITE;
+    /* In double: the squares of the largest and of the smallest floats are still numbers. */
+    for (uint32_t i = 0; i < dim; i++)
+        sum[i & 3] += (double)x[i] * (double)x[i];
+    norm = sqrt(sum[0] + sum[1] + sum[2] + sum[3]);
+    if (!(norm > 0))
+        return SONA_E_ZERO_VECTOR;
+    if (layout->geometry.flags & SONA_GEOMETRY_NORMALIZE)
+        scale = 1 / norm;
+    else if (norm > (double)SONA_MODEL_NORM_MAX)
+        scale = (double)SONA_MODEL_NORM_MAX / norm;
+    for (uint32_t i = 0; i < dim; i++)
+        ret[i] = (float)((double)x[i] * scale);
+    for (uint32_t i = dim; i < layout->dim_padded; i++)
+        ret[i] = 0;
+    return SONA_OK;
+}
+
+/* c = s A_m x */
+static uint32_t micro_code(const struct sona_model_view *view, const float *x, float *c)
+{
+    const struct sona_model_layout *l = view->layout;
+    float scale = sona_model_hot_of(view)->micro_scale;
+
+    sona_kernels_active()->dot_rows(sona_model_floats(view->hot, l->micro_a), l->dim_padded,
+                                    l->geometry.micro_rank, x, l->geometry.dim, c);
+    for (uint32_t r = 0; r < l->geometry.micro_rank; r++)
+        c[r] *= scale;
+    return l->geometry.micro_rank;
+}
+
+void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y)
+{
+    const struct sona_model_layout *l = view->layout;
+    float c[SONA_MICRO_RANK_MAX];
+    uint32_t rank = micro_code(view, x, c);
+
+    sona_kernels_active()->expand(x, sona_model_floats(view->hot, l->micro_b), l->dim_padded, c,
+                                  rank, y, l->geometry.dim);
+}
+
+/* Layers beyond the mask's 32 bits are read without asking. */
+static bool layer_is_zero(const struct sona_model_view *view, uint32_t layer)
+{
+    uint32_t mask = sona_model_word(&sona_model_cold_of(view)->has_base);
+
+    return layer < 32 && !(mask >> layer & 1u);
+}
+
+void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
+                           float *y)
+{
+    const struct sona_model_layout *l = view->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    float c[SONA_BASE_RANK_MAX];
+    size_t at = layer * l->layer_stride;
+
+    if (layer >= l->geometry.layers || layer_is_zero(view, layer)) {
+        memcpy(y, x, l->geometry.dim * sizeof *y);
+        return;
+    }
+    kernels->dot_rows(sona_model_floats(view->cold, l->base_a + at), l->dim_padded,
+                      l->geometry.base_rank, x, l->geometry.dim, c);
+    kernels->expand(x, sona_model_floats(view->cold, l->base_b + at), l->dim_padded, c,
+                    l->geometry.base_rank, y, l->geometry.dim);
+}
+
+void sona_model_apply(const struct sona_model_view *view, const float *x, float *y)
+{
+    const struct sona_model_layout *l = view->layout;
+    const float *b = sona_model_floats(view->hot, l->micro_b);
+    float c[SONA_MICRO_RANK_MAX];
+    uint32_t rank = micro_code(view, x, c);
+
+    sona_model_apply_base(view, 0, x, y);
+    for (uint32_t r = 0; r < rank; r++)
+        sona_kernels_active()->axpy(c[r], b + r * l->dim_padded, y, l->geometry.dim);
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Typed access to the parts of a model block, for the model's own functions and the learner.
+ *
+ * Offsets come from the layout alone. Words that steer a loop or an index are fetched once, through
+ * sona_model_word(), and clamped by the caller: the block may be changing under a reader.
+ */
+#ifndef SONA_ENGINE_MODEL_BLOCK_H
+#define SONA_ENGINE_MODEL_BLOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/model/model.h"
+
+/* Fetch a word exactly once, so that the value that was clamped is the value that is used. Relaxed:
+ * it pairs with nothing here; the reader's check of the slot's `seq` afterwards orders it. */
+static inline uint32_t sona_model_word(const uint32_t *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED);
+}
+
+static inline uint32_t sona_model_word_up_to(const uint32_t *word, uint32_t limit)
+{
+    uint32_t value = sona_model_word(word);
+
+    return value < limit ? value : limit;
+}
+
+/* `low` for NaN, so that a torn number cannot leave the interval. */
+static inline float sona_model_clamp(float value, float low, float high)
+{
+    if (!(value > low))
+        return low;
+    return value < high ? value : high;
+}
+
+static inline const struct sona_model_hot *sona_model_hot_of(const struct sona_model_view *view)
+{
+    return view->hot;
+}
+
+static inline const struct sona_model_cold *sona_model_cold_of(const struct sona_model_view *view)
+{
+    return view->cold;
+}
+
+static inline const float *sona_model_floats(const void *block, size_t offset)
+{
+    return (const float *)(const void *)((const unsigned char *)block + offset);
+}
+
+static inline float *sona_model_floats_of(void *block, size_t offset)
+{
+    return (float *)(void *)((unsigned char *)block + offset);
+}
+
+static inline const struct sona_model_route *
+sona_model_route_row(const struct sona_model_layout *layout, const void *hot, uint32_t index)
+{
+    const void *row =
+        (const unsigned char *)hot + layout->routes.offset + (size_t)index * layout->routes.stride;
+
+    return row;
+}
+
+/* Offset of a part of a row: of the block that `rows` belongs to. */
+static inline size_t sona_model_at(const struct sona_model_rows *rows, uint32_t index, size_t part)
+{
+    return rows->offset + (size_t)index * rows->stride + part;
+}
+
+static inline const struct sona_model_pattern *
+sona_model_pattern_row(const struct sona_model_layout *layout, const void *cold, uint32_t index)
+{
+    const void *row = (const unsigned char *)cold + layout->patterns.offset +
+                      (size_t)index * layout->patterns.stride;
+
+    return row;
+}
+
+/* Rows of a vector table, as a stride in floats. */
+static inline size_t sona_model_stride(const struct sona_model_rows *rows)
+{
+    return rows->stride / sizeof(float);
+}
+
+static inline uint32_t sona_model_n_routes(const struct sona_model_view *view)
+{
+    return sona_model_word_up_to(&sona_model_hot_of(view)->n_routes,
+                                 view->layout->geometry.routes_max);
+}
+
+/* Patterns that both halves know. */
+static inline uint32_t sona_model_n_patterns(const struct sona_model_view *view)
+{
+    uint32_t hot = sona_model_word_up_to(&sona_model_hot_of(view)->n_patterns,
+                                         view->layout->geometry.patterns_max);
+
+    return sona_model_word_up_to(&sona_model_cold_of(view)->n_patterns, hot);
+}
+
+#endif

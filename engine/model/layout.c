@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Where everything in a model block is, as a function of the geometry alone, and the division of
+ * the scratch memory that scoring needs. Every part starts on SONA_MODEL_ALIGN.
+ */
+#include <string.h>
+
+#include "engine/model/block.h"
+#include "engine/model/model.h"
+
+_Static_assert(SONA_MODEL_ALIGN % sizeof(float) == 0, "strides are whole floats");
+_Static_assert(sizeof(struct sona_model_hot) == 96 && sizeof(struct sona_model_cold) == 48 &&
+                   sizeof(struct sona_model_route) == 112 &&
+                   sizeof(struct sona_model_pattern) == 40,
+               "the same on every ABI: no hole, no hidden tail");
+
+static size_t align(size_t bytes)
+{
+    return (bytes + SONA_MODEL_ALIGN - 1) & ~(size_t)(SONA_MODEL_ALIGN - 1);
+}
+
+static uint32_t pad(uint32_t floats)
+{
+    return (floats + 15u) & ~15u;
+}
+
+/* Reserve `bytes` at the end of what was laid out so far. */
+static size_t place(size_t *end, size_t bytes)
+{
+    size_t offset = *end;
+
+    *end = align(offset + bytes);
+    return offset;
+}
+
+static size_t place_rows(size_t *end, struct sona_model_rows *rows, size_t stride, uint32_t count)
+{
+    rows->stride = stride;
+    rows->count = count;
+    rows->offset = place(end, stride * count);
+    return rows->offset;
+}
+
+static bool within(uint32_t value, uint32_t low, uint32_t high)
+{
+    return value >= low && value <= high;
+}
+
+static bool geometry_in_range(const sona_geometry *g)
+{
+    return within(g->dim, SONA_DIM_MIN, SONA_DIM_MAX) &&
+           within(g->routes_max, 1, SONA_ROUTES_MAX) &&
+           within(g->micro_rank, 1, SONA_MICRO_RANK_MAX) &&
+           within(g->base_rank, SONA_BASE_RANK_MIN, SONA_BASE_RANK_MAX) && g->base_rank <= g->dim &&
+           within(g->layers, 1, SONA_LAYERS_MAX) && within(g->patterns_max, 1, SONA_PATTERNS_MAX) &&
+           g->attention_dim <= SONA_ATTENTION_MAX && (g->flags & ~SONA_GEOMETRY_NORMALIZE) == 0;
+}
+
+static void lay_out_hot(struct sona_model_layout *l)
+{
+    const sona_geometry *g = &l->geometry;
+    size_t vector = l->dim_padded * sizeof(float);
+    size_t table = g->routes_max * sizeof(float);
+    size_t end = 0, row = 0;
+
+    place(&end, sizeof(struct sona_model_hot));
+    l->micro_a = place(&end, g->micro_rank * vector);
+    l->micro_b = place(&end, g->micro_rank * vector);
+    l->micro_heads = place(&end, SONA_MICRO_RANK_MAX * table);
+    l->hot_dense_bytes = end;
+
+    place(&row, sizeof(struct sona_model_route));
+    l->route_head = place(&row, vector);
+    l->route_code = place(&row, l->code_padded * sizeof(float));
+    l->route_cov = place(&row, (size_t)l->code_dim * l->code_padded * sizeof(float));
+    place_rows(&end, &l->routes, row, g->routes_max);
+
+    l->pattern_n = 0;
+    l->pattern_s = table;
+    l->pattern_bare = 2 * table;
+    place_rows(&end, &l->pattern_stats, align(2 * table + 2 * sizeof(float)), g->patterns_max);
+    l->hot_bytes = end;
+}
+
+static void lay_out_cold(struct sona_model_layout *l)
+{
+    const sona_geometry *g = &l->geometry;
+    size_t vector = l->dim_padded * sizeof(float);
+    size_t matrix = g->base_rank * vector;
+    size_t end = 0, row = 0;
+
+    place(&end, sizeof(struct sona_model_cold));
+    l->code = place(&end, matrix);
+    l->layer_stride = 2 * matrix;
+    l->base_a = place(&end, g->layers * l->layer_stride);
+    l->base_b = l->base_a + matrix;
+    l->cold_dense_bytes = end;
+
+    place_rows(&end, &l->refit, vector, g->routes_max);
+    place(&row, sizeof(struct sona_model_pattern));
+    l->pattern_centroid = place(&row, vector);
+    l->pattern_lin = place(&row, g->routes_max * sizeof(float));
+    place_rows(&end, &l->patterns, row, g->patterns_max);
+    l->cold_bytes = end;
+}
+
+sona_err sona_model_layout_init(struct sona_model_layout *ret, const sona_geometry *geometry)
+{
+    if (!geometry_in_range(geometry))
+        return SONA_E_RANGE;
+    memset(ret, 0, sizeof *ret);
+    ret->geometry = *geometry;
+    ret->dim_padded = pad(geometry->dim);
+    ret->code_dim = geometry->base_rank + 1;
+    ret->code_padded = pad(ret->code_dim);
+    lay_out_hot(ret);
+    lay_out_cold(ret);
+    return SONA_OK;
+}
+
+void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, void *cold)
+{
+    struct sona_model_hot *h = hot;
+    struct sona_model_cold *c = cold;
+
+    memset(hot, 0, layout->hot_bytes);
+    memset(cold, 0, layout->cold_bytes);
+    h->magic = SONA_MODEL_HOT_MAGIC;
+    h->bytes = (uint32_t)layout->hot_bytes;
+    h->enabled = 1;
+    h->max_explore = 1;
+    h->mse = 0.25f; /* of a coin: nothing is known yet */
+    h->micro_scale = 1;
+    c->magic = SONA_MODEL_COLD_MAGIC;
+    c->bytes = (uint32_t)layout->cold_bytes;
+    c->pattern_width = 1;
+}
+
+/* value, quality, upper, propensity and the four terms: one table each. */
+#define ROUTE_TABLES 8u
+
+size_t sona_model_scratch_bytes(const struct sona_model_layout *layout)
+{
+    return ROUTE_TABLES * align(layout->geometry.routes_max * sizeof(float)) +
+           align(layout->dim_padded * sizeof(float)) +
+           2 * align(layout->code_padded * sizeof(float));
+}
+
+void sona_model_scratch_init(const struct sona_model_layout *layout, void *memory,
+                             struct sona_model_scores *ret)
+{
+    size_t table = layout->geometry.routes_max * sizeof(float);
+    size_t code = layout->code_padded * sizeof(float);
+    size_t end = 0;
+
+    memset(memory, 0, sona_model_scratch_bytes(layout));
+    memset(ret, 0, sizeof *ret);
+    ret->value = sona_model_floats_of(memory, place(&end, table));
+    ret->quality = sona_model_floats_of(memory, place(&end, table));
+    ret->upper = sona_model_floats_of(memory, place(&end, table));
+    ret->propensity = sona_model_floats_of(memory, place(&end, table));
+    for (uint32_t j = 0; j < 4; j++)
+        ret->term[j] = sona_model_floats_of(memory, place(&end, table));
+    ret->code = sona_model_floats_of(memory, place(&end, code));
+    ret->scratch = sona_model_floats_of(memory, place(&end, code));
+    ret->space = sona_model_floats_of(memory, place(&end, layout->dim_padded * sizeof(float)));
+}

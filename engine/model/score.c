@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What each route is worth for a query: the formulas of model.h, in its letters.
+ *
+ * The vector products run over every row in use, in one sweep per table, whether or not its route
+ * is a candidate: rows are adjacent and a product is cheaper than a mispredicted branch. What is
+ * common to all routes cannot rank them, so each term is centred; its mean still takes part in the
+ * predicted quality, with a weight of its own.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/kernels/kernels.h"
+#include "engine/model/block.h"
+#include "engine/model/model.h"
+
+#define HEAD_TRUST    10.0f /* outcomes at which the AdaGrad head counts half */
+#define PATTERN_PRIOR 8.0f  /* outcomes that a pattern's residual is shrunk by */
+#define CENTRE_PRIOR  0.1f  /* weight of a route without outcomes in the means */
+#define STACK_MAX     1.5f
+#define WIDTH_SCALE   1.96f /* exploration: variances, not deviations */
+#define WIDTH_CODE    0.02f /* share of the uncertainty in the code space that is explored */
+
+/* One query on its way through the terms. */
+struct scoring {
+    const struct sona_model_layout *layout;
+    const struct sona_model_view *view;
+    const float *x;
+    struct sona_model_scores *out;
+    uint32_t n; /* rows in use, clamped */
+    uint32_t flags;
+    uint32_t has_code;
+    uint64_t enabled[SONA_ROUTES_MAX / 64];
+};
+
+static bool in_set(const uint64_t *set, uint32_t index)
+{
+    return set[index / 64] >> (index % 64) & 1u;
+}
+
+static const struct sona_model_route *route_at(const struct scoring *s, uint32_t k)
+{
+    return sona_model_route_row(s->layout, s->view->hot, k);
+}
+
+static float evidence(const struct sona_model_route *row)
+{
+    float n = row->n + row->prior_n;
+
+    return n > SONA_MODEL_WEIGHT_MIN ? n : SONA_MODEL_WEIGHT_MIN;
+}
+
+static void begin(struct scoring *s)
+{
+    s->n = sona_model_n_routes(s->view);
+    s->flags = sona_model_word(&sona_model_hot_of(s->view)->flags);
+    s->has_code = sona_model_word(&sona_model_cold_of(s->view)->has_code);
+    s->out->n_routes = s->n;
+    memset(s->enabled, 0, sizeof s->enabled);
+    for (uint32_t k = 0; k < s->n; k++)
+        if (sona_model_word(&route_at(s, k)->state) == SONA_ROUTE_ENABLED)
+            s->enabled[k / 64] |= 1ull << (k % 64);
+}
+
+/* Keep the SONA_MODEL_TOP nearest, nearest first; a NaN is never near. */
+static void keep_nearest(struct sona_model_assignment *near, float distance, uint32_t index)
+{
+    uint32_t at = near->count;
+
+    if (!(distance >= 0))
+        return;
+    if (at == SONA_MODEL_TOP) {
+        if (!(distance < near->weight[at - 1]))
+            return;
+        at--;
+    } else {
+        near->count++;
+    }
+    for (; at > 0 && near->weight[at - 1] > distance; at--) {
+        near->weight[at] = near->weight[at - 1];
+        near->index[at] = near->index[at - 1];
+    }
+    near->weight[at] = distance;
+    near->index[at] = index;
+}
+
+/* Distances become weights: softmax(-distance / width). */
+static void soften(struct sona_model_assignment *near, float width)
+{
+    float sum = 0, nearest = near->weight[0];
+
+    width = sona_model_clamp(width, 1e-6f, 1e6f);
+    for (uint32_t i = 0; i < near->count; i++) {
+        near->weight[i] = expf((nearest - near->weight[i]) / width);
+        sum += near->weight[i];
+    }
+    for (uint32_t i = 0; i < near->count; i++)
+        near->weight[i] /= sum;
+}
+
+static void assign(const struct sona_model_view *view, struct sona_model_scores *out)
+{
+    const struct sona_model_layout *l = view->layout;
+    uint32_t n = sona_model_n_patterns(view);
+
+    memset(&out->near, 0, sizeof out->near);
+    for (uint32_t c = 0; c < n; c++) {
+        const float *centroid =
+            sona_model_floats(view->cold, sona_model_at(&l->patterns, c, l->pattern_centroid));
+
+        keep_nearest(&out->near,
+                     sona_kernels_active()->distance(out->space, centroid, l->dim_padded), c);
+    }
+    if (out->near.count > 0)
+        soften(&out->near, sona_model_cold_of(view)->pattern_width);
+}
+
+void sona_model_locate(const struct sona_model_view *view, const float *x,
+                       struct sona_model_scores *out)
+{
+    const struct sona_model_layout *l = view->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    const float *code = sona_model_floats(view->cold, l->code);
+    uint32_t rank = l->geometry.base_rank;
+    float norm;
+
+    kernels->dot_rows(code, l->dim_padded, rank, x, l->dim_padded, out->code);
+    out->code[rank] = 1;
+    for (uint32_t r = rank + 1; r < l->code_padded; r++)
+        out->code[r] = 0;
+    kernels->expand(x, code, l->dim_padded, out->code, rank, out->space, l->dim_padded);
+    norm = sqrtf(kernels->dot(out->space, out->space, l->dim_padded));
+    if (norm > 0)
+        for (uint32_t i = 0; i < l->dim_padded; i++)
+            out->space[i] /= norm;
+    assign(view, out);
+}
+
+/* u_3k, from the patterns near the query. */
+static float pattern_term(const struct scoring *s, uint32_t k)
+{
+    const struct sona_model_layout *l = s->layout;
+    float residual = 0, weight = PATTERN_PRIOR;
+
+    for (uint32_t i = 0; i < s->out->near.count; i++) {
+        uint32_t c = s->out->near.index[i];
+        float a = s->out->near.weight[i];
+        const float *row = sona_model_floats(s->view->hot, sona_model_at(&l->pattern_stats, c, 0));
+        float n = row[l->pattern_n / sizeof(float) + k];
+        float sum = row[l->pattern_s / sizeof(float) + k];
+        float line =
+            sona_model_floats(s->view->cold, sona_model_at(&l->patterns, c, l->pattern_lin))[k];
+
+        residual += a * (sum - n * line);
+        weight += a * n;
+    }
+    return residual / weight;
+}
+
+static float micro_term(const struct scoring *s, uint32_t k)
+{
+    const float *h =
+        sona_model_floats(s->view->hot, s->layout->micro_heads) + (size_t)k * SONA_MICRO_RANK_MAX;
+    float sum = 0;
+
+    for (uint32_t r = 0; r < s->layout->geometry.micro_rank; r++)
+        sum += h[r] * s->out->micro_code[r];
+    return sum;
+}
+
+/* The four terms of every enabled route; its mean goes to `quality` for now. */
+static void fill_terms(struct scoring *s)
+{
+    const struct sona_model_layout *l = s->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    struct sona_model_scores *out = s->out;
+    bool refit = s->has_code && (s->flags & SONA_MODEL_USE_BASE);
+    bool patterns = out->near.count > 0 && (s->flags & SONA_MODEL_USE_PATTERNS);
+    bool micro = s->flags & SONA_MODEL_USE_MICRO;
+
+    kernels->dot_rows(sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_head)),
+                      sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->term[0]);
+    if (refit)
+        kernels->dot_rows(sona_model_floats(s->view->cold, l->refit.offset),
+                          sona_model_stride(&l->refit), s->n, s->x, l->dim_padded, out->term[1]);
+    kernels->dot_rows(sona_model_floats(s->view->hot, l->micro_a), l->dim_padded,
+                      l->geometry.micro_rank, s->x, l->dim_padded, out->micro_code);
+
+    for (uint32_t k = 0; k < s->n; k++) {
+        const struct sona_model_route *row = route_at(s, k);
+        float mean = row->mean;
+
+        out->quality[k] = mean;
+        if (!in_set(s->enabled, k)) {
+            for (uint32_t j = 0; j < 4; j++)
+                out->term[j][k] = 0;
+            continue;
+        }
+        out->term[0][k] = (out->term[0][k] + row->bias - mean) * row->n / (row->n + HEAD_TRUST);
+        if (refit) {
+            const float *g =
+                sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_code));
+
+            out->term[1][k] += kernels->dot(g, out->code, l->code_padded) - mean;
+        } else {
+            out->term[1][k] = 0;
+        }
+        out->term[2][k] = patterns ? pattern_term(s, k) : 0;
+        out->term[3][k] = micro ? micro_term(s, k) : 0;
+    }
+}
+
+static void centre(struct scoring *s)
+{
+    float weight = 0, sum[4] = {0, 0, 0, 0};
+
+    for (uint32_t k = 0; k < s->n; k++) {
+        float w = route_at(s, k)->n + CENTRE_PRIOR;
+
+        if (!in_set(s->enabled, k))
+            continue;
+        weight += w;
+        for (uint32_t j = 0; j < 4; j++)
+            sum[j] += w * s->out->term[j][k];
+    }
+    for (uint32_t j = 0; j < 4; j++)
+        s->out->term_mean[j] = weight > 0 ? sum[j] / weight : 0;
+}
+
+static void predict(struct scoring *s)
+{
+    const float *stack = sona_model_hot_of(s->view)->stack;
+    float trust[4], common = 0;
+
+    for (uint32_t j = 0; j < 4; j++) {
+        trust[j] = sona_model_clamp(stack[j], 0, STACK_MAX);
+        common += sona_model_clamp(stack[4 + j], -STACK_MAX, STACK_MAX) * s->out->term_mean[j];
+    }
+    for (uint32_t k = 0; k < s->n; k++) {
+        float v = s->out->quality[k] + common;
+
+        if (!in_set(s->enabled, k))
+            continue;
+        for (uint32_t j = 0; j < 4; j++)
+            v += trust[j] * (s->out->term[j][k] - s->out->term_mean[j]);
+        s->out->quality[k] = v;
+    }
+}
+
+/* z' P_k z */
+static float code_variance(const struct scoring *s, uint32_t k)
+{
+    const struct sona_model_layout *l = s->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    const float *p = sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_cov));
+
+    kernels->dot_rows(p, l->code_padded, l->code_dim, s->out->code, l->code_padded,
+                      s->out->scratch);
+    return kernels->dot(s->out->scratch, s->out->code, l->code_dim);
+}
+
+/* s_k: how far the upper value lies above the value. */
+static float width(const struct scoring *s, uint32_t k)
+{
+    const struct sona_model_hot *hot = sona_model_hot_of(s->view);
+    float trust = sona_model_clamp(hot->stack[1] + hot->stack[2], 0, 1);
+    float mean = 1 / evidence(route_at(s, k));
+    float code = 0;
+
+    if (s->has_code)
+        code = sona_model_clamp(code_variance(s, k) - mean, 0, 1e6f);
+    return sqrtf(WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) *
+                 (mean + WIDTH_CODE * trust * trust * code));
+}
+
+/* Values of the candidates, NaN elsewhere. */
+static sona_err choose_among(struct scoring *s, const sona_candidates *candidates)
+{
+    float lambda = sona_model_clamp(sona_model_hot_of(s->view)->lambda, 0, 1e3f);
+    bool any = false;
+
+    memset(s->out->candidate, 0, sizeof s->out->candidate);
+    for (uint32_t k = 0; k < s->n; k++) {
+        float cost = route_at(s, k)->cost;
+
+        s->out->value[k] = s->out->upper[k] = NAN;
+        if (!in_set(s->enabled, k) ||
+            (candidates && candidates->restricted && !in_set(candidates->set, k)))
+            continue;
+        if (candidates && candidates->override_costs) {
+            cost = candidates->costs[k];
+            if (!(cost >= 0 && cost <= 1))
+                return SONA_E_RANGE;
+        }
+        any = true;
+        s->out->candidate[k / 64] |= 1ull << (k % 64);
+        s->out->value[k] = s->out->quality[k] - lambda * cost;
+        s->out->upper[k] = s->out->value[k] + width(s, k);
+    }
+    return any ? SONA_OK : SONA_E_NO_ROUTE;
+}
+
+sona_err sona_model_score(const struct sona_model_view *view, const float *x,
+                          const sona_candidates *candidates, struct sona_model_scores *scores)
+{
+    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
+
+    begin(&s);
+    sona_model_locate(view, x, scores);
+    fill_terms(&s);
+    centre(&s);
+    predict(&s);
+    return choose_among(&s, candidates);
+}

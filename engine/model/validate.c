@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Is this block one that the learner could have written? Asked at attach, restart, import and by
+ * `check`, of blocks that nobody is writing; readers do not ask, they clamp.
+ */
+#include <string.h>
+
+#include "engine/model/block.h"
+#include "engine/model/model.h"
+
+#define LAMBDA_MAX 1e3f
+
+static bool between(float value, float low, float high)
+{
+    return value >= low && value <= high; /* false for NaN */
+}
+
+/* Finite and no longer than the learner lets any vector grow. */
+static bool vectors_are_bounded(const float *rows, size_t stride, uint32_t count, uint32_t dim)
+{
+    for (uint32_t r = 0; r < count; r++) {
+        double sum = 0;
+
+        if (!sona_model_all_finite(rows + r * stride, dim))
+            return false;
+        for (uint32_t i = 0; i < dim; i++)
+            sum += (double)rows[r * stride + i] * (double)rows[r * stride + i];
+        if (!(sum <= 1.01 * (double)SONA_MODEL_NORM_MAX * (double)SONA_MODEL_NORM_MAX))
+            return false;
+    }
+    return true;
+}
+
+static bool counts_are_sound(const float *n, const float *s, uint32_t count)
+{
+    for (uint32_t k = 0; k < count; k++)
+        /* Sums of qualities in 0..1; rounding may put a sum an ulp over its count. */
+        if (!between(n[k], 0, 1e9f) || !between(s[k], 0, n[k] * 1.001f + 1e-3f))
+            return false;
+    return true;
+}
+
+static bool route_is_sound(const struct sona_model_layout *l, const void *hot, uint32_t k)
+{
+    const struct sona_model_route *row = sona_model_route_row(l, hot, k);
+    const float *cov = sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_cov));
+
+    if (row->state > SONA_ROUTE_RETIRED || memchr(row->name, 0, SONA_ROUTE_NAME_MAX) == NULL)
+        return false;
+    if (row->state != SONA_ROUTE_FREE && (SONA_ROUTE_INDEX(row->id) != k || row->name[0] == 0))
+        return false;
+    if (!between(row->cost, 0, 1) || !counts_are_sound(&row->n, &row->s, 1) ||
+        !counts_are_sound(&row->prior_n, &row->prior_s, 1) || !between(row->mean, -0.01f, 1.01f) ||
+        !between(row->bias, -SONA_MODEL_NORM_MAX, SONA_MODEL_NORM_MAX))
+        return false;
+    for (uint32_t i = 0; i < l->code_dim; i++)
+        if (!(cov[(size_t)i * l->code_padded + i] >= 0))
+            return false;
+    return vectors_are_bounded(cov, l->code_padded, l->code_dim, l->code_padded) &&
+           vectors_are_bounded(sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_head)),
+                               0, 1, l->dim_padded) &&
+           vectors_are_bounded(sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_code)),
+                               0, 1, l->code_padded);
+}
+
+static bool hot_head_is_sound(const struct sona_model_layout *l, const struct sona_model_hot *h)
+{
+    return h->magic == SONA_MODEL_HOT_MAGIC && h->bytes == l->hot_bytes &&
+           h->n_routes <= l->geometry.routes_max && h->n_patterns <= l->geometry.patterns_max &&
+           h->enabled <= 1 && h->outcomes <= h->step && between(h->lambda, 0, LAMBDA_MAX) &&
+           between(h->max_explore, 0, 1) && between(h->mse, 0, 4) &&
+           between(h->micro_scale, 0, 64) && between(h->total_outcomes, 0, 1e12f) &&
+           vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
+}
+
+sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot)
+{
+    const struct sona_model_layout *l = layout;
+    const struct sona_model_hot *h = hot;
+
+    if (!hot_head_is_sound(l, h) ||
+        !vectors_are_bounded(sona_model_floats(hot, l->micro_a), l->dim_padded,
+                             l->geometry.micro_rank, l->dim_padded) ||
+        !vectors_are_bounded(sona_model_floats(hot, l->micro_b), l->dim_padded,
+                             l->geometry.micro_rank, l->dim_padded) ||
+        !vectors_are_bounded(sona_model_floats(hot, l->micro_heads), SONA_MICRO_RANK_MAX,
+                             l->geometry.routes_max, SONA_MICRO_RANK_MAX))
+        return SONA_E_FORMAT;
+    for (uint32_t k = 0; k < h->n_routes; k++)
+        if (!route_is_sound(l, hot, k))
+            return SONA_E_FORMAT;
+    for (uint32_t c = 0; c < h->n_patterns; c++) {
+        const float *row = sona_model_floats(hot, sona_model_at(&l->pattern_stats, c, 0));
+        const float *bare = row + l->pattern_bare / sizeof(float);
+
+        if (!counts_are_sound(row + l->pattern_n / sizeof(float),
+                              row + l->pattern_s / sizeof(float), l->geometry.routes_max) ||
+            !counts_are_sound(bare, bare + 1, 1))
+            return SONA_E_FORMAT;
+    }
+    return SONA_OK;
+}
+
+static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t c)
+{
+    const struct sona_model_pattern *row = sona_model_pattern_row(l, cold, c);
+    const float *lin = sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_lin));
+
+    return row->type <= SONA_PATTERN_CONVERSATIONAL && between(row->weight, 0, 1e12f) &&
+           between(row->quality, 0, 1) &&
+           vectors_are_bounded(
+               sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_centroid)), 0, 1,
+               l->dim_padded) &&
+           vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
+}
+
+sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const void *cold)
+{
+    const struct sona_model_layout *l = layout;
+    const struct sona_model_cold *c = cold;
+    uint32_t matrices = 2 * l->geometry.layers * l->geometry.base_rank;
+
+    if (c->magic != SONA_MODEL_COLD_MAGIC || c->bytes != l->cold_bytes ||
+        c->n_patterns > l->geometry.patterns_max || c->has_code > 1 ||
+        !between(c->pattern_width, 1e-6f, 1e6f) ||
+        !vectors_are_bounded(sona_model_floats(cold, l->code), l->dim_padded, l->geometry.base_rank,
+                             l->dim_padded) ||
+        !vectors_are_bounded(sona_model_floats(cold, l->base_a), l->dim_padded, matrices,
+                             l->dim_padded) ||
+        !vectors_are_bounded(sona_model_floats(cold, l->refit.offset), sona_model_stride(&l->refit),
+                             l->refit.count, l->dim_padded))
+        return SONA_E_FORMAT;
+    for (uint32_t i = 0; i < c->n_patterns; i++)
+        if (!pattern_is_sound(l, cold, i))
+            return SONA_E_FORMAT;
+    return SONA_OK;
+}

@@ -4,10 +4,11 @@
  * Decisions and trajectories that wait for their outcome, and the join when it comes.
  *
  * A fixed arena of entries in a hash table by id, in order of arrival. A full arena evicts the
- * oldest waiting entry and counts it. A resolved entry stays, without its role, until its place is
- * needed, so that a second outcome is told from an unknown one. An outcome whose decision is known
- * to be still on its way (the caller says so) is parked and resolved when the decision arrives.
- * Used by sona_engine in process and by the sidecar's intake.
+ * oldest waiting entry and counts it. Of a resolved entry the id stays, as long as `capacity`
+ * others are not resolved after it, so that a second outcome is told from an unknown one. An
+ * outcome whose decision is known to be still on its way (the caller says so) is parked and
+ * resolved when the decision arrives. A second outcome for one id is a duplicate, whether it says
+ * the same or not. Used by sona_engine in process and by the sidecar's intake.
  */
 #ifndef SONA_ENGINE_PENDING_PENDING_H
 #define SONA_ENGINE_PENDING_PENDING_H
@@ -25,23 +26,20 @@ struct sona_pending;
 
 #define SONA_PENDING_PARKED_MAX 4096 /* outcomes waiting for their decision */
 
-enum sona_pending_kind {
-    SONA_PENDING_DECISION = 0,
-    SONA_PENDING_TRAJECTORY = 1
-};
+enum sona_pending_kind { SONA_PENDING_DECISION = 0, SONA_PENDING_TRAJECTORY = 1 };
 
 /* What is remembered about one decision or trajectory. */
 struct sona_pending_entry {
     uint64_t id;
-    uint64_t owner;     /* who may tell its outcome (the sidecar: uid); equal owners may */
+    uint64_t owner; /* who may tell its outcome (the sidecar: uid); equal owners may */
     uint64_t begun_ms;
     uint64_t version;
     enum sona_pending_kind kind;
-    sona_route route;   /* SONA_ROUTE_NONE: not known (yet) */
+    sona_route route; /* SONA_ROUTE_NONE: not known (yet) */
     float propensity;
     uint32_t steps;
-    float reward_sum;   /* of the steps */
-    const float *x;     /* dim_padded floats in the arena, prepared; valid until the next call */
+    float reward_sum; /* of the steps */
+    const float *x;   /* dim_padded floats in the arena, prepared; valid until the next call */
 };
 
 /* A joined outcome, to be handed to the learner at once. */
@@ -56,13 +54,16 @@ size_t sona_pending_bytes(uint32_t capacity, uint32_t dim_padded);
 struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t dim_padded,
                                        uint64_t window_ms, uint32_t max_steps);
 
-/* Remember a decision or trajectory; x is copied. When an outcome is parked for it, it is joined at
- * once: returns true and fills `ret`. SONA_E_DUPLICATE in *err for an id that is known. */
+/* Remember a decision or trajectory; x is copied; begun_ms, steps and reward_sum of `entry` are not
+ * read: it begins now, without steps. When an outcome is parked for it, it is joined at once:
+ * returns true and fills `ret`. SONA_E_DUPLICATE in *err for an id that is known, counted as
+ * drop_duplicate; else SONA_OK. */
 bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_entry *entry,
                       uint64_t now_ms, struct sona_pending_joined *ret, sona_err *err);
 /* Note a step. SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (ended), SONA_E_LIMIT */
 sona_err sona_pending_step(struct sona_pending *pending, uint64_t id, float reward);
-/* Set the route. SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (ended) */
+/* Set the route of a trajectory. SONA_E_UNKNOWN_ID (also for a decision, whose route is drawn),
+ * SONA_E_DUPLICATE (ended) */
 sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_route route);
 /* Join an outcome. `on_its_way`: the decision was sent but has not been added yet, so park. Returns
  * SONA_OK with *joined telling whether `ret` was filled now (else it is parked);

@@ -57,8 +57,10 @@ SONA_API size_t sona_engine_bytes(const sona_config *config);
  * @param x           @p dim floats
  * @param candidates  null: every enabled route
  * @param now_ms      the caller's clock, any epoch, never going back
+ * @param ret         its scores are valid until the next call; id is 0 for SONA_MODE_BYPASS
  * @return SONA_OK; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR, SONA_E_RANGE, SONA_E_ROUTE,
- *         SONA_E_NO_ROUTE: counted, nothing else changes
+ *         SONA_E_NO_ROUTE: counted, nothing else changes. SONA_E_ARGUMENT for a null pointer, here
+ *         and below: not counted.
  */
 SONA_API sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
                                      const sona_candidates *candidates, uint64_t now_ms,
@@ -66,7 +68,9 @@ SONA_API sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32
 /**
  * Tell how good a decision was, and learn from it at once (loop A).
  * @param quality  0..1
- * @return SONA_OK; SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE: counted
+ * @return SONA_OK: learned, or counted as drop_disabled; SONA_E_NOT_FINITE, SONA_E_RANGE,
+ *         SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE, SONA_E_TIMEOUT (later than feedback_window_ms),
+ *         SONA_E_ROUTE (the route was retired meanwhile): counted
  */
 SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
                                       uint32_t latency_us, uint64_t now_ms);
@@ -74,16 +78,20 @@ SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id,
 /** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
 SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,
                                     uint64_t now_ms, uint64_t *ret_id);
-/** Add a step. @return SONA_OK; SONA_E_UNKNOWN_ID, SONA_E_LIMIT after max_trajectory_steps, shape
- *  and number errors as usual: counted, nothing else changes */
+/** Add a step of at most hidden_dim (or embedding_dim, if larger) activations and attention_dim
+ *  attention weights. @return SONA_OK; SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (it has ended),
+ *  SONA_E_LIMIT after max_trajectory_steps, SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE (layer):
+ *  counted, nothing else changes */
 SONA_API sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_step *step);
-/** Say which route served the trajectory. @return SONA_OK, SONA_E_UNKNOWN_ID, SONA_E_ROUTE */
+/** Say which route served the trajectory. @return SONA_OK, SONA_E_UNKNOWN_ID (also for a decision),
+ *  SONA_E_DUPLICATE (it has ended), SONA_E_ROUTE */
 SONA_API sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route route);
 /** End the trajectory with its quality, 0..1, and learn from it. @return as sona_engine_outcome() */
 SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality,
                                   uint64_t now_ms);
 
-/** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping. */
+/** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping.
+ *  @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_NOT_FINITE */
 SONA_API sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim,
                                     float *y);
 /** Write y = x + s B_m A_m x. */
@@ -93,10 +101,12 @@ SONA_API sona_err sona_engine_apply_micro(const sona_engine *engine, const float
 SONA_API sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const float *x,
                                          uint32_t dim, float *y);
 /** Write the value of every route by index (cost subtracted) to @p ret_scores (routes_max floats);
- *  NaN where a route is not enabled. Neither explores nor records. */
+ *  NaN where a route is not enabled. Neither explores nor records.
+ *  @return SONA_OK; SONA_E_NO_ROUTE; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim,
                                     float *ret_scores);
-/** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k. */
+/** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k.
+ *  @return SONA_OK; SONA_E_RANGE for k = 0; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,
                                             uint32_t k, sona_pattern *ret, uint32_t *ret_count);
 

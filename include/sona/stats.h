@@ -18,7 +18,7 @@ extern "C" {
 /** X(name, help): what happened, counted by the learner's side. Append only. */
 #define SONA_COUNTERS(X)                                                                           \
     X(decisions, "decisions recorded")                                                             \
-    X(outcomes, "outcomes of decisions and ends of trajectories received")                                                 \
+    X(outcomes, "outcomes of decisions and ends of trajectories received")                         \
     X(trajectories, "trajectories begun")                                                          \
     X(steps, "trajectory steps recorded")                                                          \
     X(learned, "outcomes and trajectories that changed weights")                                   \
@@ -38,7 +38,7 @@ extern "C" {
     X(drop_route, "events refused: unknown route")                                                 \
     X(drop_route_retired, "outcomes whose route was retired meanwhile")                            \
     X(drop_unknown_id, "outcomes for an id never decided, or forgotten")                           \
-    X(drop_duplicate, "second outcomes for one id, or a second use of it")                                          \
+    X(drop_duplicate, "second outcomes for one id, or a second use of it")                         \
     X(drop_expired, "outcomes later than the feedback window")                                     \
     X(drop_foreign, "outcomes for a decision of another user's client")                            \
     X(drop_evicted, "decisions evicted before their outcome came")                                 \
@@ -53,7 +53,8 @@ extern "C" {
     X(clients_attached, "attachments accepted")                                                    \
     X(clients_refused, "attachments refused")                                                      \
     X(clients_reclaimed, "attachments whose owner died, drained and freed")                        \
-    X(lanes_quarantined, "lanes closed because their indices made no sense")
+    X(lanes_quarantined, "lanes closed because their indices made no sense")                       \
+    X(drop_no_route, "decisions refused: no candidate route left")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

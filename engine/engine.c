@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The learner in one process: decide, tell the outcome, let time pass. A thin order of calls over
+ * the model's functions, the pending table and the learner; nothing is computed here.
+ *
+ * Decisions draw from stream 0 of the seed, in the order of the calls that get as far as the draw,
+ * as a lane of the client does from the stream of its own number. One lane through a sidecar and
+ * one engine therefore decide alike, bit for bit.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/diag.h"
+#include "engine/facade.h"
+#include "engine/kernels/kernels.h"
+
+#define STREAM 0 /* of the random numbers */
+#define OWNER  0 /* one process, one user: every outcome is its own */
+
+/* Where each part lies in the allocation. */
+struct plan {
+    struct sona_model_layout layout;
+    size_t learner, job, pending, scratch, query; /* offsets */
+    size_t bytes;
+};
+
+static size_t claim(size_t *at, size_t bytes)
+{
+    size_t offset = *at;
+
+    *at += (bytes + SONA_MODEL_ALIGN - 1) / SONA_MODEL_ALIGN * SONA_MODEL_ALIGN;
+    return offset;
+}
+
+static sona_err plan_make(struct plan *ret, const sona_config *config, sona_diag *reterr)
+{
+    sona_geometry geometry;
+    sona_err err = sona_config_check(config, reterr);
+    size_t at = 0;
+
+    if (err != SONA_OK)
+        return err;
+    sona_config_geometry(config, &geometry);
+    err = sona_model_layout_init(&ret->layout, &geometry);
+    if (err != SONA_OK)
+        return sona_engine_diag(reterr, err, "the geometry is refused: %s", sona_err_text(err));
+    claim(&at, sizeof(struct sona_engine));
+    ret->learner = claim(&at, sona_learner_bytes(config));
+    ret->job = claim(&at, sona_learner_job_bytes(config));
+    ret->pending =
+        claim(&at, sona_pending_bytes(config->trajectory_capacity, ret->layout.dim_padded));
+    ret->scratch = claim(&at, sona_model_scratch_bytes(&ret->layout));
+    ret->query = claim(&at, ret->layout.dim_padded * sizeof(float));
+    ret->bytes = at;
+    return SONA_OK;
+}
+
+static sona_engine *build(char *memory, const struct plan *plan, const sona_config *config)
+{
+    sona_engine *engine = (sona_engine *)(void *)memory;
+
+    memset(engine, 0, sizeof(*engine));
+    engine->config = *config;
+    engine->layout = plan->layout;
+    engine->bytes = plan->bytes;
+    engine->learner = sona_learner_init(memory + plan->learner, config);
+    engine->job = sona_learner_job_init(memory + plan->job, config);
+    engine->pending = sona_pending_init(memory + plan->pending, config->trajectory_capacity,
+                                        plan->layout.dim_padded, config->feedback_window_ms,
+                                        config->max_trajectory_steps);
+    sona_model_scratch_init(&engine->layout, memory + plan->scratch, &engine->scores);
+    engine->query = (float *)(void *)(memory + plan->query);
+    return engine;
+}
+
+/* Declare the routes; the first that is refused is named. */
+static sona_err declare(sona_engine *engine, const sona_route_spec *routes, uint32_t n_routes,
+                        sona_diag *reterr)
+{
+    for (uint32_t i = 0; i < n_routes; i++) {
+        sona_route ignored;
+        sona_err err = sona_learner_route_add(engine->learner, &routes[i], &ignored);
+
+        if (err != SONA_OK)
+            return sona_engine_diag(reterr, err, "route %u (\"%.*s\"): %s", i,
+                                    SONA_ROUTE_NAME_MAX - 1, routes[i].name, sona_err_text(err));
+    }
+    return SONA_OK;
+}
+
+sona_err sona_engine_create(sona_engine **ret, const sona_config *config,
+                            const sona_route_spec *routes, uint32_t n_routes, sona_diag *reterr)
+{
+    sona_config defaults;
+    struct plan plan;
+    char *memory;
+    sona_err err;
+
+    if (ret == NULL || routes == NULL)
+        return sona_engine_diag(reterr, SONA_E_ARGUMENT, "the result or the routes are null");
+    if (config == NULL) {
+        sona_config_init(&defaults);
+        config = &defaults;
+    }
+    err = plan_make(&plan, config, reterr);
+    if (err != SONA_OK)
+        return err;
+    if (n_routes == 0 || n_routes > config->routes_max)
+        return sona_engine_diag(reterr, SONA_E_RANGE, "%u routes: declare 1..%u (routes_max)",
+                                n_routes, config->routes_max);
+    memory = aligned_alloc(SONA_MODEL_ALIGN, plan.bytes);
+    if (memory == NULL)
+        return sona_engine_diag(reterr, SONA_E_MEMORY, "no memory for %zu bytes: %s", plan.bytes,
+                                sona_err_remedy(SONA_E_MEMORY));
+    err = declare(build(memory, &plan, config), routes, n_routes, reterr);
+    if (err != SONA_OK) {
+        free(memory);
+        return err;
+    }
+    *ret = (sona_engine *)(void *)memory;
+    return SONA_OK;
+}
+
+void sona_engine_destroy(sona_engine **engine)
+{
+    if (engine == NULL)
+        return;
+    free(*engine);
+    *engine = NULL;
+}
+
+size_t sona_engine_bytes(const sona_config *config)
+{
+    struct plan plan;
+
+    if (config == NULL || plan_make(&plan, config, NULL) != SONA_OK)
+        return 0;
+    return plan.bytes;
+}
+
+sona_err sona_engine_refuse(sona_engine *engine, sona_err err)
+{
+    static const struct {
+        sona_err err;
+        sona_counter counter;
+    } reasons[] = {
+        {SONA_E_SHAPE, SONA_COUNTER_drop_shape},
+        {SONA_E_NOT_FINITE, SONA_COUNTER_drop_not_finite},
+        {SONA_E_RANGE, SONA_COUNTER_drop_range},
+        {SONA_E_ZERO_VECTOR, SONA_COUNTER_drop_zero_vector},
+        {SONA_E_ROUTE, SONA_COUNTER_drop_route},
+        {SONA_E_NO_ROUTE, SONA_COUNTER_drop_no_route},
+        {SONA_E_UNKNOWN_ID, SONA_COUNTER_drop_unknown_id},
+    };
+
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i].err == err)
+            engine->counter[reasons[i].counter]++;
+    return err;
+}
+
+sona_err sona_engine_prepare(sona_engine *engine, const float *x, uint32_t dim)
+{
+    if (dim != engine->layout.geometry.dim)
+        return SONA_E_SHAPE;
+    return sona_model_prepare(&engine->layout, x, engine->query);
+}
+
+uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, sona_route route,
+                              float propensity, uint64_t now_ms)
+{
+    struct sona_pending_entry entry = {
+        .id = ++engine->ids,
+        .owner = OWNER,
+        .version = sona_engine_version(engine),
+        .kind = kind,
+        .route = route,
+        .propensity = propensity,
+        .x = engine->query,
+    };
+    struct sona_pending_joined joined;
+    sona_err err;
+
+    /* Neither a known id nor a parked outcome can be met: ids are new, and nothing is parked here.
+     */
+    sona_pending_add(engine->pending, &entry, now_ms, &joined, &err);
+    return entry.id;
+}
+
+sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
+                            const sona_candidates *candidates, uint64_t now_ms, sona_decision *ret)
+{
+    struct sona_model_view view;
+    sona_decision decision;
+    sona_err err;
+
+    if (engine == NULL || x == NULL || ret == NULL)
+        return SONA_E_ARGUMENT;
+    err = sona_engine_prepare(engine, x, dim);
+    if (err != SONA_OK)
+        return sona_engine_refuse(engine, err);
+
+    view = sona_learner_view(engine->learner);
+    err = sona_model_decide(&view, engine->query, candidates,
+                            sona_model_random(engine->config.seed, STREAM, engine->draws++),
+                            &engine->scores, &decision);
+    if (err != SONA_OK)
+        return sona_engine_refuse(engine, err);
+    decision.version = sona_engine_version(engine);
+    decision.id = 0;
+    if (candidates == NULL || candidates->mode != SONA_MODE_BYPASS)
+        decision.id = sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route,
+                                           decision.propensity, now_ms);
+    *ret = decision;
+    return SONA_OK;
+}
+
+/* One whole background cycle between two events. False when there was nothing to start with. */
+static bool cycle(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    if (!sona_learner_cycle_start(engine->learner, engine->job, now_ms))
+        return false;
+    sona_learner_cycle_run(engine->job);
+    sona_learner_cycle_install(engine->learner, engine->job, ret);
+    return true;
+}
+
+sona_err sona_engine_settle(sona_engine *engine, uint64_t id, float quality, uint32_t latency_us,
+                            uint64_t now_ms)
+{
+    struct sona_pending_joined joined;
+    sona_cycle_report ignored;
+    bool found;
+    sona_err err;
+
+    if (!isfinite(quality))
+        return sona_engine_refuse(engine, SONA_E_NOT_FINITE);
+    if (quality < 0 || quality > 1)
+        return sona_engine_refuse(engine, SONA_E_RANGE);
+    /* Decisions are added before their id is told, so no outcome is ever on its way before one. */
+    err = sona_pending_outcome(engine->pending, id, OWNER, quality, latency_us, now_ms, false,
+                               &joined, &found);
+    if (err != SONA_OK)
+        return err;
+    err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                  .id = joined.entry.id,
+                                                  .x = joined.entry.x,
+                                                  .route = joined.entry.route,
+                                                  .quality = joined.quality,
+                                                  .propensity = joined.entry.propensity,
+                                                  .version = joined.entry.version,
+                                                  .now_ms = now_ms,
+                                              });
+    if (sona_learner_cycle_due(engine->learner, now_ms))
+        cycle(engine, now_ms, &ignored);
+    return err;
+}
+
+sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
+                             uint32_t latency_us, uint64_t now_ms)
+{
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    return sona_engine_settle(engine, decision_id, quality, latency_us, now_ms);
+}
+
+sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret_report)
+{
+    sona_cycle_report report = {.ran = false};
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    sona_pending_expire(engine->pending, now_ms, UINT32_MAX);
+    if (sona_learner_cycle_due(engine->learner, now_ms))
+        cycle(engine, now_ms, &report);
+    if (ret_report != NULL)
+        *ret_report = report;
+    return SONA_OK;
+}
+
+sona_err sona_engine_learn_now(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret_report)
+{
+    sona_cycle_report report;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    cycle(engine, now_ms, &report);
+    if (ret_report != NULL)
+        *ret_report = report;
+    return SONA_OK;
+}
+
+sona_err sona_engine_route_add(sona_engine *engine, const sona_route_spec *spec, sona_route *ret)
+{
+    if (engine == NULL || spec == NULL || ret == NULL)
+        return SONA_E_ARGUMENT;
+    return sona_learner_route_add(engine->learner, spec, ret);
+}
+
+sona_err sona_engine_route_retire(sona_engine *engine, sona_route route)
+{
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    return sona_learner_route_retire(engine->learner, route);
+}
+
+void sona_engine_set_enabled(sona_engine *engine, bool enabled)
+{
+    sona_learner_set_enabled(engine->learner, enabled);
+}
+
+bool sona_engine_enabled(const sona_engine *engine)
+{
+    return sona_learner_enabled(engine->learner);
+}
+
+void sona_engine_stats(const sona_engine *engine, sona_stats *ret)
+{
+    sona_learner_stats(engine->learner, ret);
+    sona_pending_stats(engine->pending, ret);
+    for (int i = 0; i < SONA_COUNTER_COUNT; i++)
+        ret->counter[i] += engine->counter[i];
+    ret->memory_bytes = engine->bytes;
+    ret->simd = sona_kernels_active()->name;
+}

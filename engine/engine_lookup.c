@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* What an engine can be asked without telling it anything: adapters, scores, patterns, routes. */
+#include <math.h>
+
+#include "engine/facade.h"
+
+static bool overlap(const float *x, const float *y, uint32_t dim)
+{
+    uintptr_t a = (uintptr_t)x, b = (uintptr_t)y, bytes = dim * sizeof(float);
+
+    return a < b + bytes && b < a + bytes;
+}
+
+/* Arguments of the three adapters. */
+static sona_err check_apply(const sona_engine *engine, const float *x, uint32_t dim, const float *y)
+{
+    if (engine == NULL || x == NULL || y == NULL)
+        return SONA_E_ARGUMENT;
+    if (dim != engine->layout.geometry.dim)
+        return SONA_E_SHAPE;
+    if (overlap(x, y, dim))
+        return SONA_E_ARGUMENT;
+    return sona_model_all_finite(x, dim) ? SONA_OK : SONA_E_NOT_FINITE;
+}
+
+sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim, float *y)
+{
+    sona_err err = check_apply(engine, x, dim, y);
+
+    if (err == SONA_OK) {
+        struct sona_model_view view = sona_learner_view(engine->learner);
+
+        sona_model_apply(&view, x, y);
+    }
+    return err;
+}
+
+sona_err sona_engine_apply_micro(const sona_engine *engine, const float *x, uint32_t dim, float *y)
+{
+    sona_err err = check_apply(engine, x, dim, y);
+
+    if (err == SONA_OK) {
+        struct sona_model_view view = sona_learner_view(engine->learner);
+
+        sona_model_apply_micro(&view, x, y);
+    }
+    return err;
+}
+
+sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const float *x,
+                                uint32_t dim, float *y)
+{
+    sona_err err = check_apply(engine, x, dim, y);
+
+    if (err == SONA_OK && layer >= engine->layout.geometry.layers)
+        err = SONA_E_RANGE;
+    if (err == SONA_OK) {
+        struct sona_model_view view = sona_learner_view(engine->learner);
+
+        sona_model_apply_base(&view, layer, x, y);
+    }
+    return err;
+}
+
+sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim, float *ret_scores)
+{
+    struct sona_model_view view;
+    sona_err err;
+
+    if (engine == NULL || x == NULL || ret_scores == NULL)
+        return SONA_E_ARGUMENT;
+    err = sona_engine_prepare(engine, x, dim);
+    if (err != SONA_OK)
+        return err;
+    view = sona_learner_view(engine->learner);
+    err = sona_model_score(&view, engine->query, NULL, &engine->scores);
+    if (err != SONA_OK)
+        return err;
+    /* Rows never used are no candidates, whatever the scratch held there. */
+    for (uint32_t i = 0; i < engine->layout.geometry.routes_max; i++)
+        ret_scores[i] = i < engine->scores.n_routes ? engine->scores.value[i] : NAN;
+    return SONA_OK;
+}
+
+sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim, uint32_t k,
+                                   sona_pattern *ret, uint32_t *ret_count)
+{
+    struct sona_model_view view;
+    sona_err err;
+
+    if (engine == NULL || x == NULL || ret == NULL || ret_count == NULL)
+        return SONA_E_ARGUMENT;
+    if (k == 0)
+        return SONA_E_RANGE;
+    err = sona_engine_prepare(engine, x, dim);
+    if (err != SONA_OK)
+        return err;
+    view = sona_learner_view(engine->learner);
+    *ret_count = sona_model_find_patterns(&view, engine->query, k, &engine->scores, ret);
+    return SONA_OK;
+}
+
+sona_err sona_engine_routes(const sona_engine *engine, sona_route_info *ret, uint32_t capacity,
+                            uint32_t *ret_count)
+{
+    struct sona_model_view view;
+
+    if (engine == NULL || ret_count == NULL || (ret == NULL && capacity > 0))
+        return SONA_E_ARGUMENT;
+    view = sona_learner_view(engine->learner);
+    *ret_count = sona_model_routes(&view, ret, capacity);
+    return SONA_OK;
+}

@@ -398,7 +398,8 @@ sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
     }
     locale_leave(plain, before);
     if (config->base_lora_rank > config->embedding_dim) {
-        snprintf(text, sizeof(text), "base_lora_rank %" PRIu32 " must not exceed embedding_dim %" PRIu32,
+        snprintf(text, sizeof(text),
+                 "base_lora_rank %" PRIu32 " must not exceed embedding_dim %" PRIu32,
                  config->base_lora_rank, config->embedding_dim);
         mistake(&all, text);
     }

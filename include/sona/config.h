@@ -22,35 +22,36 @@ extern "C" {
  * X(type, name, default, min, max, alias or "", help). One row per key.
  * type is `u32`, `u64`, `f32` or `flag`; min and max are inclusive.
  */
-#define SONA_CONFIG_FIELDS(X)                                                                      \
-    X(u32, hidden_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "", "floats of a step's activations")      \
-    X(u32, embedding_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "dim", "floats of a query embedding")   \
-    X(u32, attention_dim, 64, 0, SONA_ATTENTION_MAX, "", "attention weights a step can carry")     \
-    X(u32, routes_max, 16, 1, SONA_ROUTES_MAX, "", "capacity of the route table")                  \
-    X(u32, micro_lora_rank, 2, 1, SONA_MICRO_RANK_MAX, "", "MicroLoRA rank")                       \
-    X(u32, base_lora_rank, 8, SONA_BASE_RANK_MIN, SONA_BASE_RANK_MAX, "", "BaseLoRA and code rank") \
-    X(u32, base_lora_layers, 12, 1, SONA_LAYERS_MAX, "", "BaseLoRA layers")                        \
-    X(f32, micro_lora_lr, 0.002, 0, 1, "micro_lr", "MicroLoRA learning rate")                      \
-    X(f32, base_lora_lr, 0.0001, 0, 1, "base_lr", "BaseLoRA learning rate")                        \
-    X(f32, lora_alpha, 1, 0, 64, "", "scale of the adapters: s = alpha / rank")                    \
-    X(u32, pattern_clusters, 100, 1, SONA_PATTERNS_MAX, "", "most patterns kept")                  \
-    X(f32, pattern_quality_threshold, 0.3, 0, 1, "quality_threshold",                              \
-      "trajectories below it stay out of the pattern bank (they still teach)")                     \
-    X(u32, trajectory_capacity, 10000, 16, 1000000, "trajectory_buffer_size",                      \
-      "decisions and trajectories that may wait for their outcome")                                \
-    X(u32, max_trajectory_steps, 50, 1, 10000, "", "steps of one trajectory")                      \
-    X(u32, replay_capacity, 5000, 64, 1000000, "", "outcomes kept for the background loop")        \
-    X(u64, background_interval_ms, 3600000, 1, 31536000000, "",                                    \
-      "a background cycle runs at least this often when there is something new")                   \
-    X(u64, feedback_window_ms, 3600000, 1, 31536000000, "", "an outcome may come this late")       \
-    X(f32, lambda, 0, 0, 1000, "", "weight of the cost in quality - lambda * cost")                \
-    X(f32, max_explore, 1, 0, 1, "", "upper bound on the share of exploring decisions")            \
-    X(flag, normalize, 1, 0, 1, "", "scale embeddings to unit norm on entry")                      \
-    X(flag, micro, 1, 0, 1, "", "MicroLoRA term")                                                  \
-    X(flag, base, 1, 0, 1, "", "refit heads on the BaseLoRA code")                                 \
-    X(flag, patterns, 1, 0, 1, "", "ReasoningBank residual")                                       \
-    X(flag, background, 1, 0, 1, "", "background loop")                                            \
-    X(flag, drift, 1, 0, 1, "", "Page-Hinkley drift detection per route")                          \
+#define SONA_CONFIG_FIELDS(X)                                                                    \
+    X(u32, hidden_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "", "floats of a step's activations")    \
+    X(u32, embedding_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "dim", "floats of a query embedding") \
+    X(u32, attention_dim, 64, 0, SONA_ATTENTION_MAX, "", "attention weights a step can carry")   \
+    X(u32, routes_max, 16, 1, SONA_ROUTES_MAX, "", "capacity of the route table")                \
+    X(u32, micro_lora_rank, 2, 1, SONA_MICRO_RANK_MAX, "", "MicroLoRA rank")                     \
+    X(u32, base_lora_rank, 8, SONA_BASE_RANK_MIN, SONA_BASE_RANK_MAX, "",                        \
+      "BaseLoRA and code rank")                                                                  \
+    X(u32, base_lora_layers, 12, 1, SONA_LAYERS_MAX, "", "BaseLoRA layers")                      \
+    X(f32, micro_lora_lr, 0.002, 0, 1, "micro_lr", "MicroLoRA learning rate")                    \
+    X(f32, base_lora_lr, 0.0001, 0, 1, "base_lr", "BaseLoRA learning rate")                      \
+    X(f32, lora_alpha, 1, 0, 64, "", "scale of the adapters: s = alpha / rank")                  \
+    X(u32, pattern_clusters, 100, 1, SONA_PATTERNS_MAX, "", "most patterns kept")                \
+    X(f32, pattern_quality_threshold, 0.3, 0, 1, "quality_threshold",                            \
+      "trajectories below it stay out of the pattern bank (they still teach)")                   \
+    X(u32, trajectory_capacity, 10000, 16, 1000000, "trajectory_buffer_size",                    \
+      "decisions and trajectories that may wait for their outcome")                              \
+    X(u32, max_trajectory_steps, 50, 1, 10000, "", "steps of one trajectory")                    \
+    X(u32, replay_capacity, 5000, 64, 1000000, "", "outcomes kept for the background loop")      \
+    X(u64, background_interval_ms, 3600000, 1, 31536000000, "",                                  \
+      "a background cycle runs at least this often when there is something new")                 \
+    X(u64, feedback_window_ms, 3600000, 1, 31536000000, "", "an outcome may come this late")     \
+    X(f32, lambda, 0, 0, 1000, "", "weight of the cost in quality - lambda * cost")              \
+    X(f32, max_explore, 1, 0, 1, "", "upper bound on the share of exploring decisions")          \
+    X(flag, normalize, 1, 0, 1, "", "scale embeddings to unit norm on entry")                    \
+    X(flag, micro, 1, 0, 1, "", "MicroLoRA term")                                                \
+    X(flag, base, 1, 0, 1, "", "refit heads on the BaseLoRA code")                               \
+    X(flag, patterns, 1, 0, 1, "", "ReasoningBank residual")                                     \
+    X(flag, background, 1, 0, 1, "", "background loop")                                          \
+    X(flag, drift, 1, 0, 1, "", "Page-Hinkley drift detection per route")                        \
     X(u64, seed, 1, 0, UINT64_MAX, "", "seed of everything random in the learner")
 
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
@@ -59,6 +60,7 @@ typedef struct sona_config {
 #define SONA_CONFIG_TYPE_u64  uint64_t
 #define SONA_CONFIG_TYPE_f32  float
 #define SONA_CONFIG_TYPE_flag bool
+
 #define SONA_CONFIG_MEMBER(type, name, def, min, max, alias, help) SONA_CONFIG_TYPE_##type name;
     SONA_CONFIG_FIELDS(SONA_CONFIG_MEMBER)
 #undef SONA_CONFIG_MEMBER

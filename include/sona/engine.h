@@ -29,12 +29,12 @@ typedef struct sona_engine sona_engine;
 
 /** What a background cycle changed, in numbers. */
 typedef struct sona_cycle_report {
-    bool ran;               /**< false: nothing was due or nothing is new; the rest is 0 */
-    uint64_t replayed;      /**< outcomes read */
-    uint32_t patterns;      /**< patterns afterwards */
-    uint32_t routes_refit;  /**< route heads refit */
-    double base_change;     /**< Frobenius norm of the change of B_0 A_0 */
-    double fold_discarded;  /**< singular mass the fold could not keep */
+    bool ran;              /**< false: nothing was due or nothing is new; the rest is 0 */
+    uint64_t replayed;     /**< outcomes read */
+    uint32_t patterns;     /**< patterns afterwards */
+    uint32_t routes_refit; /**< route heads refit */
+    double base_change;    /**< Frobenius norm of the change of B_0 A_0 */
+    double fold_discarded; /**< singular mass the fold could not keep */
 } sona_cycle_report;
 
 /**
@@ -86,9 +86,9 @@ SONA_API sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_
 /** Say which route served the trajectory. @return SONA_OK, SONA_E_UNKNOWN_ID (also for a decision),
  *  SONA_E_DUPLICATE (it has ended), SONA_E_ROUTE */
 SONA_API sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route route);
-/** End the trajectory with its quality, 0..1, and learn from it. @return as sona_engine_outcome() */
-SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality,
-                                  uint64_t now_ms);
+/** End the trajectory with its quality, 0..1, and learn from it.
+ *  @return as sona_engine_outcome() */
+SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality, uint64_t now_ms);
 
 /** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping.
  *  @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_NOT_FINITE */
@@ -117,8 +117,8 @@ SONA_API sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms,
 SONA_API sona_err sona_engine_learn_now(sona_engine *engine, uint64_t now_ms,
                                         sona_cycle_report *ret_report);
 
-/** Add a route. @return SONA_OK; SONA_E_LIMIT when the table is full; SONA_E_RANGE; SONA_E_DUPLICATE
- *  for a name in use */
+/** Add a route. @return SONA_OK; SONA_E_LIMIT when the table is full; SONA_E_RANGE;
+ * SONA_E_DUPLICATE for a name in use */
 SONA_API sona_err sona_engine_route_add(sona_engine *engine, const sona_route_spec *spec,
                                         sona_route *ret);
 /** Retire a route; its row may be reused under another generation. @return SONA_OK, SONA_E_ROUTE */

@@ -22,40 +22,42 @@ extern "C" {
 #endif
 
 /** X(name, value, text, remedy). Values are part of the ABI: never renumber, only append. */
-#define SONA_ERRORS(X)                                                                             \
-    X(OK, 0, "success", "")                                                                        \
-    X(E_ARGUMENT, 1, "a required pointer is null, or buffers overlap",                             \
-      "pass every pointer the function asks for; the output may not overlap the input")            \
-    X(E_SHAPE, 2, "the vector has the wrong dimension", "pass vectors of the instance's dimension") \
-    X(E_NOT_FINITE, 3, "a number is NaN or infinite", "check the embedding before passing it")     \
-    X(E_RANGE, 4, "a number is outside its documented range", "see the range in the header")       \
-    X(E_ZERO_VECTOR, 5, "the vector has no direction (all zeros)",                                 \
-      "skip the query or embed it again")                                                          \
-    X(E_ROUTE, 6, "the route is unknown or retired", "list the routes with sona_routes()")         \
-    X(E_NO_ROUTE, 7, "no candidate route is left",                                                 \
-      "widen the candidate set, or add or enable a route")                                         \
-    X(E_FULL, 8, "the lane's ring is full; this event was dropped and counted",                    \
-      "carry on; use more lanes, or slow down, if it happens often")                               \
-    X(E_DETACHED, 9, "no sidecar is attached; this event was dropped and counted",                 \
-      "start sona-sidecar; the client attaches by itself")                                         \
-    X(E_FORKED, 10, "this client belongs to the parent process",                                   \
-      "open a client of your own after fork()")                                                    \
-    X(E_LANES, 11, "every lane of this client is claimed",                                         \
-      "release one, or open the client with more lanes")                                           \
-    X(E_ABSENT, 12, "no sidecar answers for this instance", "start sona-sidecar")                  \
-    X(E_ABI, 13, "client and sidecar speak different ABI versions", "upgrade the older of the two") \
-    X(E_GEOMETRY, 14, "the segment's geometry is inconsistent", "restart the sidecar")             \
-    X(E_PERMISSION, 15, "the sidecar does not serve this user", "run as the sidecar's user")       \
-    X(E_BUSY, 16, "the instance is already running",                                               \
-      "stop the other sidecar, or choose another --instance name")                                 \
-    X(E_SYSTEM, 17, "the operating system refused a call", "see the diagnostic text")              \
-    X(E_MEMORY, 18, "out of memory", "lower dimension, routes, lanes or capacities")               \
-    X(E_CONFIG, 19, "the configuration is invalid", "see the diagnostic text")                     \
-    X(E_FORMAT, 20, "the data is not in the expected format", "see the diagnostic text")           \
-    X(E_UNKNOWN_ID, 21, "no pending decision or trajectory has this id",                           \
-      "report each outcome once, within the feedback window")                                      \
-    X(E_DUPLICATE, 22, "this outcome was already reported", "nothing: the first one counts")       \
-    X(E_LIMIT, 23, "a documented limit is reached", "see the limit in the header")                 \
+#define SONA_ERRORS(X)                                                                         \
+    X(OK, 0, "success", "")                                                                    \
+    X(E_ARGUMENT, 1, "a required pointer is null, or buffers overlap",                         \
+      "pass every pointer the function asks for; the output may not overlap the input")        \
+    X(E_SHAPE, 2, "the vector has the wrong dimension",                                        \
+      "pass vectors of the instance's dimension")                                              \
+    X(E_NOT_FINITE, 3, "a number is NaN or infinite", "check the embedding before passing it") \
+    X(E_RANGE, 4, "a number is outside its documented range", "see the range in the header")   \
+    X(E_ZERO_VECTOR, 5, "the vector has no direction (all zeros)",                             \
+      "skip the query or embed it again")                                                      \
+    X(E_ROUTE, 6, "the route is unknown or retired", "list the routes with sona_routes()")     \
+    X(E_NO_ROUTE, 7, "no candidate route is left",                                             \
+      "widen the candidate set, or add or enable a route")                                     \
+    X(E_FULL, 8, "the lane's ring is full; this event was dropped and counted",                \
+      "carry on; use more lanes, or slow down, if it happens often")                           \
+    X(E_DETACHED, 9, "no sidecar is attached; this event was dropped and counted",             \
+      "start sona-sidecar; the client attaches by itself")                                     \
+    X(E_FORKED, 10, "this client belongs to the parent process",                               \
+      "open a client of your own after fork()")                                                \
+    X(E_LANES, 11, "every lane of this client is claimed",                                     \
+      "release one, or open the client with more lanes")                                       \
+    X(E_ABSENT, 12, "no sidecar answers for this instance", "start sona-sidecar")              \
+    X(E_ABI, 13, "client and sidecar speak different ABI versions",                            \
+      "upgrade the older of the two")                                                          \
+    X(E_GEOMETRY, 14, "the segment's geometry is inconsistent", "restart the sidecar")         \
+    X(E_PERMISSION, 15, "the sidecar does not serve this user", "run as the sidecar's user")   \
+    X(E_BUSY, 16, "the instance is already running",                                           \
+      "stop the other sidecar, or choose another --instance name")                             \
+    X(E_SYSTEM, 17, "the operating system refused a call", "see the diagnostic text")          \
+    X(E_MEMORY, 18, "out of memory", "lower dimension, routes, lanes or capacities")           \
+    X(E_CONFIG, 19, "the configuration is invalid", "see the diagnostic text")                 \
+    X(E_FORMAT, 20, "the data is not in the expected format", "see the diagnostic text")       \
+    X(E_UNKNOWN_ID, 21, "no pending decision or trajectory has this id",                       \
+      "report each outcome once, within the feedback window")                                  \
+    X(E_DUPLICATE, 22, "this outcome was already reported", "nothing: the first one counts")   \
+    X(E_LIMIT, 23, "a documented limit is reached", "see the limit in the header")             \
     X(E_TIMEOUT, 24, "the peer did not answer in time", "check that the sidecar is healthy")
 
 typedef enum sona_err {
@@ -74,7 +76,8 @@ typedef struct sona_diag {
     char text[SONA_DIAG_TEXT_MAX]; /**< NUL-terminated, no newline */
 } sona_diag;
 
-/** Return the symbol of @p err, such as "SONA_E_SHAPE"; "SONA_E_?" for a value of another version. */
+/** Return the symbol of @p err, such as "SONA_E_SHAPE"; "SONA_E_?" for a value of another version.
+ */
 SONA_API const char *sona_err_name(sona_err err);
 /** Return one clause that says what @p err means. Static storage. */
 SONA_API const char *sona_err_text(sona_err err);

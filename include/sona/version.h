@@ -18,7 +18,8 @@ extern "C" {
 #define SONA_VERSION_PATCH 0
 #define SONA_VERSION       "0.1.0"
 
-/** Segment, record and handshake layout. Major must be equal; minor may only grow at the sidecar. */
+/** Segment, record and handshake layout. Major must be equal; minor may only grow at the sidecar.
+ */
 #define SONA_ABI_MAJOR 1
 #define SONA_ABI_MINOR 0
 

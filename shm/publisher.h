@@ -4,8 +4,8 @@
  * The publisher's half: owns the model segment, chooses free slots, brings them up to date, swaps
  * `cur`. One thread (the learner's) publishes; it never waits for a reader.
  *
- * The model is opaque bytes: a dense head that is always copied, and tables of rows with the step of
- * their last change, of which only those newer than the slot's last image are copied.
+ * The model is opaque bytes: a dense head that is always copied, and tables of rows with the step
+ * of their last change, of which only those not older than the slot's last image are copied.
  */
 #ifndef SONA_SHM_PUBLISHER_H
 #define SONA_SHM_PUBLISHER_H
@@ -41,25 +41,35 @@ struct sona_shm_publisher;
 struct sona_shm_segment_options {
     const char *instance;
     sona_geometry geometry;
-    uint64_t hot_bytes, cold_bytes;   /* of a model half */
-    uint32_t hot_slots, cold_slots;   /* 0: the defaults */
-    uint32_t ring_slots;              /* 0: the default */
+    uint64_t hot_bytes, cold_bytes; /* of a model half */
+    uint32_t hot_slots, cold_slots; /* 0: the defaults */
+    uint32_t ring_slots;            /* 0: the default */
+    uint32_t lease_ms;              /* 0: SONA_SHM_LEASE_MS */
+    uint64_t wall_us;               /* wall clock: g, generation and incarnation start from it */
 };
 
-/* Create the segment, or adopt the one a dead sidecar of the same instance left when its layout is
- * equal (generation and g go on); otherwise retire that one and make a new generation. The caller
- * holds the instance's lock. SONA_E_SYSTEM, SONA_E_MEMORY (too small /dev/shm: says how much is
- * needed), SONA_E_PERMISSION (not ours). */
+/* g begins at the wall clock in ticks of this length, and a publisher must publish more rarely than
+ * that; then no g comes twice, even when the old segment is gone (docs/adr/0003). 48 bits of such
+ * ticks last until the year 2148. */
+#define SONA_SHM_G_TICK_US 20u
+
+/* Create the segment in state INIT. What a dead sidecar of the same instance left is marked RETIRED
+ * and its name removed; generation, incarnation and g go on from there. SONA_E_BUSY (a live sidecar
+ * writes it), SONA_E_PERMISSION (another user's), SONA_E_MEMORY (/dev/shm too small: says how much
+ * is needed), SONA_E_RANGE, SONA_E_SYSTEM. */
 sona_err sona_shm_publisher_create(struct sona_shm_publisher **ret,
                                    const struct sona_shm_segment_options *options,
                                    sona_diag *reterr);
-/* Unmap. `unlink`: also remove the name (clean stop of a private instance). */
-void sona_shm_publisher_destroy(struct sona_shm_publisher **publisher, bool unlink);
+/* Unmap, free and clear the pointer. `unlink_name`: also remove the segment's name (clean stop). */
+void sona_shm_publisher_destroy(struct sona_shm_publisher **publisher, bool unlink_name);
 
 int sona_shm_publisher_fd(const struct sona_shm_publisher *publisher); /* read-only descriptor */
 const struct sona_shm_header *sona_shm_publisher_header(const struct sona_shm_publisher *publisher);
 struct sona_shm_live *sona_shm_publisher_live(struct sona_shm_publisher *publisher);
 struct sona_shm_counters *sona_shm_publisher_counters(struct sona_shm_publisher *publisher);
+
+/* Set the state that clients see (release: what was written before is seen with it). */
+void sona_shm_publisher_set_state(struct sona_shm_publisher *publisher, enum sona_shm_state state);
 
 /* Lanes whose hazards the scan reads. Add before the client learns of its attachment; remove after
  * its death is certain or its lanes are closed and past grace. `lanes`: mapped lane areas. Any
@@ -75,7 +85,7 @@ void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher);
 
 struct sona_shm_published {
     uint64_t id;      /* the new cur word; 0: coalesced, publish again later */
-    bool revoked;     /* a slot was taken from a reader past its lease */
+    uint32_t revoked; /* slots, hot and cold, taken from readers past their lease */
     uint64_t bytes;   /* copied */
 };
 /* Publish the hot half, with the reserved cold half when `with_cold`. Never waits. */

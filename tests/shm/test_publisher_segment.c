@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* The file behind the model: who may make it, what a dead one leaves, what is said when it fails.
+ */
+#include "publisher_fixture.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "shm/segment.h"
+
+static void name_of(const struct fixture *f, char ret[80])
+{
+    (void)snprintf(ret, 80, "/sona.%s.model", f->instance);
+}
+
+static bool name_exists(const struct fixture *f)
+{
+    char name[80];
+
+    name_of(f, name);
+    int fd = shm_open(name, O_RDONLY, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    return fd >= 0;
+}
+
+Test(segment, is_private_checked_and_backed_by_memory)
+{
+    struct fixture f;
+    struct stat st;
+    struct sona_shm_header header;
+    sona_diag diag = {0};
+
+    fixture_open(&f, "make", 0, 0);
+    cr_assert(eq(int, fstat(sona_shm_publisher_fd(f.publisher), &st), 0));
+    cr_assert(eq(u32, st.st_mode & 0777, 0600));
+    cr_assert(eq(u64, (uint64_t)st.st_size, f.plan.model_bytes));
+    cr_assert(ge(u64, (uint64_t)st.st_blocks * 512, f.plan.model_bytes));
+    cr_assert(eq(int, fcntl(sona_shm_publisher_fd(f.publisher), F_GETFL) & O_ACCMODE, O_RDONLY));
+    memcpy(&header, f.map, sizeof header);
+    cr_assert(eq(int, sona_shm_header_check(&header, &diag), SONA_OK), "%s", diag.text);
+    fixture_close(&f);
+    cr_assert(not(name_exists(&f)), "a clean stop leaves no name");
+}
+
+Test(segment, state_is_init_until_told)
+{
+    struct fixture f;
+
+    fixture_open(&f, "state", 0, 0);
+    const struct sona_shm_live *live = (const void *)(f.map + SONA_SHM_PAGE);
+    cr_assert(eq(u32, atomic_load_explicit(&live->state, memory_order_acquire), SONA_SHM_INIT));
+    sona_shm_publisher_set_state(f.publisher, SONA_SHM_LIVE);
+    cr_assert(eq(u32, atomic_load_explicit(&live->state, memory_order_acquire), SONA_SHM_LIVE));
+    fixture_close(&f);
+}
+
+Test(segment, of_a_live_sidecar_is_busy_from_any_runtime_directory)
+{
+    struct fixture f;
+    struct sona_shm_publisher *second = NULL;
+    sona_diag diag = {0};
+
+    fixture_open(&f, "busy", 0, 0);
+    cr_assert(eq(int, sona_shm_publisher_create(&second, &f.options, &diag), SONA_E_BUSY));
+    cr_assert(ne(ptr, strstr(diag.text, "--instance"), NULL), "%s", diag.text);
+    cr_assert(name_exists(&f), "the refused one leaves the live one alone");
+    fixture_close(&f);
+}
+
+Test(segment, left_by_a_killed_sidecar_is_retired_and_its_numbers_go_on)
+{
+    struct fixture dead, next;
+    int ready[2];
+
+    cr_assert(eq(int, pipe(ready), 0));
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        fixture_options(&dead, "stale", 0, 0);
+        struct sona_shm_published p;
+
+        /* The name of the parent's fixture; a wall clock ahead of the successor's. */
+        (void)snprintf(dead.instance, sizeof dead.instance, "t-stale-%d", (int)parent);
+        dead.options.wall_us += 3600 * UINT64_C(1000000);
+        if (sona_shm_publisher_create(&dead.publisher, &dead.options, NULL) != SONA_OK)
+            _exit(1);
+        dead.image = (struct sona_shm_image){
+            .bytes = dead.bytes, .size = sizeof dead.bytes, .dense_bytes = sizeof dead.bytes};
+        if (!sona_shm_publisher_reserve_cold(dead.publisher, 0))
+            _exit(2);
+        sona_shm_publisher_publish(dead.publisher, &dead.image, true, 0, &p);
+        sona_shm_publisher_set_state(dead.publisher, SONA_SHM_LIVE);
+        if (write(ready[1], &p.id, sizeof p.id) != (ssize_t)sizeof p.id)
+            _exit(3);
+        (void)pause();
+    }
+    uint64_t old_id = 0;
+    cr_assert(eq(i64, read(ready[0], &old_id, sizeof old_id), (int64_t)sizeof old_id));
+    fixture_options(&next, "stale", 0, 0);
+    char name[80];
+    name_of(&next, name);
+    int fd = shm_open(name, O_RDONLY, 0);
+    const char *old = mmap(NULL, 2 * SONA_SHM_PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    cr_assert(ne(ptr, (void *)(uintptr_t)old, MAP_FAILED));
+    (void)kill(pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    struct sona_shm_header old_header;
+    memcpy(&old_header, old, sizeof old_header);
+    const struct sona_shm_live *old_live = (const void *)(old + SONA_SHM_PAGE);
+    uint64_t old_incarnation = atomic_load_explicit(&old_live->incarnation, memory_order_acquire);
+
+    fixture_open(&next, "stale", 0, 0);
+    const struct sona_shm_header *header = sona_shm_publisher_header(next.publisher);
+    cr_assert(
+        eq(u32, atomic_load_explicit(&old_live->state, memory_order_acquire), SONA_SHM_RETIRED));
+    cr_assert(eq(u64, header->generation, old_header.generation + 1));
+    cr_assert(ne(int, memcmp(header->uuid, old_header.uuid, sizeof header->uuid), 0));
+    struct sona_shm_live *live = sona_shm_publisher_live(next.publisher);
+    cr_assert(
+        gt(u64, atomic_load_explicit(&live->incarnation, memory_order_acquire), old_incarnation));
+    uint64_t id = fixture_publish_cold(&next, 1, 0).id;
+    cr_assert(gt(u64, SONA_SHM_ID_G(id), SONA_SHM_ID_G(old_id) + (UINT64_C(1) << 20)),
+              "past every g the dead one can have used, though our clock is behind its");
+    fixture_close(&next);
+}
+
+Test(segment, first_g_follows_the_clock_when_the_old_file_is_gone)
+{
+    uint64_t wall = FIXTURE_WALL_US;
+    uint64_t g = sona_shm_segment_first_g(0, wall);
+
+    cr_assert(eq(u64, g, wall / SONA_SHM_G_TICK_US));
+    cr_assert(gt(u64, sona_shm_segment_first_g(0, wall + 1000000), g + 49999),
+              "a second later, more numbers have passed than can have been published");
+    cr_assert(eq(u64, sona_shm_segment_first_g(g + 5, wall), g + 5 + (UINT64_C(1) << 20)));
+    cr_assert(eq(u64, sona_shm_segment_first_g(5, wall), g), "an old segment from long ago");
+    cr_assert(eq(u64, sona_shm_segment_first_g((UINT64_C(1) << 48) - 1, wall), g),
+              "a scribbled g does not use up the numbers");
+    cr_assert(lt(u64, g, UINT64_C(1) << 48));
+}
+
+Test(segment, does_not_follow_a_link_laid_under_its_name)
+{
+    struct fixture f;
+    char link[128], target[128];
+    sona_diag diag = {0};
+
+    fixture_options(&f, "link", 0, 0);
+    (void)snprintf(link, sizeof link, "/dev/shm/sona.%s.model", f.instance);
+    (void)snprintf(target, sizeof target, "/dev/shm/t-victim-%d", (int)getpid());
+    int fd = open(target, O_CREAT | O_RDWR | O_EXCL, 0600);
+    cr_assert(ge(int, fd, 0));
+    cr_assert(eq(int, symlink(target, link), 0));
+    cr_expect(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_E_SYSTEM));
+    struct stat st;
+    cr_expect(eq(int, fstat(fd, &st), 0));
+    cr_expect(eq(i64, st.st_size, 0));
+    cr_expect(eq(int, (int)st.st_nlink, 1));
+    (void)unlink(link);
+    (void)unlink(target);
+}
+
+Test(segment, too_small_shared_memory_is_said_with_the_size_needed)
+{
+    struct fixture f;
+    sona_diag diag = {0};
+    char needed[32];
+
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("small", "/dev/shm", "tmpfs", 0, "size=16k") != 0)
+        cr_skip("cannot mount a small /dev/shm here");
+    fixture_options(&f, "small", 0, 0);
+    cr_assert(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_E_MEMORY));
+    cr_assert(ne(ptr, strstr(diag.text, "--shm-size"), NULL), "%s", diag.text);
+    struct sona_shm_plan plan = {.hot_slots = SONA_SHM_HOT_SLOTS,
+                                 .cold_slots = SONA_SHM_COLD_SLOTS,
+                                 .ring_slots = SONA_SHM_RING_SLOTS,
+                                 .record_stride = 128,
+                                 .hot_bytes = FIXTURE_HOT_BYTES,
+                                 .cold_bytes = FIXTURE_COLD_BYTES};
+    cr_assert(eq(int, sona_shm_plan_init(&plan), SONA_OK));
+    (void)snprintf(needed, sizeof needed, "%llu", (unsigned long long)plan.model_bytes);
+    cr_assert(ne(ptr, strstr(diag.text, needed), NULL), "%s", diag.text);
+    cr_assert(not(name_exists(&f)), "nothing is left behind");
+}
+
+Test(segment, of_another_user_is_left_alone)
+{
+    struct fixture f;
+    sona_diag diag = {0};
+
+    if (geteuid() != 0)
+        cr_skip("needs root to become another user");
+    fixture_open(&f, "foreign", 0, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sona_shm_publisher *p = NULL;
+
+        _exit(setuid(65534) == 0 &&
+                      sona_shm_publisher_create(&p, &f.options, &diag) == SONA_E_PERMISSION
+                  ? 0
+                  : 1);
+    }
+    int status = -1;
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    cr_assert(eq(int, status, 0));
+    cr_assert(name_exists(&f));
+    fixture_close(&f);
+}
+
+Test(segment, a_bad_instance_name_is_refused)
+{
+    static const char *const bad[] = {"", ".hidden", "a/b", "with space"};
+
+    for (size_t n = 0; n < sizeof bad / sizeof bad[0]; n++) {
+        struct fixture f;
+        sona_diag diag = {0};
+
+        fixture_options(&f, "x", 0, 0);
+        f.options.instance = bad[n];
+        cr_assert(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_E_RANGE),
+                  "%s", bad[n]);
+    }
+}

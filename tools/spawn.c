@@ -7,6 +7,7 @@
  */
 #include "tools/spawn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -68,7 +69,7 @@ static sona_err name_things(struct sona_spawn *s, const char *instance, const ch
         n = snprintf(s->instance, sizeof s->instance, "private-%d-%u", (int)getpid(),
                      atomic_fetch_add_explicit(&count, 1, memory_order_relaxed));
     if (n < 0 || (size_t)n >= sizeof s->instance)
-        return sona_tools_fail(reterr, SONA_E_RANGE, 0, "the instance's name is too long");
+        return sona_tools_fail(reterr, SONA_E_RANGE, "the instance's name is too long");
     if (runtime_dir) {
         n = snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s", runtime_dir);
     } else {
@@ -78,10 +79,10 @@ static sona_err name_things(struct sona_spawn *s, const char *instance, const ch
                      tmp && strlen(tmp) < 64 ? tmp : "/tmp");
     }
     if (n < 0 || (size_t)n >= sizeof s->runtime_dir)
-        return sona_tools_fail(reterr, SONA_E_RANGE, 0, "the runtime directory's path is too long");
+        return sona_tools_fail(reterr, SONA_E_RANGE, "the runtime directory's path is too long");
     if (!runtime_dir) {
         if (!mkdtemp(s->runtime_dir))
-            return sona_tools_fail(reterr, SONA_E_SYSTEM, errno, "cannot make %s", s->runtime_dir);
+            return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot make %s: %m", s->runtime_dir);
         s->own_dir = true;
     }
     return SONA_OK;
@@ -156,11 +157,9 @@ static sona_err failed(struct sona_spawn *s, bool timed_out, sona_diag *reterr)
     close_log(s);
     remove_dir(s);
     if (timed_out)
-        return sona_tools_fail(reterr, SONA_E_TIMEOUT, 0, "sona-sidecar did not get ready: %s",
-                               line);
-    return sona_tools_fail(
-        reterr, WIFEXITED(status) && WEXITSTATUS(status) == 127 ? SONA_E_ABSENT : SONA_E_BUSY, 0,
-        "%s", line);
+        return sona_tools_fail(reterr, SONA_E_TIMEOUT, "sona-sidecar did not get ready: %s", line);
+    bool absent = WIFEXITED(status) && WEXITSTATUS(status) == 127;
+    return sona_tools_fail(reterr, absent ? SONA_E_ABSENT : SONA_E_SYSTEM, "%s", line);
 }
 
 static sona_err launch(struct sona_spawn *s, const char *path, char *const *argv, sona_diag *reterr)
@@ -170,9 +169,9 @@ static sona_err launch(struct sona_spawn *s, const char *path, char *const *argv
 
     s->log_fd = memfd_create("sona-sidecar-log", MFD_CLOEXEC);
     if (s->log_fd < 0)
-        return sona_tools_fail(reterr, SONA_E_SYSTEM, errno, "cannot make a file in memory");
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot make a file in memory: %m");
     if (pipe2(ready, O_CLOEXEC) != 0)
-        return sona_tools_fail(reterr, SONA_E_SYSTEM, errno, "cannot make a pipe");
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot make a pipe: %m");
     s->pid = fork();
     if (s->pid == 0)
         become(path, argv, ready[1], s->log_fd, parent);
@@ -180,7 +179,7 @@ static sona_err launch(struct sona_spawn *s, const char *path, char *const *argv
     if (s->pid < 0) {
         s->pid = 0;
         (void)close(ready[0]);
-        return sona_tools_fail(reterr, SONA_E_SYSTEM, errno, "cannot fork");
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot fork: %m");
     }
     char word[8];
     bool told = wait_for(ready[0], READY_TIMEOUT_MS);
@@ -214,7 +213,7 @@ sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *
     for (size_t i = 0; args && args[i]; i++) {
         if (i == SONA_SPAWN_ARGS_MAX) {
             remove_dir(&s);
-            return sona_tools_fail(reterr, SONA_E_LIMIT, 0, "more than %d arguments",
+            return sona_tools_fail(reterr, SONA_E_LIMIT, "more than %d arguments",
                                    SONA_SPAWN_ARGS_MAX);
         }
         argv[n++] = args[i];

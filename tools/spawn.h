@@ -28,7 +28,8 @@ struct sona_spawn {
  * null: $SONA_SIDECAR if set, else the one beside the running executable or in the build tree, else
  * from PATH. runtime_dir null: a new private directory. instance null: "private-<pid>-<n>". args:
  * null-terminated, may be null.
- * SONA_E_ABSENT (no such program), SONA_E_RANGE, SONA_E_SYSTEM, SONA_E_BUSY (the child failed). */
+ * SONA_E_ABSENT (no such program), SONA_E_RANGE, SONA_E_LIMIT, SONA_E_TIMEOUT, SONA_E_SYSTEM (also
+ * when the child failed). */
 sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *instance,
                           const char *runtime_dir, const char *const *args, sona_diag *reterr);
 /* SIGTERM and wait; SIGKILL after 5 s. Returns the wait status, -1 if it was not running. Removes

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Every row of the kernel table against the C row, and the C row against sums in double.
+ *
+ * Vectors lie in rooms with an inaccessible page on both sides, flush with the one or the other;
+ * the rest of the room is NaN. A read beyond a vector faults or poisons the result, a write beyond
+ * it faults or is found.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+
+#include "engine/kernels/kernels.h"
+#include "tests/engine/dice.h"
+
+#define FLOATS_MAX 40000 /* of one room */
+#define SEED(dice) "SONA_TEST_SEED=%llu", (unsigned long long)(dice)->seed
+
+/* Lengths around every block and lane boundary, then those of real embeddings. */
+static size_t length_of(unsigned round)
+{
+    static const size_t large[] = {127, 128,  129,  255,  256,  257,  384,
+                                   768, 1000, 1023, 1024, 1536, 3072, 4096};
+
+    return round <= 70 ? round : large[round - 71];
+}
+#define LENGTHS (71 + 14)
+
+struct room {
+    char *map;
+    size_t page, bytes; /* accessible bytes, between two pages that are not */
+};
+
+static struct room room_open(void)
+{
+    struct room room = {.page = (size_t)sysconf(_SC_PAGESIZE)};
+
+    room.bytes = (FLOATS_MAX * sizeof(float) + room.page - 1) / room.page * room.page;
+    room.map =
+        mmap(NULL, room.bytes + 2 * room.page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert(ne(ptr, room.map, MAP_FAILED));
+    cr_assert(zero(int, mprotect(room.map + room.page, room.bytes, PROT_READ | PROT_WRITE)));
+    return room;
+}
+
+static void room_close(struct room *room)
+{
+    munmap(room->map, room->bytes + 2 * room->page);
+}
+
+/* n random floats at a random place: flush with either end, or in between at any float. */
+static float *room_put(struct room *room, struct dice *dice, size_t n)
+{
+    float *base = (float *)(void *)(room->map + room->page);
+    size_t all = room->bytes / sizeof(float);
+    size_t at;
+
+    cr_assert(le(sz, n, all));
+    switch (dice_below(dice, 3)) {
+    case 0:
+        at = 0;
+        break;
+    case 1:
+        at = all - n;
+        break;
+    default:
+        at = dice_below(dice, (uint32_t)(all - n + 1));
+    }
+    for (size_t i = 0; i < all; i++)
+        base[i] = NAN;
+    for (size_t i = 0; i < n; i++)
+        base[at + i] = dice_signed(dice);
+    return base + at;
+}
+
+/* Nothing but v[0..n-1] was written. */
+static bool room_intact(const struct room *room, const float *v, size_t n)
+{
+    const float *base = (const float *)(void *)(room->map + room->page);
+
+    for (size_t i = 0; i < room->bytes / sizeof(float); i++)
+        if ((base + i < v || base + i >= v + n) && !isnan(base[i]))
+            return false;
+    return true;
+}
+
+static const struct sona_kernels *c_row(void)
+{
+    const struct sona_kernels *const *row = sona_kernels_all();
+
+    while (row[1] != NULL)
+        row++;
+    return row[0];
+}
+
+/* Call `check` for every row that can run here, on every length. */
+static void on_every_row(const char *test, void (*check)(const struct sona_kernels *, size_t n,
+                                                         struct room rooms[4], struct dice *))
+{
+    struct dice dice = dice_open(test);
+    struct room rooms[4];
+
+    for (int i = 0; i < 4; i++)
+        rooms[i] = room_open();
+    for (unsigned round = 0; round < LENGTHS; round++)
+        for (const struct sona_kernels *const *row = sona_kernels_all(); *row != NULL; row++)
+            if ((*row)->usable())
+                check(*row, length_of(round), rooms, &dice);
+    for (int i = 0; i < 4; i++)
+        room_close(&rooms[i]);
+}
+
+/* What rounding may cost: each product and each addition of a chain of at most n/16 + 8. */
+static double slack(double magnitude, size_t n)
+{
+    return magnitude * 6e-8 * (double)(n / 16 + 16) + 1e-30;
+}
+
+static void check_dot(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                      struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[1], dice, n);
+    double exact = 0, magnitude = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        exact += (double)x[i] * (double)y[i];
+        magnitude += fabs((double)x[i] * (double)y[i]);
+    }
+    cr_assert(le(dbl, fabs((double)row->dot(x, y, n) - exact), slack(magnitude, n)),
+              "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(le(dbl, fabs((double)row->dot(x, y, n) - (double)c_row()->dot(x, y, n)),
+                 slack(magnitude, n)),
+              "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, dot_of_every_row_agrees_with_c_and_stays_inside)
+{
+    on_every_row("dot", check_dot);
+}
+
+static void check_distance(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                           struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[1], dice, n);
+    double exact = 0;
+
+    for (size_t i = 0; i < n; i++)
+        exact += (double)(x[i] - y[i]) * (double)(x[i] - y[i]);
+    cr_assert(le(dbl, fabs((double)row->distance(x, y, n) - exact), slack(exact, n)),
+              "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(le(dbl, fabs((double)row->distance(x, y, n) - (double)c_row()->distance(x, y, n)),
+                 slack(exact, n)),
+              "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, distance_of_every_row_agrees_with_c_and_stays_inside)
+{
+    on_every_row("distance", check_distance);
+}
+
+static void check_dot_rows(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                           struct dice *dice)
+{
+    size_t n_rows = dice_below(dice, 8), stride = n + dice_below(dice, 9);
+    size_t total = n_rows > 0 ? (n_rows - 1) * stride + n : 0;
+    const float *rows = room_put(&rooms[0], dice, total), *x = room_put(&rooms[1], dice, n);
+    float *out = room_put(&rooms[2], dice, n_rows);
+
+    row->dot_rows(rows, stride, n_rows, x, n, out);
+    for (size_t r = 0; r < n_rows; r++)
+        cr_assert(eq(flt, out[r], row->dot(rows + r * stride, x, n)),
+                  "%s n=%zu row %zu of %zu: not the bits of dot() " SEED(dice), row->name, n, r,
+                  n_rows);
+    cr_assert(room_intact(&rooms[2], out, n_rows), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, dot_rows_gives_the_bits_of_dot)
+{
+    on_every_row("dot_rows", check_dot_rows);
+}
+
+static void check_axpy(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                       struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n);
+    float *y = room_put(&rooms[1], dice, n), *expected = room_put(&rooms[2], dice, n);
+    float a = dice_signed(dice);
+
+    memcpy(expected, y, n * sizeof(float));
+    row->axpy(a, x, y, n);
+    c_row()->axpy(a, x, expected, n);
+    for (size_t i = 0; i < n; i++)
+        cr_assert(le(dbl, fabs((double)y[i] - (double)expected[i]), 2e-7),
+                  "%s n=%zu i=%zu " SEED(dice), row->name, n, i);
+    cr_assert(room_intact(&rooms[1], y, n), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, axpy_of_every_row_agrees_with_c_and_stays_inside)
+{
+    on_every_row("axpy", check_axpy);
+}
+
+static void check_adagrad(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                          struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n);
+    float *g = room_put(&rooms[1], dice, n), *w = room_put(&rooms[2], dice, n);
+    float e = dice_signed(dice), rate = 0.1f, epsilon = 1e-4f;
+    double *g_exact = calloc(n + 1, sizeof(double)), *w_exact = calloc(n + 1, sizeof(double));
+
+    for (size_t i = 0; i < n; i++) {
+        double step = (double)e * (double)x[i];
+
+        g[i] = fabsf(g[i]);
+        g_exact[i] = (double)g[i] + step * step;
+        w_exact[i] = (double)w[i] + (double)rate * step / sqrt(g_exact[i] + (double)epsilon);
+    }
+    row->adagrad(e, rate, epsilon, x, g, w, n);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert(le(dbl, fabs((double)g[i] - g_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
+                  row->name, n, i);
+        cr_assert(le(dbl, fabs((double)w[i] - w_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
+                  row->name, n, i);
+    }
+    cr_assert(room_intact(&rooms[1], g, n) && room_intact(&rooms[2], w, n), "%s n=%zu " SEED(dice),
+              row->name, n);
+    free(g_exact);
+    free(w_exact);
+}
+
+Test(kernels, adagrad_of_every_row_follows_its_formula_and_stays_inside)
+{
+    on_every_row("adagrad", check_adagrad);
+}
+
+static void check_expand(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                         struct dice *dice)
+{
+    size_t rank = dice_below(dice, 8), stride = n + dice_below(dice, 9);
+    size_t total = rank > 0 ? (rank - 1) * stride + n : 0;
+    const float *x = room_put(&rooms[0], dice, n), *b = room_put(&rooms[1], dice, total);
+    const float *c = room_put(&rooms[2], dice, rank);
+    float *y = room_put(&rooms[3], dice, n);
+
+    row->expand(x, b, stride, c, rank, y, n);
+    for (size_t i = 0; i < n; i++) {
+        double exact = (double)x[i];
+
+        for (size_t r = 0; r < rank; r++)
+            exact += (double)c[r] * (double)b[r * stride + i];
+        cr_assert(le(dbl, fabs((double)y[i] - exact), 5e-6), "%s n=%zu i=%zu rank=%zu " SEED(dice),
+                  row->name, n, i, rank);
+        if (rank == 0)
+            cr_assert(eq(flt, y[i], x[i]), "%s: without rows y is x", row->name);
+    }
+    cr_assert(room_intact(&rooms[3], y, n), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, expand_of_every_row_follows_its_formula_and_stays_inside)
+{
+    on_every_row("expand", check_expand);
+}
+
+/* Copy v to another place of another room: same floats, other alignment. */
+static float *moved(struct room *room, struct dice *dice, const float *v, size_t n)
+{
+    float *to = room_put(room, dice, n);
+
+    memcpy(to, v, n * sizeof(float));
+    return to;
+}
+
+static void check_alignment(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                            struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[1], dice, n);
+    const float *x2 = moved(&rooms[2], dice, x, n), *y2 = moved(&rooms[3], dice, y, n);
+
+    cr_assert(eq(flt, row->dot(x, y, n), row->dot(x2, y2, n)), "%s n=%zu " SEED(dice), row->name,
+              n);
+    cr_assert(eq(flt, row->distance(x, y, n), row->distance(x2, y2, n)), "%s n=%zu " SEED(dice),
+              row->name, n);
+}
+
+Test(kernels, equal_inputs_give_equal_bits_at_any_alignment)
+{
+    on_every_row("alignment", check_alignment);
+}
+
+Test(kernels, the_c_row_is_last_and_runs_everywhere)
+{
+    cr_assert(eq(str, (char *)c_row()->name, "c"));
+    cr_assert(c_row()->usable());
+}
+
+Test(kernels, select_takes_what_can_run_and_nothing_else)
+{
+    for (const struct sona_kernels *const *row = sona_kernels_all(); *row != NULL; row++) {
+        cr_assert(eq(int, sona_kernels_select((*row)->name), (*row)->usable()));
+        if ((*row)->usable())
+            cr_assert(eq(str, (char *)sona_kernels_active()->name, (char *)(*row)->name));
+    }
+    cr_assert(sona_kernels_select("c"));
+    cr_assert(not(sona_kernels_select("mmx")));
+    cr_assert(not(sona_kernels_select("")));
+    cr_assert(eq(str, (char *)sona_kernels_active()->name, "c"), "a refused name changes nothing");
+}
+
+/* Run by meson without SONA_SIMD, with the name of a row, and with a name that is none. */
+Test(kernels, the_row_in_use_is_the_one_that_sona_simd_names_else_the_best)
+{
+    const struct sona_kernels *expected = NULL;
+    const char *wanted = getenv("SONA_SIMD");
+
+    for (const struct sona_kernels *const *row = sona_kernels_all(); *row != NULL; row++) {
+        if (!(*row)->usable())
+            continue;
+        if (expected == NULL)
+            expected = *row;
+        if (wanted != NULL && strcmp(wanted, (*row)->name) == 0)
+            expected = *row;
+    }
+    cr_assert(eq(str, (char *)sona_kernels_active()->name, (char *)expected->name));
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+#include "tools/replay/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/fail.h"
+
+enum option_id {
+    DATA = 1000,
+    ROWS,
+    TEST,
+    SEED,
+    SEEDS,
+    LAMBDA,
+    ORDER,
+    EMBEDDED,
+    WITHOUT,
+    SET,
+    FEEDBACK,
+    DELAY,
+    FREE_RUN,
+    JSON,
+    HELP
+};
+
+static const struct option long_options[] = {
+    {"data", required_argument, NULL, DATA},
+    {"rows", required_argument, NULL, ROWS},
+    {"test", required_argument, NULL, TEST},
+    {"seed", required_argument, NULL, SEED},
+    {"seeds", required_argument, NULL, SEEDS},
+    {"lambda", required_argument, NULL, LAMBDA},
+    {"order", required_argument, NULL, ORDER},
+    {"embedded", no_argument, NULL, EMBEDDED},
+    {"without", required_argument, NULL, WITHOUT},
+    {"set", required_argument, NULL, SET},
+    {"feedback", required_argument, NULL, FEEDBACK},
+    {"delay", required_argument, NULL, DELAY},
+    {"free-run", no_argument, NULL, FREE_RUN},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {NULL, 0, NULL, 0},
+};
+
+static const char help_text[] =
+    "usage: sona-replay --data FILE [options]\n"
+    "\n"
+    "Let a learner meet the queries of a data set one by one. It sees only the quality of the\n"
+    "route it chose, and what it earns is reported beside the best single route, chance and the\n"
+    "oracle. Without --embedded it learns in a private sona-sidecar, over real shared memory.\n"
+    "\n"
+    "  --data FILE      data set (.bin, format SONARTE1; route names from the .json beside it)\n"
+    "  --rows N         queries of the stream [5000, or what the set has]; of each task with "
+    "tasks\n"
+    "  --test N         rows held out for the greedy policy [1000, or a fifth of the set]\n"
+    "  --seed S         of the order, the learner and its exploration [1]\n"
+    "  --seeds N        repeat with the seeds S, S+1, ... [1]\n"
+    "  --lambda L       reward = quality - L * cost; costs are divided by the largest [0]\n"
+    "  --order ORDER    shuffled  (default)\n"
+    "                   blocks    groups one after another; each tested right after its turn, and\n"
+    "                             all again at the end\n"
+    "                   drift     from the middle on, the best single route is worth 0.3 of what\n"
+    "                             it was; \"before\" = the 500 queries up to then\n"
+    "                   tasks[=T] T tasks [5] of --rows queries [1200], each with its own order "
+    "of\n"
+    "                             the embedding's blocks of 16 dimensions; tested like blocks\n"
+    "  --feedback P     only a share P of the outcomes is ever told [1]\n"
+    "  --delay N        outcomes are told N decisions late [0]\n"
+    "  --free-run       do not wait until an outcome is visible before the next decision; the\n"
+    "                   background loop has its own thread. Faster, but not reproducible\n"
+    "  --embedded       learn inside this process, without a sidecar\n"
+    "  --without LIST   switch parts off: micro,base,patterns,background,drift\n"
+    "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
+    "  --json           one JSON object per line, one line per seed\n"
+    "  --help           this text\n"
+    "\n"
+    "In lock-step (the default) a seed gives the same decisions with and without --embedded.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n"
+    "\n"
+    "Configuration keys [default]:\n";
+
+static void print_key(void *arg, const char *name, const char *alias, const char *value,
+                      const char *help)
+{
+    char label[64];
+
+    (void)arg;
+    (void)snprintf(label, sizeof label, "%s%s%s", name, alias[0] != '\0' ? ", " : "", alias);
+    printf("  %-42s %s [%s]\n", label, help, value);
+}
+
+void sona_replay_options_help(void)
+{
+    sona_config config;
+
+    sona_config_init(&config);
+    fputs(help_text, stdout);
+    sona_config_each(print_key, NULL, &config);
+}
+
+bool sona_replay_parse_u64(const char *text, uint64_t low, uint64_t high, uint64_t *ret)
+{
+    char *end;
+    unsigned long long value;
+
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || value < low ||
+        value > high)
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool sona_replay_parse_real(const char *text, double low, double high, double *ret)
+{
+    char *end;
+    double value;
+
+    errno = 0;
+    value = strtod(text, &end);
+    if (end == text || *end != '\0' || !isfinite(value) || value < low || value > high)
+        return false;
+    *ret = value;
+    return true;
+}
+
+static sona_err parse_order(struct sona_replay_spec *spec, const char *text, sona_diag *reterr)
+{
+    uint64_t tasks = 5;
+
+    if (strncmp(text, "tasks=", 6) == 0) {
+        if (!sona_replay_parse_u64(text + 6, 2, SONA_REPLAY_TASKS_MAX, &tasks))
+            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--order tasks=T takes 2 to %u tasks",
+                                   SONA_REPLAY_TASKS_MAX);
+        text = "tasks";
+    }
+    for (int order = SONA_REPLAY_SHUFFLED; order <= SONA_REPLAY_TASKS; order++)
+        if (strcmp(text, sona_replay_order_name((enum sona_replay_order)order)) == 0) {
+            spec->order = (enum sona_replay_order)order;
+            spec->tasks = (uint32_t)tasks;
+            return SONA_OK;
+        }
+    return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                           "--order %.40s is not known; it is shuffled, blocks, drift or tasks[=T]",
+                           text);
+}
+
+/* "micro,drift" -> micro=0, drift=0 */
+static sona_err parse_without(struct sona_tools_settings *settings, const char *text,
+                              sona_diag *reterr)
+{
+    static const char *const parts[] = {"micro", "base", "patterns", "background", "drift"};
+
+    while (*text != '\0') {
+        size_t n = strcspn(text, ",");
+        const char *part = NULL;
+        sona_err err;
+
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (strlen(parts[i]) == n && strncmp(parts[i], text, n) == 0)
+                part = parts[i];
+        if (part == NULL)
+            return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                                   "--without %.*s is not known; the parts are micro, base, "
+                                   "patterns, background and drift",
+                                   n < 40 ? (int)n : 40, text);
+        err = sona_tools_settings_add(settings, reterr, "%s=0", part);
+        if (err != SONA_OK)
+            return err;
+        text += n + (text[n] == ',');
+    }
+    return SONA_OK;
+}
+
+/* What the run sets by itself must be said in its own words, or reward and learner would differ. */
+static sona_err parse_set(struct sona_tools_settings *settings, const char *text, sona_diag *reterr)
+{
+    static const char *const own[][2] = {
+        {"lambda=", "use --lambda"},
+        {"seed=", "use --seed"},
+        {"embedding_dim=", "the data set says it"},
+        {"dim=", "the data set says it"},
+        {"routes_max=", "the data set says it"},
+    };
+    struct sona_tools_settings alone = {0};
+    sona_config ignored;
+    sona_err err;
+
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (strncmp(text, own[i][0], strlen(own[i][0])) == 0)
+            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--set %.40s is not possible: %s", text,
+                                   own[i][1]);
+    err = sona_tools_settings_add(&alone, reterr, "%s", text);
+    if (err == SONA_OK)
+        err = sona_tools_settings_apply(&alone, &ignored, reterr);
+    if (err == SONA_OK)
+        err = sona_tools_settings_add(settings, reterr, "%s", text);
+    return err;
+}
+
+static sona_err parse_count(const char *name, const char *text, uint64_t low, uint64_t high,
+                            uint64_t *ret, sona_diag *reterr)
+{
+    if (sona_replay_parse_u64(text, low, high, ret))
+        return SONA_OK;
+    return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--%s takes a whole number from %llu to %llu",
+                           name, (unsigned long long)low, (unsigned long long)high);
+}
+
+static sona_err parse_share(const char *name, const char *text, double high, double *ret,
+                            sona_diag *reterr)
+{
+    if (sona_replay_parse_real(text, 0, high, ret))
+        return SONA_OK;
+    return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--%s takes a number from 0 to %g", name, high);
+}
+
+static sona_err parse_one(struct sona_replay_options *options, int id, const char *text,
+                          sona_diag *reterr)
+{
+    struct sona_replay_setup *setup = &options->setup;
+    struct sona_replay_spec *spec = &setup->spec;
+    uint64_t count = 0;
+    double real = 0;
+    sona_err err = SONA_OK;
+
+    switch (id) {
+    case DATA:
+        options->data = text;
+        break;
+    case ROWS:
+        err = parse_count("rows", text, 1, SONA_TOOLS_ROWS_MAX, &count, reterr);
+        spec->rows = (uint32_t)count;
+        break;
+    case TEST:
+        err = parse_count("test", text, 0, SONA_TOOLS_ROWS_MAX, &count, reterr);
+        spec->test = (uint32_t)count;
+        break;
+    case SEED:
+        err = parse_count("seed", text, 0, UINT64_MAX - SONA_REPLAY_SEEDS_MAX, &spec->seed, reterr);
+        break;
+    case SEEDS:
+        err = parse_count("seeds", text, 1, SONA_REPLAY_SEEDS_MAX, &count, reterr);
+        options->seeds = (uint32_t)count;
+        break;
+    case DELAY:
+        err = parse_count("delay", text, 0, SONA_TOOLS_ROWS_MAX, &count, reterr);
+        setup->delay = (uint32_t)count;
+        break;
+    case LAMBDA:
+        err = parse_share("lambda", text, 1000, &real, reterr);
+        spec->lambda = (float)real;
+        break;
+    case FEEDBACK:
+        err = parse_share("feedback", text, 1, &setup->feedback, reterr);
+        break;
+    case ORDER:
+        return parse_order(spec, text, reterr);
+    case WITHOUT:
+        return parse_without(&setup->settings, text, reterr);
+    case SET:
+        return parse_set(&setup->settings, text, reterr);
+    case EMBEDDED:
+        setup->embedded = true;
+        break;
+    case FREE_RUN:
+        setup->free_run = true;
+        break;
+    case JSON:
+        options->json = true;
+        break;
+    default:
+        options->help = true;
+        break;
+    }
+    return err;
+}
+
+sona_err sona_replay_options_parse(struct sona_replay_options *ret, int argc, char **argv,
+                                   sona_diag *reterr)
+{
+    struct sona_replay_options options = {
+        .seeds = 1,
+        .setup = {.spec = {.order = SONA_REPLAY_SHUFFLED,
+                           .tasks = 5,
+                           .rows = SONA_REPLAY_DEFAULT,
+                           .test = SONA_REPLAY_DEFAULT,
+                           .seed = 1},
+                  .feedback = 1},
+    };
+    int id;
+
+    opterr = 0;
+    optind = 0;
+    while ((id = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
+        sona_err err;
+
+        if (id == '?' || id == ':')
+            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "%.60s %s; see sona-replay --help",
+                                   argv[optind - 1],
+                                   id == ':' ? "needs a value" : "is not an option");
+        err = parse_one(&options, id, optarg, reterr);
+        if (err != SONA_OK)
+            return err;
+    }
+    if (optind < argc)
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                               "\"%.60s\" is left over; name the data set with --data FILE",
+                               argv[optind]);
+    if (options.data == NULL && !options.help)
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                               "no data set; name one with --data FILE, or see --help");
+    if (options.setup.embedded && options.setup.free_run)
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                               "--embedded learns at once: leave --free-run out");
+    *ret = options;
+    return SONA_OK;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+#include "tools/replay/stream.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/fail.h"
+#include "tools/random.h"
+
+/* One stream of random numbers for each purpose, so that none shifts another. */
+enum purpose { PURPOSE_ROWS = 1, PURPOSE_TASK = 2, PURPOSE_BLOCKS = 1000 };
+
+const char *sona_replay_order_name(enum sona_replay_order order)
+{
+    static const char *const name[] = {"shuffled", "blocks", "drift", "tasks"};
+
+    return name[order];
+}
+
+void sona_replay_stream_done(struct sona_replay_stream *stream)
+{
+    free(stream->row);
+    free(stream->test);
+    free(stream->phase);
+    free(stream->blocks);
+    memset(stream, 0, sizeof *stream);
+}
+
+/* Fill in the defaults, and refuse what the set cannot give. */
+static sona_err settle_sizes(struct sona_replay_spec *spec, const struct sona_tools_dataset *set,
+                             sona_diag *reterr)
+{
+    uint32_t wish = spec->order == SONA_REPLAY_TASKS ? SONA_REPLAY_TASK_ROWS : SONA_REPLAY_ROWS;
+    bool own_test = spec->test != SONA_REPLAY_DEFAULT;
+
+    if (!own_test)
+        spec->test = set->rows / 5 < SONA_REPLAY_TEST ? set->rows / 5 : SONA_REPLAY_TEST;
+    if (spec->test >= set->rows)
+        return sona_tools_fail(reterr, SONA_E_RANGE,
+                               "--test %u leaves nothing to learn from: %s has %u rows, so it can "
+                               "be at most %u",
+                               spec->test, set->name, set->rows, set->rows - 1);
+    if (spec->rows == SONA_REPLAY_DEFAULT)
+        spec->rows = wish < set->rows - spec->test ? wish : set->rows - spec->test;
+    if (!own_test && spec->rows <= set->rows && spec->rows > set->rows - spec->test)
+        spec->test = set->rows - spec->rows;
+    if (spec->rows < 1)
+        return sona_tools_fail(reterr, SONA_E_RANGE, "--rows must be at least 1");
+    if (spec->rows > set->rows - spec->test) {
+        uint32_t most = own_test ? set->rows - spec->test : set->rows;
+
+        return sona_tools_fail(reterr, SONA_E_RANGE,
+                               own_test ? "--rows %u is more than %s has: at most %u beside its "
+                                          "%u test rows"
+                                        : "--rows %u is more than %s has: at most %u",
+                               spec->rows, set->name, most, spec->test);
+    }
+    if (spec->order == SONA_REPLAY_TASKS) {
+        if (spec->tasks < 2 || spec->tasks > SONA_REPLAY_TASKS_MAX)
+            return sona_tools_fail(reterr, SONA_E_RANGE, "--order tasks=T takes 2 to %u tasks",
+                                   SONA_REPLAY_TASKS_MAX);
+        if (set->dim / SONA_REPLAY_BLOCK < 2)
+            return sona_tools_fail(reterr, SONA_E_RANGE,
+                                   "--order tasks permutes blocks of %u dimensions; %s has only "
+                                   "%u dimensions",
+                                   SONA_REPLAY_BLOCK, set->name, set->dim);
+    }
+    return SONA_OK;
+}
+
+/* Rows in the order of their group, stable. */
+static void sort_by_group(const struct sona_tools_dataset *set, uint32_t *row, uint32_t n,
+                          uint32_t *scratch)
+{
+    uint32_t *start = scratch; /* [groups + 1] */
+    uint32_t *sorted = scratch + set->groups + 1;
+
+    memset(start, 0, (set->groups + 1) * sizeof *start);
+    for (uint32_t i = 0; i < n; i++)
+        start[set->group[row[i]] + 1]++;
+    for (uint32_t g = 0; g < set->groups; g++)
+        start[g + 1] += start[g];
+    for (uint32_t i = 0; i < n; i++)
+        sorted[start[set->group[row[i]]]++] = row[i];
+    memcpy(row, sorted, n * sizeof *row);
+}
+
+/* How many of the n rows from `i` on are of the same group. */
+static uint32_t run_length(const struct sona_tools_dataset *set, const uint32_t *row, uint32_t i,
+                           uint32_t n)
+{
+    uint32_t end = i;
+
+    while (end < n && set->group[row[end]] == set->group[row[i]])
+        end++;
+    return end - i;
+}
+
+/* A phase for each group that the stream has. */
+static sona_err lay_blocks(struct sona_replay_stream *stream)
+{
+    const struct sona_tools_dataset *set = stream->set;
+    uint32_t n_test = stream->spec.test, most = stream->length > n_test ? stream->length : n_test;
+    uint32_t *scratch = malloc(((size_t)set->groups + 1 + most) * sizeof *scratch);
+    uint32_t t = 0;
+
+    stream->phase = calloc(set->groups, sizeof *stream->phase);
+    if (scratch == NULL || stream->phase == NULL) {
+        free(scratch);
+        return SONA_E_MEMORY;
+    }
+    sort_by_group(set, stream->row, stream->length, scratch);
+    sort_by_group(set, stream->test, n_test, scratch);
+    free(scratch);
+    for (uint32_t i = 0; i < stream->length;) {
+        struct sona_replay_phase *phase = &stream->phase[stream->n_phases++];
+        uint16_t group = set->group[stream->row[i]];
+
+        phase->first = i;
+        phase->count = run_length(set, stream->row, i, stream->length);
+        while (t < n_test && set->group[stream->test[t]] < group)
+            t++;
+        phase->test = stream->test + t;
+        if (t < n_test && set->group[stream->test[t]] == group)
+            phase->n_test = run_length(set, stream->test, t, n_test);
+        i += phase->count;
+    }
+    return SONA_OK;
+}
+
+/* T phases; each takes the next rows of the pool, round and round, and its own permutation. */
+static sona_err lay_tasks(struct sona_replay_stream *stream, const uint32_t *pool, uint32_t n_pool)
+{
+    const struct sona_replay_spec *spec = &stream->spec;
+    uint32_t n_blocks = stream->set->dim / SONA_REPLAY_BLOCK;
+
+    stream->phase = calloc(spec->tasks, sizeof *stream->phase);
+    stream->blocks = malloc((size_t)spec->tasks * n_blocks * sizeof *stream->blocks);
+    if (stream->phase == NULL || stream->blocks == NULL)
+        return SONA_E_MEMORY;
+    stream->n_phases = spec->tasks;
+    for (uint32_t t = 0; t < spec->tasks; t++) {
+        struct sona_tools_random random = sona_tools_random_init(spec->seed, PURPOSE_BLOCKS + t);
+        uint32_t *blocks = stream->blocks + (size_t)t * n_blocks;
+        uint32_t first = t * spec->rows;
+
+        for (uint32_t i = 0; i < n_blocks; i++)
+            blocks[i] = i;
+        sona_tools_random_shuffle(&random, blocks, n_blocks);
+        for (uint32_t i = 0; i < spec->rows; i++)
+            stream->row[first + i] = pool[((uint64_t)first + i) % n_pool];
+        random = sona_tools_random_init(spec->seed, PURPOSE_TASK + t);
+        sona_tools_random_shuffle(&random, stream->row + first, spec->rows);
+        stream->phase[t] = (struct sona_replay_phase){
+            .first = first,
+            .count = spec->rows,
+            .test = stream->test,
+            .n_test = spec->test,
+            .blocks = blocks,
+        };
+    }
+    return SONA_OK;
+}
+
+static sona_err lay_one(struct sona_replay_stream *stream)
+{
+    stream->phase = calloc(1, sizeof *stream->phase);
+    if (stream->phase == NULL)
+        return SONA_E_MEMORY;
+    stream->n_phases = 1;
+    stream->phase[0] = (struct sona_replay_phase){
+        .count = stream->length, .test = stream->test, .n_test = stream->spec.test};
+    return SONA_OK;
+}
+
+/* Shuffle the set, take the test rows from its end and the stream from its beginning. */
+static sona_err lay_out(struct sona_replay_stream *stream)
+{
+    struct sona_replay_spec *spec = &stream->spec;
+    uint32_t n = stream->set->rows, n_pool = n - spec->test;
+    struct sona_tools_random random = sona_tools_random_init(spec->seed, PURPOSE_ROWS);
+    uint32_t *order = malloc(n * sizeof *order);
+    sona_err err = SONA_E_MEMORY;
+
+    stream->length = spec->order == SONA_REPLAY_TASKS ? spec->tasks * spec->rows : spec->rows;
+    stream->drift_at = stream->length;
+    stream->row = malloc(stream->length * sizeof *stream->row);
+    stream->test = malloc((spec->test + 1) * sizeof *stream->test);
+    if (order != NULL && stream->row != NULL && stream->test != NULL) {
+        for (uint32_t i = 0; i < n; i++)
+            order[i] = i;
+        sona_tools_random_shuffle(&random, order, n);
+        memcpy(stream->test, order + n_pool, spec->test * sizeof *order);
+        if (spec->order != SONA_REPLAY_TASKS)
+            memcpy(stream->row, order, stream->length * sizeof *order);
+        if (spec->order == SONA_REPLAY_BLOCKS)
+            err = lay_blocks(stream);
+        else if (spec->order == SONA_REPLAY_TASKS)
+            err = lay_tasks(stream, order, n_pool);
+        else
+            err = lay_one(stream);
+    }
+    free(order);
+    return err;
+}
+
+sona_err sona_replay_stream_init(struct sona_replay_stream *ret,
+                                 const struct sona_tools_dataset *set,
+                                 const struct sona_replay_spec *spec, sona_diag *reterr)
+{
+    struct sona_replay_stream stream = {.set = set, .spec = *spec};
+    sona_err err = settle_sizes(&stream.spec, set, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    err = lay_out(&stream);
+    if (err != SONA_OK) {
+        sona_replay_stream_done(&stream);
+        return sona_tools_fail(reterr, err, "not enough memory for a stream of %u rows",
+                               stream.spec.rows);
+    }
+    if (spec->order == SONA_REPLAY_DRIFT) {
+        struct sona_replay_baselines before;
+
+        /* Which route is best is judged before anything drifts. */
+        sona_replay_stream_baselines(&stream, &before);
+        stream.drift_route = before.best_route;
+        stream.drift_at = stream.length / 2;
+    }
+    *ret = stream;
+    return SONA_OK;
+}
+
+void sona_replay_stream_x(const struct sona_replay_stream *stream,
+                          const struct sona_replay_phase *phase, uint32_t row, float *ret)
+{
+    uint32_t dim = stream->set->dim;
+    const float *x = stream->set->x + (size_t)row * dim;
+
+    memcpy(ret, x, dim * sizeof *ret);
+    for (uint32_t b = 0; phase->blocks != NULL && b < dim / SONA_REPLAY_BLOCK; b++)
+        memcpy(ret + b * SONA_REPLAY_BLOCK, x + phase->blocks[b] * SONA_REPLAY_BLOCK,
+               SONA_REPLAY_BLOCK * sizeof *ret);
+}
+
+float sona_replay_stream_quality(const struct sona_replay_stream *stream, uint32_t step,
+                                 uint32_t row, uint32_t route)
+{
+    float quality = stream->set->quality[(size_t)row * stream->set->routes + route];
+    bool drifted = stream->drift_at < stream->length && step >= stream->drift_at;
+
+    return drifted && route == stream->drift_route ? quality * SONA_REPLAY_DRIFT_FACTOR : quality;
+}
+
+double sona_replay_stream_reward(const struct sona_replay_stream *stream, uint32_t step,
+                                 uint32_t row, uint32_t route)
+{
+    return (double)sona_replay_stream_quality(stream, step, row, route) -
+           (double)stream->spec.lambda * (double)stream->set->route[route].cost;
+}
+
+void sona_replay_stream_baselines(const struct sona_replay_stream *stream,
+                                  struct sona_replay_baselines *ret)
+{
+    uint32_t n_routes = stream->set->routes;
+    double total[SONA_ROUTES_MAX] = {0};
+    double sum = 0, oracle = 0;
+
+    for (uint32_t t = 0; t < stream->length; t++) {
+        double best = -INFINITY;
+
+        for (uint32_t k = 0; k < n_routes; k++) {
+            double reward = sona_replay_stream_reward(stream, t, stream->row[t], k);
+
+            total[k] += reward;
+            sum += reward;
+            best = reward > best ? reward : best;
+        }
+        oracle += best;
+    }
+    ret->best_route = 0;
+    for (uint32_t k = 1; k < n_routes; k++)
+        if (total[k] > total[ret->best_route])
+            ret->best_route = k;
+    ret->best_fixed = total[ret->best_route] / stream->length;
+    ret->random = sum / stream->length / n_routes;
+    ret->oracle = oracle / stream->length;
+}

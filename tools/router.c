@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+#include "tools/router.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <sona/client.h>
+#include <sona/engine.h>
+
+#include "shm/wire.h"
+#include "tools/fail.h"
+#include "tools/query.h"
+#include "tools/sample.h"
+#include "tools/spawn.h"
+
+#define SETTLE_SPIN_NS  100000u    /* spin this long, then give the processor away */
+#define SETTLE_ASK_NS   200000000u /* nothing moved: ask the sidecar what became of the events */
+#define SETTLE_LIMIT_NS 10000000000u
+#define ARGS_MAX        (2 * (SONA_TOOLS_SETTINGS_MAX + SONA_ROUTES_MAX) + 8)
+
+struct sona_tools_router {
+    sona_config config;
+    sona_engine *engine; /* embedded */
+    uint64_t clock_ms;   /* its clock: a millisecond for each decision */
+
+    struct sona_spawn sidecar; /* else */
+    sona_client *client;
+    sona_lane *lane;
+    const volatile sig_atomic_t *stop;
+    uint64_t told;
+    uint64_t first_step; /* of the snapshot before the first outcome */
+    uint64_t unlearned;  /* outcomes told that ended under another name than `learned` */
+};
+
+sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
+                                 const char *format, ...)
+{
+    va_list args;
+    int n;
+
+    if (settings->count == SONA_TOOLS_SETTINGS_MAX)
+        return sona_tools_fail(reterr, SONA_E_RANGE, "more than %u settings",
+                               SONA_TOOLS_SETTINGS_MAX);
+    va_start(args, format);
+    n = vsnprintf(settings->text[settings->count], SONA_TOOLS_SETTING_MAX, format, args);
+    va_end(args);
+    if (n < 0 || n >= (int)SONA_TOOLS_SETTING_MAX)
+        return sona_tools_fail(reterr, SONA_E_RANGE, "the setting \"%.40s...\" is too long",
+                               settings->text[settings->count]);
+    settings->count++;
+    return SONA_OK;
+}
+
+sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, sona_config *ret,
+                                   sona_diag *reterr)
+{
+    sona_config config;
+    sona_err err = SONA_OK;
+
+    sona_config_init(&config);
+    for (uint32_t i = 0; i < settings->count && err == SONA_OK; i++) {
+        char key[SONA_TOOLS_SETTING_MAX];
+        const char *equals = strchr(settings->text[i], '=');
+
+        if (equals == NULL)
+            return sona_tools_fail(reterr, SONA_E_CONFIG,
+                                   "\"%s\" is not a setting; write key=value", settings->text[i]);
+        (void)snprintf(key, sizeof key, "%.*s", (int)(equals - settings->text[i]),
+                       settings->text[i]);
+        err = sona_config_set(&config, key, equals + 1, reterr);
+    }
+    if (err == SONA_OK)
+        err = sona_config_check(&config, reterr);
+    if (err == SONA_OK)
+        *ret = config;
+    return err;
+}
+
+/* The command line of a private sidecar, in `text`: the settings, the routes, the background loop.
+ */
+static sona_err start_sidecar(struct sona_tools_router *router,
+                              const struct sona_tools_router_options *options, sona_diag *reterr)
+{
+    enum { ROUTE_ARG_MAX = SONA_ROUTE_NAME_MAX + 24 };
+    const char *args[ARGS_MAX + 1] = {"--background",
+                                      options->background_thread ? "thread" : "inline"};
+    char(*text)[ROUTE_ARG_MAX] = malloc(sizeof(*text) * (options->n_routes + 1));
+    uint32_t n = 2;
+    sona_err err;
+
+    if (text == NULL)
+        return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for the routes");
+    for (uint32_t i = 0; i < options->settings->count; i++) {
+        args[n++] = "--set";
+        args[n++] = options->settings->text[i];
+    }
+    for (uint32_t k = 0; k < options->n_routes; k++) {
+        (void)snprintf(text[k], sizeof text[k], "%s:%.9g", options->routes[k].name,
+                       (double)options->routes[k].cost);
+        args[n++] = "--route";
+        args[n++] = text[k];
+    }
+    args[n] = NULL;
+    err = sona_spawn_start(&router->sidecar, NULL, NULL, NULL, args, reterr);
+    free(text);
+    return err;
+}
+
+static sona_err open_client(struct sona_tools_router *router,
+                            const struct sona_tools_router_options *options, sona_diag *reterr)
+{
+    sona_client_options client = {
+        .lanes = 1,
+        .dim = router->config.embedding_dim,
+        .seed = router->config.seed,
+    };
+    sona_version_info version = {0};
+    sona_err err = start_sidecar(router, options, reterr);
+
+    client.instance = router->sidecar.instance;
+    client.runtime_dir = router->sidecar.runtime_dir;
+    if (err == SONA_OK)
+        err = sona_client_open(&router->client, &client, reterr);
+    if (err == SONA_OK)
+        err = sona_lane_claim(router->client, &router->lane, reterr);
+    if (err == SONA_OK && sona_version_of(router->lane, &version) == SONA_OK)
+        router->first_step = version.step;
+    return err;
+}
+
+sona_err sona_tools_router_open(struct sona_tools_router **ret,
+                                const struct sona_tools_router_options *options, sona_diag *reterr)
+{
+    struct sona_tools_router *router = calloc(1, sizeof *router);
+    sona_err err;
+
+    if (router == NULL)
+        return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for a router");
+    router->stop = options->stop;
+    err = sona_tools_settings_apply(options->settings, &router->config, reterr);
+    if (err == SONA_OK && options->embedded)
+        err = sona_engine_create(&router->engine, &router->config, options->routes,
+                                 options->n_routes, reterr);
+    else if (err == SONA_OK)
+        err = open_client(router, options, reterr);
+    if (err != SONA_OK) {
+        sona_tools_router_close(&router);
+        return err;
+    }
+    *ret = router;
+    return SONA_OK;
+}
+
+void sona_tools_router_close(struct sona_tools_router **router)
+{
+    struct sona_tools_router *gone = *router;
+
+    if (gone == NULL)
+        return;
+    sona_engine_destroy(&gone->engine);
+    sona_lane_release(&gone->lane);
+    sona_client_close(&gone->client);
+    if (gone->sidecar.pid > 0)
+        (void)sona_spawn_stop(&gone->sidecar);
+    free(gone);
+    *router = NULL;
+}
+
+sona_err sona_tools_router_decide(struct sona_tools_router *router, const float *x,
+                                  sona_decision *ret)
+{
+    uint32_t dim = router->config.embedding_dim;
+
+    if (router->engine != NULL)
+        return sona_engine_decide(router->engine, x, dim, NULL, ++router->clock_ms, ret);
+    return sona_decide(router->lane, x, dim, NULL, ret);
+}
+
+sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality)
+{
+    sona_err err = router->engine != NULL
+                       ? sona_engine_outcome(router->engine, id, quality, 0, router->clock_ms)
+                       : sona_outcome(router->lane, id, quality, NULL);
+
+    router->told += err == SONA_OK;
+    return err;
+}
+
+sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *x, float *y)
+{
+    uint32_t dim = router->config.embedding_dim;
+
+    return router->engine != NULL ? sona_engine_apply(router->engine, x, dim, y)
+                                  : sona_apply(router->lane, x, dim, y, NULL);
+}
+
+sona_err sona_tools_router_score(struct sona_tools_router *router, const float *x, float *ret)
+{
+    uint32_t dim = router->config.embedding_dim;
+
+    return router->engine != NULL
+               ? sona_engine_score(router->engine, x, dim, ret)
+               : sona_score(router->lane, x, dim, ret, router->config.routes_max, NULL);
+}
+
+sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
+                                 float quality)
+{
+    uint32_t dim = router->config.embedding_dim;
+    uint64_t id = 0;
+    sona_err err;
+
+    if (router->engine != NULL) {
+        err = sona_engine_begin(router->engine, x, dim, ++router->clock_ms, &id);
+        if (err == SONA_OK)
+            err = sona_engine_route(router->engine, id, route);
+        if (err == SONA_OK)
+            err = sona_engine_end(router->engine, id, quality, router->clock_ms);
+    } else {
+        err = sona_trajectory_begin(router->lane, x, dim, &id);
+        if (err == SONA_OK)
+            err = sona_trajectory_route(router->lane, id, route);
+        if (err == SONA_OK)
+            err = sona_trajectory_end(router->lane, id, quality);
+    }
+    router->told += err == SONA_OK;
+    return err;
+}
+
+uint64_t sona_tools_router_told(const struct sona_tools_router *router)
+{
+    return router->told;
+}
+
+uint64_t sona_tools_router_seen(struct sona_tools_router *router)
+{
+    sona_version_info version;
+
+    if (router->engine != NULL)
+        return router->told;
+    if (sona_version_of(router->lane, &version) != SONA_OK)
+        return 0;
+    return version.step - router->first_step + router->unlearned;
+}
+
+bool sona_tools_router_settled(struct sona_tools_router *router)
+{
+    return sona_tools_router_seen(router) >= router->told;
+}
+
+/* The counters say how many outcomes the sidecar has taken: those it could not learn from are
+ * counted by their reason and will never show in a snapshot. */
+static sona_err ask_unlearned(struct sona_tools_router *router, sona_diag *reterr)
+{
+    struct sona_tools_totals totals;
+    sona_err err = sona_tools_router_totals(router, &totals, reterr);
+
+    if (err == SONA_OK && totals.counter[SONA_COUNTER_outcomes] >= router->told &&
+        totals.step - router->first_step <= router->told)
+        router->unlearned = router->told - (totals.step - router->first_step);
+    return err;
+}
+
+sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr)
+{
+    uint64_t start = sona_tools_now_ns(), moved = start, asked = start;
+    uint64_t seen = sona_tools_router_seen(router);
+
+    while (seen < router->told && (router->stop == NULL || *router->stop == 0)) {
+        uint64_t now = sona_tools_now_ns(), latest;
+
+        if (now - start > SETTLE_SPIN_NS)
+            (void)sched_yield();
+        if (now - moved > SETTLE_LIMIT_NS)
+            return sona_tools_fail(reterr, SONA_E_TIMEOUT,
+                                   "the sidecar published nothing for %u s; look at its log",
+                                   (unsigned)(SETTLE_LIMIT_NS / 1000000000u));
+        if (now - moved > SETTLE_ASK_NS && now - asked > SETTLE_ASK_NS) {
+            sona_err err = ask_unlearned(router, reterr);
+
+            if (err != SONA_OK)
+                return err;
+            asked = now;
+        }
+        latest = sona_tools_router_seen(router);
+        if (latest != seen)
+            moved = now;
+        seen = latest;
+    }
+    return SONA_OK;
+}
+
+uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router)
+{
+    return router->config.routes_max;
+}
+
+const char *sona_tools_router_instance(const struct sona_tools_router *router)
+{
+    return router->engine != NULL ? NULL : router->sidecar.instance;
+}
+
+const char *sona_tools_router_runtime_dir(const struct sona_tools_router *router)
+{
+    return router->engine != NULL ? NULL : router->sidecar.runtime_dir;
+}
+
+static void totals_of_engine(const sona_engine *engine, struct sona_tools_totals *ret)
+{
+    sona_stats stats;
+
+    sona_engine_stats(engine, &stats);
+    memcpy(ret->counter, stats.counter, sizeof ret->counter);
+    ret->step = stats.step;
+    ret->pending = stats.pending;
+    (void)snprintf(ret->simd, sizeof ret->simd, "%s", stats.simd);
+}
+
+/* A number of the answer by name; missing: 0. */
+static uint64_t number(const json_t *root, const char *name)
+{
+    return (uint64_t)json_integer_value(json_object_get(root, name));
+}
+
+sona_err sona_tools_router_totals(struct sona_tools_router *router, struct sona_tools_totals *ret,
+                                  sona_diag *reterr)
+{
+    json_t *root;
+    char *text;
+    sona_err err;
+
+    memset(ret, 0, sizeof *ret);
+    if (router->engine != NULL) {
+        totals_of_engine(router->engine, ret);
+        return SONA_OK;
+    }
+    err = sona_tools_query(router->sidecar.runtime_dir, router->sidecar.instance, SONA_WIRE_STATS,
+                           &text, reterr);
+    if (err != SONA_OK)
+        return err;
+    root = json_loads(text, 0, NULL);
+    free(text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return sona_tools_fail(reterr, SONA_E_FORMAT, "the sidecar's statistics are not JSON");
+    }
+    for (uint32_t c = 0; c < SONA_COUNTER_COUNT; c++)
+        ret->counter[c] = number(root, sona_counter_name((sona_counter)c));
+    ret->step = number(root, "step");
+    ret->pending = number(root, "pending");
+    if (json_is_string(json_object_get(root, "simd")))
+        (void)snprintf(ret->simd, sizeof ret->simd, "%s",
+                       json_string_value(json_object_get(root, "simd")));
+    json_decref(root);
+    return SONA_OK;
+}

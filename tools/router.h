@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * One learner behind one interface: the engine in this process, or a private sidecar over real
+ * shared memory, reached through libsona-client like any router would.
+ *
+ * Lock-step (sona_tools_router_settle() after each outcome) makes both decide alike, bit for bit:
+ * same seed, lane 0 draws from stream 0, the background loop runs inline.
+ *
+ * One thread. Nothing here prints.
+ */
+#ifndef SONA_TOOLS_ROUTER_H
+#define SONA_TOOLS_ROUTER_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sona/config.h>
+#include <sona/error.h>
+#include <sona/model.h>
+#include <sona/stats.h>
+
+#define SONA_TOOLS_SETTINGS_MAX 64u /* key=value settings of one run */
+#define SONA_TOOLS_SETTING_MAX  96u /* bytes of one */
+
+/* Settings as text: they go to the engine and to the sidecar's command line in the same words. */
+struct sona_tools_settings {
+    uint32_t count;
+    char text[SONA_TOOLS_SETTINGS_MAX][SONA_TOOLS_SETTING_MAX]; /* "key=value" */
+};
+
+/* Append "key=value"; later ones win. SONA_E_RANGE when there are too many or one is too long. */
+sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
+                                 const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Apply them to the defaults, and check. SONA_E_CONFIG. */
+sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, sona_config *ret,
+                                   sona_diag *reterr);
+
+struct sona_tools_router_options {
+    bool embedded;
+    bool background_thread; /* sidecar: loop B on its own thread (not reproducible) */
+    const struct sona_tools_settings *settings;
+    const sona_route_spec *routes;
+    uint32_t n_routes;
+    const volatile sig_atomic_t *stop; /* not null: waiting ends when it becomes true */
+};
+
+/* What became of the events, by the learner's own counters. */
+struct sona_tools_totals {
+    uint64_t counter[SONA_COUNTER_COUNT]; /* by sona_counter */
+    uint64_t step;
+    uint64_t pending;
+    char simd[16];
+};
+
+struct sona_tools_router;
+
+sona_err sona_tools_router_open(struct sona_tools_router **ret,
+                                const struct sona_tools_router_options *options, sona_diag *reterr);
+/* Ends the sidecar too, and removes what it made. Null is fine; clears the pointer. */
+void sona_tools_router_close(struct sona_tools_router **router);
+
+sona_err sona_tools_router_decide(struct sona_tools_router *router, const float *x,
+                                  sona_decision *ret);
+sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality);
+sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *x, float *y);
+/* Scores of every route by index: routes_max floats. */
+sona_err sona_tools_router_score(struct sona_tools_router *router, const float *x, float *ret);
+/* A trajectory of one step: begin, route, end. Counts as one outcome told. */
+sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
+                                 float quality);
+
+/* True when the snapshot that decides now contains every outcome told so far. */
+bool sona_tools_router_settled(struct sona_tools_router *router);
+/* Outcomes told so far, and how many of them the snapshot that decides now contains. */
+uint64_t sona_tools_router_told(const struct sona_tools_router *router);
+uint64_t sona_tools_router_seen(struct sona_tools_router *router);
+/* Wait until it contains all, spinning first. SONA_OK too when told to stop. SONA_E_TIMEOUT when
+ * nothing moves for 10 s: the sidecar is gone or stuck. */
+sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr);
+
+/* Dimension and capacity of the route table. */
+uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router);
+/* Names to attach with, for who wants a client of his own; null when embedded. */
+const char *sona_tools_router_instance(const struct sona_tools_router *router);
+const char *sona_tools_router_runtime_dir(const struct sona_tools_router *router);
+
+/* Read the counters: from the engine, or asked from the sidecar. */
+sona_err sona_tools_router_totals(struct sona_tools_router *router, struct sona_tools_totals *ret,
+                                  sona_diag *reterr);
+
+#endif

@@ -153,6 +153,16 @@ void sona_shm_ring_commit(struct sona_shm_ring *ring)
     prefetch_for_write(next + 64);
 }
 
+uint32_t sona_shm_ring_used(const struct sona_shm_ring *ring)
+{
+    struct words *w = (struct words *)(void *)ring->ring;
+    /* Relaxed: a number for people, of two words that move. */
+    uint32_t head = atomic_load_explicit(&w->c_head, memory_order_relaxed);
+    uint32_t tail = atomic_load_explicit(&w->p_tail, memory_order_relaxed);
+
+    return tail - head <= ring->slots - 1 ? tail - head : 0;
+}
+
 void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const void *records,
                          uint32_t slots, uint32_t stride, uint64_t cursor)
 {

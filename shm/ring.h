@@ -37,6 +37,9 @@ void *sona_shm_ring_reserve(struct sona_shm_ring *ring);
 /* [hot] Make the reserved slot visible to the consumer, and prefetch the next one for writing. */
 void sona_shm_ring_commit(struct sona_shm_ring *ring);
 
+/* Records committed and not yet given back; any thread of the producer's process. */
+uint32_t sona_shm_ring_used(const struct sona_shm_ring *ring);
+
 /* Consumer's shadow of a shared lane: nothing but `p_tail` is read from shared memory, and that is
  * judged. */
 struct sona_shm_drain {

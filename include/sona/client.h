@@ -54,6 +54,8 @@ typedef struct sona_client_options {
     bool full_fence;           /**< use the FULL fence mode even where membarrier works */
     uint32_t timeout_ms;       /**< for connect and handshake; 0: 2000 */
     uint64_t seed;             /**< of the exploration draw; 0: from the kernel's generator */
+    bool pooled_lanes;         /**< lanes are handed between threads: the exit of the thread that
+                                    claimed one does not return it */
 } sona_client_options;
 
 /**
@@ -71,7 +73,9 @@ SONA_API sona_err sona_client_open(sona_client **ret, const sona_client_options 
 SONA_API void sona_client_close(sona_client **client);
 
 /**
- * Claim a lane for the calling thread. Returned by itself when the thread exits.
+ * Claim a lane for the calling thread. Returned by itself when the thread exits, unless the client
+ * was opened with pooled_lanes. The n-th decision of a lane draws the n-th number of its stream,
+ * counted over all its claims.
  * @return SONA_OK; SONA_E_LANES when all are claimed; SONA_E_FORKED
  */
 SONA_API sona_err sona_lane_claim(sona_client *client, sona_lane **ret, sona_diag *reterr);
@@ -146,16 +150,18 @@ SONA_API sona_err sona_trajectory_begin(sona_lane *lane, const float *x, uint32_
                                         uint64_t *ret_id);
 /** [hot] Add a step (see sona_step in model.h).
  *  @return SONA_OK; SONA_E_SHAPE for more activations than dim or attention than the instance
- *  carries; SONA_E_NOT_FINITE, SONA_E_UNKNOWN_ID (0), SONA_E_FULL, SONA_E_DETACHED, SONA_E_FORKED */
+ *  carries; SONA_E_RANGE for a layer it has not; SONA_E_ARGUMENT, SONA_E_NOT_FINITE,
+ *  SONA_E_UNKNOWN_ID (0), SONA_E_FULL, SONA_E_DETACHED, SONA_E_FORKED */
 SONA_API sona_err sona_trajectory_step(sona_lane *lane, uint64_t id, const sona_step *step);
 /** [hot] Say which route served the trajectory. @return also SONA_E_ROUTE */
 SONA_API sona_err sona_trajectory_route(sona_lane *lane, uint64_t id, sona_route route);
-/** [hot] Attach a context name (NUL-terminated, cut at 63 bytes; SONA_E_RANGE when longer). */
+/** [hot] Attach a context name: at most 63 bytes and a NUL, else SONA_E_RANGE. */
 SONA_API sona_err sona_trajectory_context(sona_lane *lane, uint64_t id, const char *context);
 /** [hot] End the trajectory with its quality, 0..1. */
 SONA_API sona_err sona_trajectory_end(sona_lane *lane, uint64_t id, float quality);
 
-/** [hot] Find the @p k patterns nearest to @p x, nearest first; *ret_count <= k.
+/** [hot] Find the @p k patterns nearest to @p x, nearest first; *ret_count <= k. The nearest is told
+ *  to the sidecar for its access count; when that event is dropped, the search is good all the same.
  *  @return SONA_OK (count 0 without a model); as sona_apply(); SONA_E_RANGE for k = 0 */
 SONA_API sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint32_t k,
                                      sona_pattern *ret, uint32_t *ret_count);
@@ -191,10 +197,12 @@ typedef struct sona_client_stats {
     bool full_fence;         /**< true: FULL mode, false: ASYM (membarrier) */
 } sona_client_stats;
 
-/** Sum the counters of every lane. Not [hot] but makes no system call. @threads any */
+/** Sum the counters of every lane. Not [hot] but makes no lock and no system call. @threads any
+ *  @return SONA_OK, SONA_E_ARGUMENT, SONA_E_FORKED */
 SONA_API sona_err sona_client_stats_get(sona_client *client, sona_client_stats *ret);
 
-/** Return the geometry of the attached instance. @return SONA_OK, SONA_E_DETACHED */
+/** Return the geometry of the instance last attached. @threads any
+ *  @return SONA_OK; SONA_E_DETACHED: never attached; SONA_E_ARGUMENT, SONA_E_FORKED */
 SONA_API sona_err sona_client_geometry(sona_client *client, sona_geometry *ret);
 
 #ifdef __cplusplus

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Making an attachment: the handshake, then every number in the answer is checked against what this
+ * library computes itself and against the descriptors, before a byte of the maps is believed. After
+ * that the hot path reads no size and no offset from shared memory.
+ */
+#include "client/client.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "client/hot.h"
+#include "shm/diag.h"
+#include "shm/wire.h"
+
+/* What the handshake gave, until it is an attachment or closed again. */
+struct offer {
+    struct sona_wire_welcome welcome;
+    struct sona_model_layout layout;
+    struct sona_shm_plan plan;
+    int fd[SONA_WIRE_FDS_MAX]; /* model, lanes */
+    int n_fds;
+};
+
+static void offer_close(struct offer *offer)
+{
+    for (int i = 0; i < offer->n_fds; i++)
+        (void)close(offer->fd[i]);
+    offer->n_fds = 0;
+}
+
+/* An answer that is not a WELCOME. */
+static sona_err refused(const void *packet, size_t bytes, sona_diag *reterr)
+{
+    struct sona_wire_refused r;
+
+    memcpy(&r, packet, bytes < sizeof r ? bytes : sizeof r);
+    if (r.head.abi_major != SONA_ABI_MAJOR)
+        return sona_shm_diag_set(reterr, SONA_E_ABI, 0,
+                                 "the sidecar speaks ABI %u.%u, this library %u.%u; upgrade the "
+                                 "older of the two",
+                                 r.head.abi_major, r.head.abi_minor, SONA_ABI_MAJOR,
+                                 SONA_ABI_MINOR);
+    if (r.head.kind != SONA_WIRE_REFUSED || bytes != sizeof r)
+        return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                 "the sidecar's answer is of unknown kind %u", r.head.kind);
+    r.text[sizeof r.text - 1] = '\0';
+    sona_err code = (sona_err)r.code;
+    if (r.code == SONA_OK || strcmp(sona_err_name(code), "SONA_E_?") == 0)
+        code = SONA_E_SYSTEM;
+    return sona_shm_diag_set(reterr, code, 0, "%s", r.text);
+}
+
+/* HELLO, and the answer to it. */
+static sona_err greet(struct sona_client *client, int fd, uint64_t previous, struct offer *ret,
+                      sona_diag *reterr)
+{
+    struct sona_wire_hello hello = {
+        .head.kind = SONA_WIRE_HELLO,
+        .layout_hash = sona_shm_layout_hash(),
+        .lanes = client->n_lanes,
+        .dim = client->dim,
+        .fence_modes = SONA_SHM_FENCE_FULL | (client->full_fence ? 0u : SONA_SHM_FENCE_ASYM),
+        .pid = getpid(),
+        .previous_incarnation = previous,
+    };
+    union {
+        struct sona_wire_head head;
+        struct sona_wire_welcome welcome;
+        struct sona_wire_refused refused;
+        char room[4096]; /* for the answer of a later version, so that it can be told apart */
+    } answer;
+    size_t bytes;
+
+    sona_err err = sona_wire_send(fd, &hello.head, sizeof hello, NULL, 0, reterr);
+    if (err == SONA_OK)
+        err = sona_wire_receive(fd, &answer, sizeof answer, client->timeout_ms, &bytes, ret->fd,
+                                &ret->n_fds, reterr);
+    if (err != SONA_OK)
+        return err;
+    if (bytes == 0)
+        return sona_shm_diag_set(reterr, SONA_E_ABSENT, 0,
+                                 "the sidecar hung up during the handshake");
+    if (answer.head.kind != SONA_WIRE_WELCOME || answer.head.abi_major != SONA_ABI_MAJOR ||
+        bytes != sizeof answer.welcome)
+        return refused(&answer, bytes, reterr);
+    if (ret->n_fds != 2)
+        return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                 "the sidecar sent %d descriptors instead of 2", ret->n_fds);
+    ret->welcome = answer.welcome;
+    return SONA_OK;
+}
+
+/* Judge the numbers of the offer; fills its layout and plan. */
+static sona_err check_numbers(const struct sona_client *client, struct offer *o, sona_diag *reterr)
+{
+    const struct sona_shm_header *h = &o->welcome.segment;
+    sona_err err = sona_shm_header_check(h, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    if (sona_model_layout_init(&o->layout, &h->geometry) != SONA_OK ||
+        sona_shm_header_plan(h, client->n_lanes, &o->plan) != SONA_OK)
+        return sona_shm_diag_set(reterr, SONA_E_GEOMETRY, 0,
+                                 "the segment's geometry is outside its limits; restart "
+                                 "sona-sidecar");
+    if (o->layout.hot_bytes != h->hot_bytes || o->layout.cold_bytes != h->cold_bytes)
+        return sona_shm_diag_set(reterr, SONA_E_ABI, 0,
+                                 "client and sidecar lay the model out differently; install both "
+                                 "from the same version");
+    if (o->plan.model_bytes != h->total_bytes || o->welcome.lanes != client->n_lanes ||
+        o->welcome.tag == 0 || o->welcome.tag > UINT16_MAX)
+        return sona_shm_diag_set(reterr, SONA_E_GEOMETRY, 0,
+                                 "the sidecar's answer contradicts itself; restart sona-sidecar");
+    if (client->dim != 0 && client->dim != h->geometry.dim)
+        return sona_shm_diag_set(reterr, SONA_E_SHAPE, 0,
+                                 "the instance has dimension %u, %u was expected", h->geometry.dim,
+                                 client->dim);
+    return SONA_OK;
+}
+
+/* Judge the descriptors against the numbers. */
+static sona_err check_descriptors(const struct offer *o, sona_diag *reterr)
+{
+    struct stat st;
+
+    if (fstat(o->fd[0], &st) != 0)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot examine the model segment");
+    if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != o->plan.model_bytes)
+        return sona_shm_diag_set(
+            reterr, SONA_E_GEOMETRY, 0, "the model segment has %llu bytes, %llu were announced",
+            (unsigned long long)st.st_size, (unsigned long long)o->plan.model_bytes);
+    return sona_shm_lanes_check(o->fd[1], o->plan.lanes_bytes, reterr);
+}
+
+static size_t align_up(size_t bytes)
+{
+    return (bytes + SONA_MODEL_ALIGN - 1) / SONA_MODEL_ALIGN * SONA_MODEL_ALIGN;
+}
+
+/* Allocate the attachment's block and give each port its scratch. */
+static struct sona_client_attachment *block_create(struct sona_client *client,
+                                                   const struct sona_model_layout *layout)
+{
+    size_t x_bytes = align_up(layout->dim_padded * sizeof(float));
+    size_t scratch_bytes = align_up(sona_model_scratch_bytes(layout));
+    size_t head =
+        sizeof(struct sona_client_attachment) + client->n_lanes * sizeof(struct sona_client_port);
+    size_t bytes = head + client->n_lanes * (x_bytes + scratch_bytes);
+    bool locked;
+    struct sona_client_attachment *a = sona_client_pages_map(bytes, &locked);
+
+    if (!a)
+        return NULL;
+    a->bytes = bytes;
+    a->locked = locked;
+    a->layout = *layout;
+    a->n_lanes = client->n_lanes;
+    for (uint32_t i = 0; i < a->n_lanes; i++) {
+        char *scratch = (char *)a + head + i * (x_bytes + scratch_bytes);
+
+        a->port[i].x = (float *)(void *)scratch;
+        sona_model_scratch_init(layout, scratch + x_bytes, &a->port[i].scores);
+        /* The caller may read the scores of its last decision until its next call, and the
+         * attachment may be gone by then. */
+        a->port[i].scores.value = client->states[i].scores;
+    }
+    return a;
+}
+
+sona_err sona_client_attachment_void(struct sona_client *client, uint32_t dim,
+                                     struct sona_client_attachment **ret, sona_diag *reterr)
+{
+    /* The smallest model there is; the dimension and the widest range of layers are what counts. */
+    sona_geometry geometry = {.dim = dim == 0 ? SONA_DIM_MIN : dim,
+                              .routes_max = 1,
+                              .micro_rank = 1,
+                              .base_rank = SONA_BASE_RANK_MIN,
+                              .layers = SONA_LAYERS_MAX,
+                              .patterns_max = 1,
+                              .flags = SONA_GEOMETRY_NORMALIZE};
+    struct sona_model_layout layout;
+
+    if (sona_model_layout_init(&layout, &geometry) != SONA_OK)
+        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a dimension is %d..%d", SONA_DIM_MIN,
+                                 SONA_DIM_MAX);
+    struct sona_client_attachment *a = block_create(client, &layout);
+    if (!a)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot allocate the lanes");
+    a->layout.geometry.dim = dim; /* 0 refuses every vector */
+    *ret = a;
+    return SONA_OK;
+}
+
+/* Map both halves into `a`. What was mapped when it fails is unmapped by the attachment's close. */
+static sona_err map_offer(struct sona_client_attachment *a, const struct offer *o,
+                          sona_diag *reterr)
+{
+    struct sona_shm_header header;
+    void *map =
+        mmap(NULL, (size_t)o->plan.model_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, o->fd[0], 0);
+
+    a->plan = o->plan;
+    if (map == MAP_FAILED)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot map the model");
+    a->model_map = map;
+    map = mmap(NULL, (size_t)o->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+               o->fd[1], 0);
+    if (map == MAP_FAILED)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot map the lanes");
+    a->lanes_map = map;
+
+    memcpy(&header, a->model_map, sizeof header);
+    if (memcmp(&header, &o->welcome.segment, sizeof header) != 0)
+        return sona_shm_diag_set(reterr, SONA_E_GEOMETRY, 0,
+                                 "the model segment is not the one that was announced; restart "
+                                 "sona-sidecar");
+    a->locked &= sona_client_pages_settle(a->model_map, (size_t)a->plan.model_bytes, false);
+    a->locked &= sona_client_pages_settle(a->lanes_map, (size_t)a->plan.lanes_bytes, true);
+    return SONA_OK;
+}
+
+static void fill(const struct sona_client *client, struct sona_client_attachment *a,
+                 const struct offer *o)
+{
+    const struct sona_shm_plan *p = &a->plan;
+    char *lanes = a->lanes_map;
+
+    a->tag = o->welcome.tag;
+    a->incarnation = o->welcome.incarnation;
+    a->reader = (struct sona_shm_reader){
+        .live = (const void *)((const char *)a->model_map + SONA_SHM_PAGE),
+        .hot = (const char *)a->model_map + p->hot_offset,
+        .cold = (const char *)a->model_map + p->cold_offset,
+        .hot_stride = p->hot_stride,
+        .cold_stride = p->cold_stride,
+        .hot_slots = p->hot_slots,
+        .cold_slots = p->cold_slots,
+        .full_fence = client->full_fence || !(o->welcome.segment.fence_modes & SONA_SHM_FENCE_ASYM),
+    };
+    for (uint32_t i = 0; i < a->n_lanes; i++) {
+        char *lane = lanes + p->lane_offset + i * p->lane_stride;
+
+        a->port[i].shared = (struct sona_shm_lane *)(void *)lane;
+        sona_shm_ring_bind(&a->port[i].ring, a->port[i].shared->ring, lane + p->records_offset,
+                           p->ring_slots, p->record_stride);
+    }
+    atomic_store_explicit(&a->live, true, memory_order_relaxed); /* published with att [L3] */
+}
+
+/* Run what the hot path runs, once, on a port that nobody uses yet: code and tables are then in
+ * memory, and the first real call meets no page fault of ours. */
+static void rehearse(struct sona_client_attachment *a)
+{
+    struct sona_client_lane_state state = {.draws = 0};
+    struct sona_client_call call = {.att = a, .port = &a->port[0], .state = &state};
+    struct sona_client_read read = {.version = 0};
+    struct sona_model_scores *scores = &a->port[0].scores;
+    float *value = scores->value;
+    float *x = a->port[0].x;
+    void *record = sona_shm_ring_reserve(&a->port[0].ring); /* room for y; never committed */
+    sona_decision decision;
+    sona_pattern pattern;
+
+    scores->value = state.scores; /* the lane's own may still be read by its owner */
+    x[0] = 1;
+    while (sona_client_read_next(&call, &read)) {
+        (void)sona_model_decide(&read.view, x, NULL, sona_model_random(1, 0, 0), scores, &decision);
+        (void)sona_model_find_patterns(&read.view, x, 1, scores, &pattern);
+        if (record)
+            sona_model_apply(&read.view, x, sona_record_floats(record));
+        if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))
+            break;
+    }
+    (void)sona_client_read_end(&call, &read);
+    scores->value = value;
+}
+
+sona_err sona_client_attachment_open(struct sona_client *client, uint64_t previous_incarnation,
+                                     struct sona_client_attachment **ret, int *ret_socket,
+                                     sona_diag *reterr)
+{
+    struct offer offer = {.n_fds = 0};
+    struct sona_client_attachment *a = NULL;
+    int fd;
+    sona_err err = sona_wire_connect(client->path, client->timeout_ms, &fd, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    err = greet(client, fd, previous_incarnation, &offer, reterr);
+    if (err == SONA_OK)
+        err = check_numbers(client, &offer, reterr);
+    if (err == SONA_OK)
+        err = check_descriptors(&offer, reterr);
+    if (err == SONA_OK && !(a = block_create(client, &offer.layout)))
+        err = sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot allocate the lanes");
+    if (err == SONA_OK)
+        err = map_offer(a, &offer, reterr);
+    offer_close(&offer);
+    if (err != SONA_OK) {
+        sona_client_attachment_close(a);
+        (void)close(fd);
+        return err;
+    }
+    fill(client, a, &offer);
+    rehearse(a);
+    *ret = a;
+    *ret_socket = fd;
+    return SONA_OK;
+}
+
+void sona_client_attachment_close(struct sona_client_attachment *a)
+{
+    if (!a)
+        return;
+    if (a->model_map)
+        (void)munmap(a->model_map, (size_t)a->plan.model_bytes);
+    if (a->lanes_map)
+        (void)munmap(a->lanes_map, (size_t)a->plan.lanes_bytes);
+    (void)munmap(a, a->bytes);
+}

@@ -30,11 +30,11 @@ struct sona_learner_job; /* the input and output of one background cycle */
 /* A joined event: a query, the route that served it, and what came of it. */
 struct sona_learner_event {
     uint64_t id;
-    const float *x;       /* dim_padded floats, prepared (sona_model_prepare) */
-    sona_route route;     /* SONA_ROUTE_NONE: no route is known (a bare trajectory) */
-    float quality;        /* 0..1 */
-    float propensity;     /* 0 = unknown */
-    uint64_t version;     /* snapshot that decided */
+    const float *x;   /* dim_padded floats, prepared (sona_model_prepare) */
+    sona_route route; /* SONA_ROUTE_NONE: no route is known (a bare trajectory) */
+    float quality;    /* 0..1 */
+    float propensity; /* 0 = unknown */
+    uint64_t version; /* snapshot that decided */
     uint64_t now_ms;
 };
 
@@ -45,7 +45,8 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
 
 /* Learn from one event. SONA_OK: weights changed. SONA_E_ROUTE: unknown; SONA_E_DETACHED never.
  * Counts under `learned`, `drop_route`, `drop_route_retired`, `drop_disabled`, ...; the caller has
- * checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE, SONA_E_RANGE). */
+ * checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE, SONA_E_RANGE).
+ */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 
 /* The working model: what sona_model_* reads, and what a publisher copies from. */

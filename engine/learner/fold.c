@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The fold: B_0 A_0 + s B_m A_m, cut to the base rank by its singular values.
+ *
+ * Both factors are reduced to orthonormal rows, so that the singular value decomposition is one of
+ * a square matrix of base_rank + micro_rank rows. What the cut loses is at most the sum of the
+ * discarded singular values, for any x of unit length; that sum is counted.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/learner/linalg.h"
+#include "engine/learner/state.h"
+
+#define BASE_MAX 1.0 /* Frobenius norm of B_0 A_0 */
+
+_Static_assert(SONA_LEARNER_FOLD_ROWS <= SONA_LEARNER_SMALL, "fits the small matrices");
+
+typedef double small_matrix[SONA_LEARNER_FOLD_ROWS * SONA_LEARNER_FOLD_ROWS];
+
+/* Rows `base` then `micro` (scaled) as coordinates in an orthonormal basis of their span. */
+static void reduce(const struct sona_model_layout *layout, const float *base, const float *micro,
+                   float scale, float *basis, double *coordinates)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    uint32_t n = layout->dim_padded, base_rank = layout->geometry.base_rank;
+    uint32_t rows = base_rank + layout->geometry.micro_rank;
+
+    memcpy(basis, base, (size_t)base_rank * n * sizeof(float));
+    memcpy(basis + (size_t)base_rank * n, micro, (size_t)(rows - base_rank) * n * sizeof(float));
+    for (uint32_t r = 0; r < rows; r++)
+        sona_learner_orthonormalise(basis, n, r, n);
+    for (uint32_t i = 0; i < rows; i++) {
+        const float *row =
+            i < base_rank ? base + (size_t)i * n : micro + (size_t)(i - base_rank) * n;
+
+        for (uint32_t j = 0; j < rows; j++)
+            coordinates[i * rows + j] = (double)(i < base_rank ? 1 : scale) *
+                                        (double)kernels->dot(row, basis + (size_t)j * n, n);
+    }
+}
+
+/* core = sum over rows [from, to) of b_r a_r' in the two bases. */
+static void multiply(const double *b, const double *a, uint32_t rows, uint32_t to, double *core)
+{
+    memset(core, 0, (size_t)rows * rows * sizeof *core);
+    for (uint32_t r = 0; r < to; r++)
+        for (uint32_t i = 0; i < rows; i++)
+            for (uint32_t j = 0; j < rows; j++)
+                core[i * rows + j] += b[r * rows + i] * a[r * rows + j];
+}
+
+/* row = sum_j factor c_j basis_j */
+static void combine(const double *c, double factor, const float *basis, uint32_t rows, uint32_t n,
+                    float *row)
+{
+    memset(row, 0, n * sizeof *row);
+    for (uint32_t j = 0; j < rows; j++)
+        sona_kernels_active()->axpy((float)(factor * c[j]), basis + (size_t)j * n, row, n);
+}
+
+double sona_learner_fold(struct sona_learner *l, double *ret_change)
+{
+    const struct sona_model_layout *layout = &l->layout;
+    struct sona_model_cold *cold = sona_learner_cold(l);
+    uint32_t n = layout->dim_padded, rank = layout->geometry.base_rank;
+    uint32_t rows = rank + layout->geometry.micro_rank;
+    float *base_a = sona_model_floats_of(cold, layout->base_a);
+    float *base_b = sona_model_floats_of(cold, layout->base_b);
+    float *basis_b = sona_learner_floats(l, l->scratch);
+    float *basis_a = basis_b + (size_t)SONA_LEARNER_FOLD_ROWS * n;
+    small_matrix b, a, core, before, u, v;
+    double s[SONA_LEARNER_FOLD_ROWS], kept = 0, discarded = 0, change = 0, shrink;
+
+    reduce(layout, base_b, sona_model_floats(sona_learner_hot(l), layout->micro_b),
+           sona_learner_head(l)->micro_scale, basis_b, b);
+    reduce(layout, base_a, sona_model_floats(sona_learner_hot(l), layout->micro_a), 1, basis_a, a);
+    multiply(b, a, rows, rank, before);
+    multiply(b, a, rows, rows, core);
+    sona_learner_svd(core, rows, u, s, v);
+
+    for (uint32_t i = 0; i < rank; i++)
+        kept += s[i] * s[i];
+    shrink = kept > BASE_MAX * BASE_MAX ? BASE_MAX / sqrt(kept) : 1;
+    for (uint32_t i = 0; i < rows; i++)
+        discarded += i < rank ? s[i] * (1 - shrink) : s[i];
+    for (uint32_t i = 0; i < rank; i++) {
+        combine(u + i * rows, s[i] * shrink, basis_b, rows, n, base_b + (size_t)i * n);
+        combine(v + i * rows, 1, basis_a, rows, n, base_a + (size_t)i * n);
+    }
+    for (uint32_t i = 0; i < rows; i++)
+        for (uint32_t j = 0; j < rows; j++) {
+            double d = -before[i * rows + j];
+
+            for (uint32_t r = 0; r < rank; r++)
+                d += shrink * s[r] * u[r * rows + i] * v[r * rows + j];
+            change += d * d;
+        }
+    *ret_change = sqrt(change);
+    if (kept > 0)
+        cold->has_base |= 1u;
+    l->fold_discarded += discarded;
+    l->counter[SONA_COUNTER_folds]++;
+    return discarded;
+}

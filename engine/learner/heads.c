@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What one outcome does to the route that served it: its mean, its AdaGrad head, the code part of
+ * its refit head, and the running comparison of the heads on the ridge path.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/learner/state.h"
+
+#ifndef CODE_RIDGE
+#define CODE_RIDGE 16.0f
+#endif
+#ifndef LOSS_KEEP
+#define LOSS_KEEP 1.0f
+#endif
+#ifndef ERROR_MAX
+#define ERROR_MAX 4.0f
+#endif
+
+void sona_learner_heads_prior(const struct sona_model_layout *layout, float *cov)
+{
+    uint32_t n = layout->code_dim;
+
+    memset(cov, 0, (size_t)n * layout->code_padded * sizeof *cov);
+    for (uint32_t i = 0; i < n; i++)
+        cov[(size_t)i * layout->code_padded + i] = i + 1 < n ? 1 / CODE_RIDGE : 1;
+}
+
+void sona_learner_heads_init(struct sona_learner *l, uint32_t k)
+{
+    memset(sona_learner_part(l, k, l->layout.route_head), 0,
+           l->layout.routes.stride - l->layout.route_head);
+    sona_learner_heads_prior(&l->layout, sona_learner_part(l, k, l->layout.route_cov));
+    memset(sona_learner_floats(l, l->grad2) + (size_t)k * l->layout.dim_padded, 0,
+           l->layout.dim_padded * sizeof(float));
+    memset(sona_learner_floats(l, l->path) +
+               (size_t)k * (SONA_LEARNER_PATH - 1) * l->layout.dim_padded,
+           0, (SONA_LEARNER_PATH - 1) * l->layout.dim_padded * sizeof(float));
+    memset(&sona_learner_routes(l)[k], 0, sizeof sona_learner_routes(l)[k]);
+}
+
+void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality)
+{
+    struct sona_model_route *row = sona_learner_row(l, k);
+
+    /* At 2^24 a float no longer counts by ones; the mean goes on as a moving one. */
+    if (row->n >= 8e6f) {
+        row->s *= 0.5f;
+        row->n *= 0.5f;
+    }
+    row->n += 1;
+    row->s += quality;
+    row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
+}
+
+/* Scale a vector back when it is longer than any vector may be. */
+static void bound(float *w, size_t n)
+{
+    float norm2 = sona_kernels_active()->dot(w, w, n);
+
+    if (norm2 > SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX) {
+        float scale = SONA_MODEL_NORM_MAX / sqrtf(norm2);
+
+        for (size_t i = 0; i < n; i++)
+            w[i] *= scale;
+    }
+}
+
+static float clamp_error(float e)
+{
+    return sona_model_clamp(e, -ERROR_MAX, ERROR_MAX);
+}
+
+void sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    struct sona_model_route *row = sona_learner_row(l, k);
+    struct sona_learner_route *memory = &sona_learner_routes(l)[k];
+    float *w = sona_learner_part(l, k, l->layout.route_head);
+    float *grad2 = sona_learner_floats(l, l->grad2) + (size_t)k * l->layout.dim_padded;
+    uint32_t n = l->layout.dim_padded;
+    float e = clamp_error(quality - kernels->dot(w, x, n) - row->bias);
+
+    kernels->adagrad(e, SONA_LEARNER_RATE, SONA_LEARNER_EPSILON, x, grad2, w, n);
+    memory->bias_grad2 += e * e;
+    row->bias += SONA_LEARNER_RATE * e / sqrtf(memory->bias_grad2 + SONA_LEARNER_EPSILON);
+    bound(w, n);
+}
+
+void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    struct sona_learner_route *memory = &sona_learner_routes(l)[k];
+    const float *common = sona_learner_floats(l, l->common);
+    const float *path = sona_learner_floats(l, l->path) +
+                        (size_t)k * (SONA_LEARNER_PATH - 1) * l->layout.dim_padded;
+    uint32_t n = l->layout.dim_padded;
+    float head[SONA_LEARNER_PATH - 1];
+    float base = sona_learner_row(l, k)->mean + kernels->dot(common, x, n);
+
+    kernels->dot_rows(path, n, SONA_LEARNER_PATH - 1, x, n, head);
+    for (uint32_t i = 0; i < SONA_LEARNER_PATH; i++) {
+        float e = clamp_error(quality - base - (i + 1 < SONA_LEARNER_PATH ? head[i] : 0));
+
+        memory->loss[i] = LOSS_KEEP * memory->loss[i] + e * e;
+    }
+}
+
+void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
+                             float quality)
+{
+    const struct sona_model_layout *layout = &l->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    float *g = sona_learner_part(l, k, layout->route_code);
+    float *p = sona_learner_part(l, k, layout->route_cov);
+    float pz[SONA_BASE_RANK_MAX + 1 + 15];
+    const float *refit =
+        sona_model_floats(sona_learner_cold(l), sona_model_at(&layout->refit, k, 0));
+    float e = clamp_error(quality - kernels->dot(g, code, layout->code_padded) -
+                          kernels->dot(refit, x, layout->dim_padded));
+    float gain;
+
+    kernels->dot_rows(p, layout->code_padded, layout->code_dim, code, layout->code_padded, pz);
+    gain = kernels->dot(pz, code, layout->code_dim);
+    if (!(gain >= 0)) { /* rounding ate the covariance: begin again from the prior */
+        sona_learner_heads_prior(layout, p);
+        return;
+    }
+    gain = 1 / (1 + gain);
+    for (uint32_t i = 0; i < layout->code_dim; i++) {
+        g[i] += gain * e * pz[i];
+        for (uint32_t j = 0; j <= i; j++) {
+            float *at = &p[(size_t)i * layout->code_padded + j];
+
+            *at -= gain * pz[i] * pz[j];
+            p[(size_t)j * layout->code_padded + i] = *at;
+        }
+        /* What a million outcomes leave is still a variance. */
+        if (p[(size_t)i * layout->code_padded + i] < 1e-7f)
+            p[(size_t)i * layout->code_padded + i] = 1e-7f;
+    }
+    bound(g, layout->code_dim);
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The learner's block of memory, and the constants of its rules. Only engine/learner reads this.
+ *
+ *     struct sona_learner | hot | cold | AdaGrad accumulators | refit paths | route memory
+ *                         | archive of evicted outcomes per pattern | replay entries | replay x
+ *                         | change marks | scratch
+ *
+ * Position independent and free of padding that is not cleared: the block can be stored, moved and
+ * compared byte for byte. Everything stays finite: each rule below names its bound.
+ */
+#ifndef SONA_ENGINE_LEARNER_STATE_H
+#define SONA_ENGINE_LEARNER_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/kernels/kernels.h"
+#include "engine/learner/learner.h"
+#include "engine/model/block.h"
+#include "engine/model/model.h"
+
+/* AdaGrad heads. */
+#define SONA_LEARNER_RATE    0.1f
+#define SONA_LEARNER_EPSILON 1e-4f
+/* Ridge path of the refit, in units of outcomes; the last one means "no head of its own". */
+#define SONA_LEARNER_PATH     6u
+#define SONA_LEARNER_KRYLOV   10u
+#define SONA_LEARNER_NO_ROUTE UINT32_MAX
+/* Outcomes between background cycles, once the first few are over. */
+#ifndef CYCLE_EVERY
+#define CYCLE_EVERY 256u
+#endif
+/* Patterns that are kept up, however many the bank could hold. */
+#ifndef SONA_LEARNER_PATTERNS
+#define SONA_LEARNER_PATTERNS 32u
+#endif
+
+/* What is kept per route besides its row in the model. */
+struct sona_learner_route {
+    float bias_grad2;
+    float loss[SONA_LEARNER_PATH]; /* prequential, of the heads of the refit path */
+    float up, down;                /* Page-Hinkley sums */
+    uint32_t resets;               /* drift resets so far */
+    uint32_t reserved;
+    uint64_t quiet_until; /* no drift alarm before this step */
+};
+
+/* An outcome held for the background loop. */
+struct sona_learner_entry {
+    uint64_t id;
+    uint64_t step;
+    uint32_t route;   /* index, or SONA_LEARNER_NO_ROUTE */
+    uint32_t pattern; /* nearest one; SONA_LEARNER_NO_ROUTE: none yet */
+    float quality;
+    float weight; /* 1; less when the route drifted since */
+};
+
+/* Least squares on the stack weights, as precision and moment: both are sums, so the precision is
+ * positive definite by construction. */
+struct sona_learner_stack {
+    double precision[SONA_MODEL_STACK][SONA_MODEL_STACK];
+    double moment[SONA_MODEL_STACK];
+};
+
+struct sona_learner {
+    sona_config config;
+    struct sona_model_layout layout;
+    /* Offsets from the start of this struct, in bytes. */
+    size_t bytes, hot, cold, grad2, path, common, route, archive, means, entry, replay;
+    size_t route_changes, pattern_changes, scores, scratch;
+    uint32_t archive_rows;
+    uint32_t replay_next, replay_count;
+    uint32_t enabled;
+
+    uint64_t counter[SONA_COUNTER_COUNT];
+    struct sona_learner_stack stack;
+    double quality_sum, quality_count;
+    double recent_quality;
+    float bare_n, bare_s; /* outcomes without a route: their running baseline */
+
+    /* Background loop. */
+    uint64_t next_cycle;  /* learned events at which one is due */
+    uint64_t cycle_start; /* step at the start of the running or last cycle */
+    uint64_t fresh;       /* outcomes since that start */
+    uint64_t last_cycle_ms;
+    uint64_t pattern_id; /* last one given */
+    uint64_t resets;     /* of MicroLoRA, names its next random start */
+    double fold_discarded;
+    uint32_t cycle_running;
+    uint32_t clock_started;
+};
+
+static inline float *sona_learner_floats(const struct sona_learner *l, size_t offset)
+{
+    return (float *)(void *)((unsigned char *)(uintptr_t)l + offset);
+}
+
+static inline void *sona_learner_hot(const struct sona_learner *l)
+{
+    return (unsigned char *)(uintptr_t)l + l->hot;
+}
+
+static inline void *sona_learner_cold(const struct sona_learner *l)
+{
+    return (unsigned char *)(uintptr_t)l + l->cold;
+}
+
+static inline struct sona_model_hot *sona_learner_head(const struct sona_learner *l)
+{
+    return sona_learner_hot(l);
+}
+
+static inline struct sona_learner_route *sona_learner_routes(const struct sona_learner *l)
+{
+    return (void *)((unsigned char *)(uintptr_t)l + l->route);
+}
+
+static inline struct sona_learner_entry *sona_learner_entries(const struct sona_learner *l)
+{
+    return (void *)((unsigned char *)(uintptr_t)l + l->entry);
+}
+
+static inline float *sona_learner_replay_x(const struct sona_learner *l, uint32_t slot)
+{
+    return sona_learner_floats(l, l->replay) + (size_t)slot * l->layout.dim_padded;
+}
+
+static inline struct sona_model_route *sona_learner_row(const struct sona_learner *l, uint32_t k)
+{
+    return (struct sona_model_route *)(uintptr_t)sona_model_route_row(&l->layout,
+                                                                      sona_learner_hot(l), k);
+}
+
+/* A part of a hot route row: head, code head or covariance. */
+static inline float *sona_learner_part(const struct sona_learner *l, uint32_t k, size_t part)
+{
+    return sona_model_floats_of(sona_learner_hot(l), sona_model_at(&l->layout.routes, k, part));
+}
+
+static inline float *sona_learner_tally(const struct sona_learner *l, uint32_t c)
+{
+    return sona_model_floats_of(sona_learner_hot(l), sona_model_at(&l->layout.pattern_stats, c, 0));
+}
+
+/* Counts of evicted outcomes, laid out as the model's. */
+static inline float *sona_learner_archive(const struct sona_learner *l, uint32_t c)
+{
+    return sona_learner_floats(l, l->archive + c * l->layout.pattern_stats.stride);
+}
+
+static inline void sona_learner_touch_route(struct sona_learner *l, uint32_t k)
+{
+    ((uint64_t *)(void *)((unsigned char *)l + l->route_changes))[k] = sona_learner_head(l)->step;
+}
+
+static inline void sona_learner_touch_pattern(struct sona_learner *l, uint32_t c)
+{
+    ((uint64_t *)(void *)((unsigned char *)l + l->pattern_changes))[c] = sona_learner_head(l)->step;
+}
+
+/* heads.c: what one outcome does to its route. */
+void sona_learner_heads_init(struct sona_learner *l, uint32_t k);
+void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality);
+void sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality);
+void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
+                             float quality);
+void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality);
+/* The covariance of a code head before any evidence. */
+void sona_learner_heads_prior(const struct sona_model_layout *layout, float *cov);
+
+/* stack.c */
+void sona_learner_stack_init(struct sona_learner *l);
+/* Error of the prediction for route `k` given the terms in `scores`; `ret_rest`: the prediction
+ * without the MicroLoRA term. Learns the weights. */
+float sona_learner_stack_learn(struct sona_learner *l, const struct sona_model_scores *scores,
+                               uint32_t k, float quality, float *ret_rest);
+
+/* micro.c */
+void sona_learner_micro_reset(struct sona_learner *l);
+void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target);
+/* Gradients of (target - w.(s B A x))^2 / 2 in A and B (rank rows of dim_padded floats). */
+float sona_learner_micro_gradient(const struct sona_model_layout *layout, const float *a,
+                                  const float *b, float scale, const float *w, const float *x,
+                                  float target, float *ret_a, float *ret_b);
+void sona_learner_micro_heads(struct sona_learner *l);
+double sona_learner_micro_norm(const struct sona_learner *l);
+double sona_learner_base_norm(const struct sona_learner *l);
+
+/* fold.c: fold MicroLoRA into BaseLoRA layer 0; returns the singular mass that did not fit. The
+ * caller resets MicroLoRA in the same step. */
+#define SONA_LEARNER_FOLD_ROWS (SONA_BASE_RANK_MAX + SONA_MICRO_RANK_MAX)
+double sona_learner_fold(struct sona_learner *l, double *ret_change);
+
+/* drift.c */
+/* Route `k` is not what it was: discount what code head and patterns say about it. */
+void sona_learner_drift_discount_code(struct sona_learner *l, uint32_t k);
+void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error);
+
+/* replay.c */
+void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_event *event,
+                              uint32_t k, uint32_t pattern);
+void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float factor);
+void sona_learner_replay_forget(struct sona_learner *l, uint32_t k);
+
+/* patterns.c: counts of the patterns near a query; k may be SONA_LEARNER_NO_ROUTE. */
+void sona_learner_patterns_add(const struct sona_model_layout *layout, float *tally, uint32_t k,
+                               float quality, float weight);
+void sona_learner_patterns_count(struct sona_learner *l, const struct sona_model_assignment *near,
+                                 uint32_t k, float quality);
+void sona_learner_patterns_discount(struct sona_learner *l, uint32_t k, float factor);
+
+/* learner.c */
+void sona_learner_config_copy(sona_config *ret, const sona_config *config);
+void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms);
+
+#endif

@@ -51,7 +51,7 @@ static const struct field fields[] = {
 };
 
 #define FIELDS       (sizeof(fields) / sizeof(fields[0]))
-#define VALUE_MAX    40 /* bytes of a value as text: 20 digits, or a float with exponent */
+#define VALUE_MAX    32 /* bytes of a value as text: 20 digits, or a float with exponent */
 #define KEY_MAX      63 /* longest key that is compared for a suggestion */
 #define DISTANCE_MAX 3  /* misspellings beyond it are not guessed at */
 
@@ -155,16 +155,19 @@ static void range_format(const struct field *field, char low[VALUE_MAX], char hi
 
 /* One sentence about a value out of range; the seed's own words for the rank people most often
  * get wrong. */
-static void describe_range(const struct field *field, const char *value, char *text, size_t size)
+static void describe_range(const struct field *field, const char *value,
+                           char text[SONA_DIAG_TEXT_MAX])
 {
     char low[VALUE_MAX], high[VALUE_MAX];
 
     range_format(field, low, high);
     if (field->offset == offsetof(sona_config, micro_lora_rank))
-        snprintf(text, size, "MicroLoRA rank must be %s-%s, not %s: use base_lora_rank for more",
-                 low, high, value);
+        snprintf(text, SONA_DIAG_TEXT_MAX,
+                 "MicroLoRA rank must be %s-%s, not %.64s: use base_lora_rank for more", low, high,
+                 value);
     else
-        snprintf(text, size, "%s must be %s..%s, not %s", field->name, low, high, value);
+        snprintf(text, SONA_DIAG_TEXT_MAX, "%s must be %s..%s, not %.64s", field->name, low, high,
+                 value);
 }
 
 /* Run in the C locale; the caller's comes back afterwards. Without memory for a locale object the
@@ -346,7 +349,7 @@ sona_err sona_config_set(sona_config *config, const char *key, const char *value
         err = sona_engine_diag(reterr, SONA_E_CONFIG, "%s must be %s, not \"%.64s\"", field->name,
                                kinds[field->type], value);
     } else if (!in_range(field, parsed) || overflowed(field, value, parsed)) {
-        describe_range(field, value, text, sizeof(text));
+        describe_range(field, value, text);
         err = sona_engine_diag(reterr, SONA_E_CONFIG, "%s", text);
     }
     locale_leave(plain, before);
@@ -383,7 +386,7 @@ static void mistake(struct mistakes *all, const char *text)
 sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
 {
     struct mistakes all = {.count = 0};
-    char text[SONA_DIAG_TEXT_MAX / 2], value[VALUE_MAX];
+    char text[SONA_DIAG_TEXT_MAX], value[VALUE_MAX];
     locale_t plain, before;
 
     if (config == NULL)
@@ -393,7 +396,7 @@ sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
         if (in_range(&fields[i], value_of(config, &fields[i])))
             continue;
         value_format(&fields[i], value_of(config, &fields[i]), value);
-        describe_range(&fields[i], value, text, sizeof(text));
+        describe_range(&fields[i], value, text);
         mistake(&all, text);
     }
     locale_leave(plain, before);

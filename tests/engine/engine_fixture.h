@@ -48,7 +48,7 @@ static inline sona_engine *engine_open_with(const sona_config *config, uint32_t 
     sona_diag diag = {.text = ""};
 
     for (uint32_t i = 0; i < n_routes; i++) {
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof(name), "route-%u", i);
         specs[i] = route_named(name);

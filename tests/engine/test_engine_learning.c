@@ -266,7 +266,7 @@ Test(engine_learning, the_table_shows_the_routes)
     cr_assert(eq(int, sona_engine_routes(engine, info, 8, &count), SONA_OK));
     cr_assert(eq(u32, count, ROUTES));
     for (uint32_t k = 0; k < count; k++) {
-        char name[16];
+        char name[24];
 
         snprintf(name, sizeof(name), "route-%u", k);
         cr_assert(eq(str, info[k].name, name));

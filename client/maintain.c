@@ -136,8 +136,8 @@ static bool quiescent(struct sona_client *client)
 {
     const struct sona_client_attachment *a = current(client);
 
-    /* [L1] Flushes every lane's `busy`; in FULL mode the lanes fence for themselves. */
-    atomic_thread_fence(memory_order_seq_cst);
+    /* [L1] A full barrier on every core that runs a lane, and here, after the store to `att`. In
+     * FULL mode that store and the loads below are seq_cst, as the lanes' accesses are. */
     if (!client->full_fence && !sona_shm_membarrier())
         return false;
     for (uint32_t i = 0; i < client->n_lanes; i++) {

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The attachments of this sidecar, as control sees them: made at HELLO, ended at the client's end,
+ * freed when the intake gave them back. Control's alone.
+ */
+#ifndef SONA_SIDECAR_CLIENTS_H
+#define SONA_SIDECAR_CLIENTS_H
+
+#include <stdint.h>
+
+#include <sona/error.h>
+#include <sona/stats.h>
+
+#include "shm/publisher.h"
+#include "shm/wire.h"
+#include "sidecar/attachment.h"
+#include "sidecar/peer.h"
+#include "sidecar/tally.h"
+
+struct sona_sidecar_clients {
+    struct sona_shm_publisher *publisher;
+    uint32_t lanes_max;
+    uint32_t n, lanes; /* attached now */
+    struct sona_sidecar_attachment *attachment[SONA_SHM_CLIENTS_MAX];
+    uint16_t last_tag;
+    uint64_t gone_full, gone_refused; /* counted by clients that are gone */
+    uint64_t last_reclaim_us, max_reclaim_us;
+    struct sona_sidecar_tally tally;
+};
+
+sona_err sona_sidecar_clients_init(struct sona_sidecar_clients *ret,
+                                   struct sona_shm_publisher *publisher, uint32_t lanes_max,
+                                   sona_diag *reterr);
+
+/* Judge a HELLO and make its attachment, with its lanes in the publisher's scan. Every refusal is
+ * one sentence with the remedy. *ret_fd: the lane memfd to send, the caller's to close. */
+sona_err sona_sidecar_clients_attach(struct sona_sidecar_clients *clients,
+                                     const struct sona_sidecar_peer *peer,
+                                     const struct sona_wire_hello *hello,
+                                     struct sona_sidecar_attachment **ret, int *ret_fd,
+                                     sona_diag *reterr);
+/* Take an attachment out of scan and table, unmap and free it. `reclaimed`: its client ended and it
+ * is drained and learned; counted, and its time from the first sign of the end is kept. */
+void sona_sidecar_clients_free(struct sona_sidecar_clients *clients,
+                               struct sona_sidecar_attachment *attachment, bool reclaimed);
+/* Free all, at the end. */
+void sona_sidecar_clients_done(struct sona_sidecar_clients *clients);
+
+/* Add control's counters and gauges, and what the clients counted themselves. */
+void sona_sidecar_clients_stats(const struct sona_sidecar_clients *clients, sona_stats *stats);
+
+#endif

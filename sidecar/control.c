@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * See control.h. A connection begins without an attachment; HELLO gives it one, and its hang-up or
+ * its peer's death ends that. A query needs none.
+ *
+ *     accepted ──HELLO──► attached ──hang-up or death──► closed; the attachment goes on to the
+ * intake, │  └──QUERY──► (answered, waits for the next)    which gives it back when all is learned
+ *        └──silence, nonsense, refusal──► closed
+ */
+#include "sidecar/control.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "shm/diag.h"
+#include "shm/wire.h"
+#include "sidecar/clock.h"
+#include "sidecar/log.h"
+#include "sidecar/report.h"
+#include "sidecar/sidecar.h"
+
+#define CONNECTIONS_MAX (SONA_SHM_CLIENTS_MAX + 64u) /* clients, and people who ask */
+#define PACKET_BYTES    4096u                        /* room for the HELLO of a later version */
+
+struct control;
+
+struct connection {
+    struct control *control;
+    int fd;
+    struct sona_sidecar_peer peer;
+    struct sona_sidecar_attachment *attachment; /* null: none (yet) */
+    sona_diag refusal; /* code not SONA_OK: its first packet is read, then this is the answer */
+    struct event *readable, *death;
+    struct connection *next, **link; /* link: what points here */
+};
+
+struct control {
+    struct sona_sidecar *sidecar;
+    struct event_base *base;
+    struct connection *connections;
+    uint32_t n_connections;
+};
+
+/* ---- connections ---- */
+
+static void close_connection(struct connection *c)
+{
+    if (c->readable)
+        event_free(c->readable);
+    if (c->death)
+        event_free(c->death);
+    if (c->peer.pidfd >= 0)
+        (void)close(c->peer.pidfd);
+    (void)close(c->fd);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    c->control->n_connections--;
+    free(c);
+}
+
+/* The client hung up, or its process ended. The intake drains what it committed. */
+static void end_connection(struct connection *c, bool dead)
+{
+    struct sona_sidecar_attachment *a = c->attachment;
+
+    if (a) {
+        a->ended_us = sona_sidecar_now_us();
+        a->dead = dead;
+        sona_sidecar_intake_tell(c->control->sidecar->intake, SONA_SIDECAR_ENDED, a);
+    }
+    close_connection(c);
+}
+
+static void refuse(struct connection *c, const sona_diag *diag)
+{
+    struct sona_wire_refused packet = {.head.kind = SONA_WIRE_REFUSED, .code = diag->code};
+
+    memcpy(packet.text, diag->text, sizeof packet.text);
+    (void)sona_wire_send(c->fd, &packet.head, sizeof packet, NULL, 0, NULL); /* it may be gone */
+    sona_sidecar_log(SONA_SIDECAR_WARN, "refused", "pid=%d uid=%u code=%s reason=\"%s\"",
+                     (int)c->peer.pid, (unsigned)c->peer.uid, sona_err_name(diag->code),
+                     diag->text);
+    end_connection(c, false);
+}
+
+static void refuse_hello(struct connection *c, const sona_diag *diag)
+{
+    sona_sidecar_tally_add(&c->control->sidecar->clients.tally, SONA_COUNTER_clients_refused, 1);
+    refuse(c, diag);
+}
+
+static void on_death(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    end_connection(arg, true);
+}
+
+/* ---- packets ---- */
+
+static sona_err welcome(struct connection *c, int lane_fd, sona_diag *reterr)
+{
+    struct sona_sidecar *s = c->control->sidecar;
+    struct sona_shm_live *live = sona_shm_publisher_live(s->publisher);
+    const int fds[2] = {sona_shm_publisher_fd(s->publisher), lane_fd};
+    struct sona_wire_welcome packet;
+
+    memset(&packet, 0, sizeof packet); /* padding goes over the wire too */
+    packet.head.kind = SONA_WIRE_WELCOME;
+    packet.segment = *sona_shm_publisher_header(s->publisher);
+    /* Relaxed: written before the threads were. */
+    packet.incarnation = atomic_load_explicit(&live->incarnation, memory_order_relaxed);
+    packet.lanes = c->attachment->n_lanes;
+    packet.tag = c->attachment->tag;
+    return sona_wire_send(c->fd, &packet.head, sizeof packet, fds, 2, reterr);
+}
+
+static void on_hello(struct connection *c, const struct sona_wire_hello *hello)
+{
+    struct sona_sidecar *s = c->control->sidecar;
+    int lane_fd = -1;
+    sona_diag diag;
+
+    sona_err err =
+        sona_sidecar_clients_attach(&s->clients, &c->peer, hello, &c->attachment, &lane_fd, &diag);
+    if (err != SONA_OK) {
+        refuse_hello(c, &diag);
+        return;
+    }
+    /* The intake first: once the client has its answer, an outcome may name its decisions. */
+    sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_ATTACHED, c->attachment);
+    err = welcome(c, lane_fd, &diag);
+    (void)close(lane_fd);
+    if (err != SONA_OK) {
+        end_connection(c, false);
+        return;
+    }
+    (void)event_del(c->readable);
+    (void)event_add(c->readable, NULL); /* from now on it may be silent */
+    if (c->peer.pidfd >= 0) {
+        c->death = event_new(c->control->base, c->peer.pidfd, EV_READ, on_death, c);
+        if (c->death)
+            (void)event_add(c->death, NULL);
+    }
+    sona_sidecar_log(SONA_SIDECAR_INFO, "client_attached", "pid=%d uid=%u lanes=%u tag=%u by=%s",
+                     (int)c->peer.pid, (unsigned)c->peer.uid, c->attachment->n_lanes,
+                     c->attachment->tag, sona_sidecar_liveness_name(c->peer.liveness));
+}
+
+static void on_query(struct connection *c, const struct sona_wire_query_packet *query)
+{
+    const struct sona_sidecar *s = c->control->sidecar;
+    char *json = NULL;
+    sona_diag diag;
+
+    if (query->what == SONA_WIRE_STATUS)
+        json = sona_sidecar_report_status(s);
+    else if (query->what == SONA_WIRE_STATS)
+        json = sona_sidecar_report_stats(s);
+    else {
+        (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
+                                query->what);
+        refuse(c, &diag);
+        return;
+    }
+    size_t text = json ? strlen(json) : 0;
+    size_t bytes = sizeof(struct sona_wire_answer) + text;
+    struct sona_wire_answer *answer = calloc(1, bytes);
+    sona_err err = SONA_E_MEMORY;
+    if (answer && json && bytes <= SONA_WIRE_PACKET_MAX) {
+        answer->head.kind = SONA_WIRE_ANSWER;
+        answer->json_bytes = (uint32_t)text;
+        memcpy(answer + 1, json, text);
+        err = sona_wire_send(c->fd, &answer->head, bytes, NULL, 0, NULL);
+    }
+    free(answer);
+    free(json);
+    if (err != SONA_OK)
+        end_connection(c, false); /* it does not read, or there is no memory */
+}
+
+/* Is this packet one that we can answer? */
+static sona_err judge_packet(const struct connection *c, const struct sona_wire_head *head,
+                             size_t bytes, sona_diag *reterr)
+{
+    if (head->abi_major != SONA_ABI_MAJOR)
+        return sona_shm_diag_set(reterr, SONA_E_ABI, 0,
+                                 "the peer speaks ABI %u.%u and this sidecar %u.%u; upgrade the "
+                                 "older of the two",
+                                 head->abi_major, head->abi_minor, SONA_ABI_MAJOR, SONA_ABI_MINOR);
+    if (head->kind == SONA_WIRE_HELLO && bytes == sizeof(struct sona_wire_hello) && !c->attachment)
+        return SONA_OK;
+    if (head->kind == SONA_WIRE_QUERY && bytes == sizeof(struct sona_wire_query_packet))
+        return SONA_OK;
+    return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                             "a packet of kind %u and %zu bytes makes no sense here; use a client "
+                             "of this sidecar's version",
+                             head->kind, bytes);
+}
+
+static void on_packet(struct connection *c)
+{
+    union {
+        struct sona_wire_head head;
+        struct sona_wire_hello hello;
+        struct sona_wire_query_packet query;
+        char room[PACKET_BYTES];
+    } packet;
+    size_t bytes = 0;
+    sona_diag diag;
+    packet.head.kind = 0;
+    sona_err err = sona_wire_receive(c->fd, &packet, sizeof packet, 0, &bytes, NULL, NULL, &diag);
+    if (err == SONA_E_TIMEOUT)
+        return; /* woken for nothing */
+    if (err == SONA_OK && bytes == 0) {
+        end_connection(c, false);
+        return;
+    }
+    if (c->refusal.code != SONA_OK) {
+        err = c->refusal.code;
+        diag = c->refusal;
+    }
+    if (err == SONA_OK)
+        err = judge_packet(c, &packet.head, bytes, &diag);
+    if (err != SONA_OK) {
+        if (c->attachment || packet.head.kind == SONA_WIRE_QUERY)
+            refuse(c, &diag);
+        else
+            refuse_hello(c, &diag);
+        return;
+    }
+    if (packet.head.kind == SONA_WIRE_HELLO)
+        on_hello(c, &packet.hello);
+    else
+        on_query(c, &packet.query);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    if (what & EV_TIMEOUT)
+        end_connection(arg, false);
+    else
+        on_packet(arg);
+}
+
+static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
+{
+    static const struct timeval silence = {.tv_sec = SONA_SIDECAR_SILENCE_MS / 1000,
+                                           .tv_usec = SONA_SIDECAR_SILENCE_MS % 1000 * 1000};
+    struct control *control = arg;
+
+    (void)what;
+    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct connection *c = fd < 0 ? NULL : calloc(1, sizeof *c);
+    if (!c) { /* out of descriptors or memory: those who wait in the backlog time out */
+        if (fd >= 0)
+            (void)close(fd);
+        return;
+    }
+    *c = (struct connection){
+        .control = control, .fd = fd, .next = control->connections, .link = &control->connections};
+    c->peer.pidfd = -1;
+    if (c->next)
+        c->next->link = &c->next;
+    control->connections = c;
+    control->n_connections++;
+    /* Refused after its packet was read: an answer before it would be lost with the connection. */
+    if (sona_sidecar_peer_identify(fd, &c->peer, &c->refusal) == SONA_OK &&
+        control->n_connections > CONNECTIONS_MAX)
+        (void)sona_shm_diag_set(&c->refusal, SONA_E_LIMIT, 0,
+                                "this sidecar has %u connections; close one", CONNECTIONS_MAX);
+    c->readable = event_new(control->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    if (!c->readable || event_add(c->readable, &silence) != 0)
+        close_connection(c); /* out of memory */
+}
+
+/* ---- the rest of the loop ---- */
+
+/* The intake gave attachments back: drained and learned. */
+static void on_gone(evutil_socket_t fd, short what, void *arg)
+{
+    struct control *control = arg;
+    struct sona_sidecar_attachment *a;
+    eventfd_t count;
+
+    (void)what;
+    (void)eventfd_read((int)fd, &count);
+    while ((a = sona_sidecar_intake_gone(control->sidecar->intake)))
+        sona_sidecar_clients_free(&control->sidecar->clients, a, true);
+}
+
+static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
+{
+    struct control *control = arg;
+    struct sona_shm_live *live = sona_shm_publisher_live(control->sidecar->publisher);
+
+    (void)fd;
+    (void)what;
+    /* Relaxed: clients look whether it moves. */
+    (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
+    sona_sidecar_report_page(control->sidecar);
+    sona_sidecar_log_keep(sona_shm_publisher_counters(control->sidecar->publisher));
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct control *control = arg;
+
+    (void)what;
+    sona_sidecar_log(SONA_SIDECAR_INFO, "stopping", "signal=%d", (int)number);
+    (void)event_base_loopbreak(control->base);
+}
+
+/* What the loop looks at from the beginning. */
+enum { LISTEN, GONE, HEARTBEAT, TERM, INT, HUP, EVENTS };
+
+static sona_err add_events(struct control *control, struct event *events[EVENTS], sona_diag *reterr)
+{
+    static const struct timeval beat = {.tv_usec = SONA_SIDECAR_HEARTBEAT_MS * 1000};
+    struct sona_sidecar *s = control->sidecar;
+    struct event_base *b = control->base;
+
+    events[LISTEN] = event_new(b, s->instance.listen_fd, EV_READ | EV_PERSIST, on_connect, control);
+    events[GONE] = event_new(b, s->gone_fd, EV_READ | EV_PERSIST, on_gone, control);
+    events[HEARTBEAT] = event_new(b, -1, EV_PERSIST, on_heartbeat, control);
+    events[TERM] = evsignal_new(b, SIGTERM, on_signal, control);
+    events[INT] = evsignal_new(b, SIGINT, on_signal, control);
+    events[HUP] = evsignal_new(b, SIGHUP, on_signal, control);
+    for (int e = 0; e < EVENTS; e++)
+        if (!events[e] || event_add(events[e], e == HEARTBEAT ? &beat : NULL) != 0)
+            return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot set up the event loop");
+    return SONA_OK;
+}
+
+static void say_ready(const struct sona_sidecar *s, int ready_fd)
+{
+    const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
+
+    sona_sidecar_log(SONA_SIDECAR_INFO, "ready",
+                     "instance=%s pid=%d version=%s socket=%s segment_bytes=%llu generation=%llu "
+                     "dim=%u routes=%u",
+                     s->instance.name, (int)getpid(), sona_version(), s->instance.socket_path,
+                     (unsigned long long)h->total_bytes, (unsigned long long)h->generation,
+                     h->geometry.dim, s->options->n_routes);
+    if (ready_fd >= 0) {
+        (void)!write(ready_fd, "READY\n", 6); /* whoever waits sees the end of it otherwise */
+        (void)close(ready_fd);
+    }
+}
+
+/* A stop, in order. The last look at the clients is before their connections are closed: what they
+ * hold undrained then, they count themselves. */
+static void stop(struct control *control)
+{
+    struct sona_sidecar *s = control->sidecar;
+
+    sona_sidecar_stop(s);
+    sona_sidecar_report_page(s);
+    while (control->connections)
+        close_connection(control->connections);
+}
+
+sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, int ready_fd, sona_diag *reterr)
+{
+    struct control control = {.sidecar = sidecar, .base = event_base_new()};
+    struct event *events[EVENTS] = {NULL};
+    sigset_t wanted;
+
+    if (!control.base)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot make the event loop");
+    sona_err err = add_events(&control, events, reterr);
+    if (err == SONA_OK) {
+        /* Blocked until now, so that they reach this thread, and only once they are handled. */
+        (void)sigemptyset(&wanted);
+        (void)sigaddset(&wanted, SIGTERM);
+        (void)sigaddset(&wanted, SIGINT);
+        (void)sigaddset(&wanted, SIGHUP);
+        (void)pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
+        say_ready(sidecar, ready_fd);
+        if (event_base_dispatch(control.base) < 0)
+            err = sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "the event loop failed");
+        stop(&control);
+    }
+    for (int e = 0; e < EVENTS; e++)
+        if (events[e])
+            event_free(events[e]);
+    event_base_free(control.base);
+    return err;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The files of one instance in its runtime directory, and who may use them: a lock file, which says
+ * that a sidecar runs, and the socket. Both are removed at a clean stop; a killed sidecar leaves
+ * them, and the next one takes them over, since the lock died with its process.
+ */
+#ifndef SONA_SIDECAR_INSTANCE_H
+#define SONA_SIDECAR_INSTANCE_H
+
+#include <stdbool.h>
+
+#include <sona/client.h>
+#include <sona/error.h>
+
+struct sona_sidecar_instance {
+    char name[SONA_INSTANCE_NAME_MAX];
+    char dir[108], socket_path[108], lock_path[108];
+    int lock_fd, listen_fd; /* -1: none */
+    bool made_dir;
+};
+
+/* Find the runtime directory (made with mode 0700 when absent) and take the lock. SONA_E_BUSY when
+ * the instance runs; SONA_E_RANGE, SONA_E_PERMISSION, SONA_E_SYSTEM. */
+sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const char *name,
+                                    const char *runtime_dir, sona_diag *reterr);
+/* Replace a socket left behind, bind, and listen. */
+sona_err sona_sidecar_instance_listen(struct sona_sidecar_instance *instance, sona_diag *reterr);
+/* Nobody can connect any more: the socket is closed and gone. */
+void sona_sidecar_instance_deafen(struct sona_sidecar_instance *instance);
+/* Remove everything and let go of the lock. */
+void sona_sidecar_instance_close(struct sona_sidecar_instance *instance);
+
+#endif

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * See intake.h. One round visits every lane once, with a budget for each, so that no client starves
+ * another. Per record one copy out of shared memory, and what is judged is the copy. A lane's slots
+ * are given back once per visit, after the records were remembered or handed on, not after
+ * learning.
+ *
+ * Parking: an outcome whose decision lies at or beyond the place its lane is drained to, and within
+ * one ring of it, is on its way and worth waiting for. Anything else is unknown.
+ */
+#include "sidecar/intake.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+
+#include "shm/diag.h"
+#include "sidecar/clock.h"
+#include "sidecar/log.h"
+
+#define BUDGET          64u     /* records of one lane in one round */
+#define SPIN_US         20u     /* idle: look again at once for so long, */
+#define NAP_US          50u     /* then nap so long, */
+#define NAPS            16u     /* so often, then double up to the cap */
+#define LONELY_US       100000u /* without a client: between two looks at what expired */
+#define EXPIRE_MS       10u
+#define STOP_CLIENTS_MS 120u  /* clients look at the segment's state every 100 ms and stop */
+#define STOP_QUIET_MS   5u    /* a stop ends after so long without a record */
+#define STOP_MAX_MS     1000u /* or now: a client that does not stop counts its own loss */
+
+struct sona_sidecar_intake {
+    struct sona_sidecar_join join;
+    struct sona_sidecar_stream *stream;
+    const struct sona_sidecar_versions *versions;
+    uint64_t route_changes; /* of the version the rules were taken from, plus 1; 0: none yet */
+    uint32_t idle_cap_us;
+    int gone_fd;
+    pthread_t thread;
+    bool started;
+
+    struct sona_record *record; /* private copy, room for dim_padded floats at least */
+    uint64_t handed;            /* events given to the learner */
+    uint64_t now_us, expired_ms, idle_since_us, stop_since_us, last_record_us;
+    uint32_t naps, nap_us;
+    bool stopping, blocked; /* blocked: the learner's queue was full */
+
+    uint32_t n_attached;
+    struct sona_sidecar_attachment *attached[SONA_SHM_CLIENTS_MAX];
+    uint16_t by_tag[UINT16_MAX + 1]; /* index in attached + 1; 0: none */
+
+    struct sona_sidecar_mailbox inbox, outbox;
+    struct sona_sidecar_wake wake;
+    struct sona_sidecar_intake_figures figures;
+};
+
+/* ---- what the thread does ---- */
+
+/* Take the published route table into the rules, when it changed. */
+static void refresh_rules(struct sona_sidecar_intake *in)
+{
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(in->versions);
+    struct sona_sidecar_rules *rules = &in->join.rules;
+
+    if (v && v->route_changes + 1 != in->route_changes) {
+        rules->n_routes = v->n_routes;
+        for (uint32_t i = 0; i < v->n_routes; i++)
+            rules->route[i] = (struct sona_sidecar_route){.id = v->route[i].id,
+                                                          .state = (uint32_t)v->route[i].state};
+        in->route_changes = v->route_changes + 1;
+    }
+    sona_sidecar_version_unread();
+}
+
+static void refresh_figures(struct sona_sidecar_intake *in)
+{
+    sona_stats stats;
+
+    memset(&stats, 0, sizeof stats);
+    sona_sidecar_join_stats(&in->join, &stats);
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
+        sona_sidecar_tally_set(&in->figures.tally, (sona_counter)c, stats.counter[c]);
+    /* Relaxed: figures for people. */
+    atomic_store_explicit(&in->figures.taken, in->join.taken, memory_order_relaxed);
+    for (int k = 0; k < SONA_SIDECAR_KINDS; k++)
+        atomic_store_explicit(&in->figures.accepted[k], in->join.accepted[k], memory_order_relaxed);
+    atomic_store_explicit(&in->figures.pending, stats.pending, memory_order_relaxed);
+    atomic_store_explicit(&in->figures.parked_now, stats.parked_now, memory_order_relaxed);
+}
+
+static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
+{
+    uint32_t at = in->by_tag[SONA_ID_TAG(id)];
+
+    if (at == 0)
+        return false;
+    const struct sona_sidecar_attachment *a = in->attached[at - 1];
+    uint32_t lane = SONA_ID_LANE(id);
+    if (lane >= a->n_lanes || a->lane[lane].quarantined)
+        return false;
+    uint64_t ahead = (SONA_ID_SEQ(id) - a->lane[lane].next) & SONA_ID_SEQ(UINT64_MAX);
+    return ahead < a->plan.ring_slots;
+}
+
+/* Tell the client that nothing is drained any more. Relaxed: a flag that is only ever set. */
+static void close_lane(struct sona_sidecar_lane *lane)
+{
+    atomic_store_explicit(&lane->shared->control.closed, 1, memory_order_relaxed);
+}
+
+static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
+                       uint32_t index)
+{
+    a->lane[index].quarantined = true;
+    close_lane(&a->lane[index]);
+    in->join.refused[SONA_COUNTER_lanes_quarantined]++;
+    refresh_figures(in);
+    sona_sidecar_log(SONA_SIDECAR_WARN, "lane_quarantined",
+                     "pid=%d lane=%u reason=\"its indices make no sense\"", (int)a->pid, index);
+}
+
+/* One visit: up to BUDGET records. Returns how many were taken. */
+static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
+                      uint32_t index)
+{
+    struct sona_sidecar_lane *lane = &a->lane[index];
+    uint32_t k = 0;
+
+    if (lane->quarantined)
+        return 0;
+    int64_t ready = sona_shm_drain_ready(&lane->drain);
+    if (ready < 0) {
+        quarantine(in, a, index);
+        return 0;
+    }
+    for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
+        struct sona_sidecar_joined *slot = sona_shm_queue_reserve(in->stream->queue);
+
+        if (!slot) {
+            in->blocked = true;
+            break;
+        }
+        sona_shm_drain_copy(&lane->drain, k, in->record);
+        struct sona_sidecar_taken taken = {
+            .origin = {.tag = a->tag, .lane = index, .seq = lane->next++},
+            .owner = a->uid,
+            .on_its_way = on_its_way(in, in->record->id),
+            .now_ms = in->now_us / 1000,
+            .record = in->record,
+        };
+        if (sona_sidecar_join_take(&in->join, &taken, slot)) {
+            sona_shm_queue_commit(in->stream->queue);
+            in->handed++;
+        }
+    }
+    if (k > 0)
+        sona_shm_drain_advance(&lane->drain, k);
+    return k;
+}
+
+static bool is_drained(const struct sona_sidecar_attachment *a)
+{
+    for (uint32_t i = 0; i < a->n_lanes; i++)
+        if (!a->lane[i].quarantined && sona_shm_drain_ready(&a->lane[i].drain) > 0)
+            return false;
+    return true;
+}
+
+static void detach(struct sona_sidecar_intake *in, uint32_t at)
+{
+    struct sona_sidecar_attachment *a = in->attached[at], *last;
+
+    last = in->attached[--in->n_attached];
+    in->attached[at] = last;
+    in->by_tag[last->tag] = (uint16_t)(at + 1);
+    in->by_tag[a->tag] = 0;
+    sona_sidecar_mailbox_put(&in->outbox, SONA_SIDECAR_GONE, a);
+    (void)eventfd_write(in->gone_fd, 1);
+}
+
+/* Look after the attachments whose client is gone: drained, then learned, then given back. */
+static void finish_ended(struct sona_sidecar_intake *in)
+{
+    /* Acquire: pairs with the learner's release; the counters of the version it shows are seen. */
+    uint64_t shown = atomic_load_explicit(&in->stream->shown, memory_order_acquire);
+
+    for (uint32_t at = in->n_attached; at-- > 0;) {
+        struct sona_sidecar_attachment *a = in->attached[at];
+
+        if (!a->ending)
+            continue;
+        if (!a->drained && is_drained(a)) {
+            a->drained = true;
+            a->handed = in->handed;
+            sona_sidecar_join_forget_tag(&in->join, a->tag);
+            refresh_figures(in);
+        }
+        if (a->drained && shown >= a->handed)
+            detach(in, at);
+    }
+}
+
+static void close_all(struct sona_sidecar_attachment *a)
+{
+    for (uint32_t i = 0; i < a->n_lanes; i++)
+        close_lane(&a->lane[i]);
+}
+
+static void read_letters(struct sona_sidecar_intake *in)
+{
+    struct sona_sidecar_letter letter;
+
+    while (sona_sidecar_mailbox_take(&in->inbox, &letter)) {
+        switch (letter.kind) {
+        case SONA_SIDECAR_ATTACHED:
+            in->attached[in->n_attached++] = letter.attachment;
+            in->by_tag[letter.attachment->tag] = (uint16_t)in->n_attached;
+            break;
+        case SONA_SIDECAR_ENDED:
+            letter.attachment->ending = true;
+            close_all(letter.attachment);
+            break;
+        case SONA_SIDECAR_STOP:
+            in->stopping = true;
+            in->stop_since_us = in->last_record_us = in->now_us;
+            break;
+        case SONA_SIDECAR_GONE: /* never sent this way */
+            break;
+        }
+    }
+}
+
+/* True when a stop may end: the clients have had time to see it, and are quiet. */
+static bool may_stop(const struct sona_sidecar_intake *in)
+{
+    uint64_t stopping_ms = (in->now_us - in->stop_since_us) / 1000;
+    uint64_t quiet_ms = (in->now_us - in->last_record_us) / 1000;
+
+    if (in->blocked)
+        return false; /* the learner takes what it has, and then there is room */
+    if (in->n_attached == 0 || stopping_ms >= STOP_MAX_MS)
+        return true;
+    return stopping_ms >= STOP_CLIENTS_MS && quiet_ms >= STOP_QUIET_MS;
+}
+
+static void idle(struct sona_sidecar_intake *in)
+{
+    if (in->n_attached == 0 && !in->stopping) {
+        sona_sidecar_wake_prepare(&in->wake);
+        if (atomic_load_explicit(&in->inbox.count, memory_order_relaxed) > 0) /* after [W] */
+            sona_sidecar_wake_cancel(&in->wake);
+        else
+            sona_sidecar_wake_wait(&in->wake, LONELY_US);
+        return;
+    }
+    if (in->idle_since_us == 0) {
+        in->idle_since_us = in->now_us;
+        in->naps = 0;
+        in->nap_us = NAP_US < in->idle_cap_us ? NAP_US : in->idle_cap_us;
+    }
+    if (in->now_us - in->idle_since_us < SPIN_US)
+        return;
+    struct timespec nap = {.tv_nsec = (long)in->nap_us * 1000};
+    (void)nanosleep(&nap, NULL);
+    if (++in->naps >= NAPS)
+        in->nap_us = in->nap_us * 2 < in->idle_cap_us ? in->nap_us * 2 : in->idle_cap_us;
+}
+
+/* Visit every lane once. Returns how many records were taken. */
+static uint32_t drain_round(struct sona_sidecar_intake *in)
+{
+    uint64_t before = in->handed;
+    uint32_t taken = 0;
+
+    in->blocked = false;
+    for (uint32_t at = 0; at < in->n_attached; at++)
+        for (uint32_t i = 0; i < in->attached[at]->n_lanes; i++)
+            taken += visit(in, in->attached[at], i);
+    if (in->handed != before || in->blocked)
+        sona_sidecar_wake_notify(&in->stream->wake);
+    return taken;
+}
+
+static void *intake_loop(void *arg)
+{
+    struct sona_sidecar_intake *in = arg;
+
+    (void)prctl(PR_SET_TIMERSLACK, 1);
+    sona_sidecar_version_enter();
+    for (;;) {
+        in->now_us = sona_sidecar_now_us();
+        read_letters(in);
+        refresh_rules(in);
+        uint32_t taken = drain_round(in);
+        if (in->now_us / 1000 - in->expired_ms >= EXPIRE_MS) {
+            in->expired_ms = in->now_us / 1000;
+            sona_sidecar_join_expire(&in->join, in->expired_ms);
+            refresh_figures(in);
+        }
+        if (taken > 0) {
+            in->idle_since_us = 0;
+            in->last_record_us = in->now_us;
+            refresh_figures(in);
+        }
+        finish_ended(in);
+        if (taken > 0)
+            continue;
+        if (in->stopping && may_stop(in))
+            break;
+        idle(in);
+    }
+    for (uint32_t at = 0; at < in->n_attached; at++)
+        close_all(in->attached[at]);
+    refresh_figures(in);
+    /* Release: pairs with the learner's acquire; it then finds every event in the queue. */
+    atomic_store_explicit(&in->stream->finished, true, memory_order_release);
+    sona_sidecar_wake_notify(&in->stream->wake);
+    sona_sidecar_version_leave();
+    return NULL;
+}
+
+/* ---- what others call ---- */
+
+sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
+                                    const struct sona_sidecar_intake_options *options,
+                                    sona_diag *reterr)
+{
+    struct sona_sidecar_intake *in = calloc(1, sizeof *in);
+    size_t room = sizeof(struct sona_record) + options->layout->dim_padded * sizeof(float);
+
+    if (room < options->record_stride)
+        room = options->record_stride;
+    if (in)
+        in->record = aligned_alloc(64, (room + 63) / 64 * 64);
+    if (!in || !in->record) {
+        free(in);
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the intake");
+    }
+    sona_err err = sona_sidecar_join_init(&in->join, options->config, options->layout, reterr);
+    if (err != SONA_OK) {
+        free(in->record);
+        free(in);
+        return err;
+    }
+    in->stream = options->stream;
+    in->versions = options->versions;
+    in->gone_fd = options->gone_fd;
+    in->idle_cap_us = options->idle_cap_us ? options->idle_cap_us : SONA_SIDECAR_IDLE_CAP_US;
+    sona_sidecar_mailbox_init(&in->inbox);
+    sona_sidecar_mailbox_init(&in->outbox);
+    *ret = in;
+    return SONA_OK;
+}
+
+sona_err sona_sidecar_intake_start(struct sona_sidecar_intake *intake, sona_diag *reterr)
+{
+    int rc = pthread_create(&intake->thread, NULL, intake_loop, intake);
+
+    if (rc != 0)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, rc, "cannot start the intake thread");
+    (void)pthread_setname_np(intake->thread, "sona-intake");
+    intake->started = true;
+    return SONA_OK;
+}
+
+void sona_sidecar_intake_tell(struct sona_sidecar_intake *intake,
+                              enum sona_sidecar_letter_kind kind,
+                              struct sona_sidecar_attachment *attachment)
+{
+    sona_sidecar_mailbox_put(&intake->inbox, kind, attachment);
+    sona_sidecar_wake_notify(&intake->wake);
+}
+
+struct sona_sidecar_attachment *sona_sidecar_intake_gone(struct sona_sidecar_intake *intake)
+{
+    struct sona_sidecar_letter letter;
+
+    return sona_sidecar_mailbox_take(&intake->outbox, &letter) ? letter.attachment : NULL;
+}
+
+void sona_sidecar_intake_stop(struct sona_sidecar_intake *intake)
+{
+    if (!intake->started)
+        return;
+    sona_sidecar_intake_tell(intake, SONA_SIDECAR_STOP, NULL);
+    (void)pthread_join(intake->thread, NULL);
+    intake->started = false;
+}
+
+void sona_sidecar_intake_destroy(struct sona_sidecar_intake **intake)
+{
+    struct sona_sidecar_intake *in = *intake;
+
+    if (!in)
+        return;
+    sona_sidecar_join_done(&in->join);
+    (void)pthread_mutex_destroy(&in->inbox.lock);
+    (void)pthread_mutex_destroy(&in->outbox.lock);
+    free(in->record);
+    free(in);
+    *intake = NULL;
+}
+
+const struct sona_sidecar_intake_figures *
+sona_sidecar_intake_figures(const struct sona_sidecar_intake *intake)
+{
+    return &intake->figures;
+}
+
+uint64_t sona_sidecar_intake_bytes(const struct sona_sidecar_intake *intake)
+{
+    return intake->join.bytes + sizeof *intake;
+}

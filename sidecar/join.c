@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See join.h. */
+#include "sidecar/join.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/pending/pending.h"
+#include "shm/diag.h"
+
+#define EXPIRE_BUDGET 256 /* entries looked at in one call */
+
+sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
+                                const struct sona_model_layout *layout, sona_diag *reterr)
+{
+    size_t bytes = sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
+    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+
+    if (!memory)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0,
+                                 "no memory for %zu bytes of waiting decisions; lower "
+                                 "trajectory_capacity",
+                                 bytes);
+    memset(ret, 0, sizeof *ret);
+    ret->bytes = bytes;
+    ret->pending = sona_pending_init(memory, config->trajectory_capacity, layout->dim_padded,
+                                     config->feedback_window_ms, config->max_trajectory_steps);
+    ret->rules.geometry = layout->geometry;
+    ret->rules.dim_padded = layout->dim_padded;
+    return SONA_OK;
+}
+
+void sona_sidecar_join_done(struct sona_sidecar_join *join)
+{
+    free(join->pending);
+    join->pending = NULL;
+}
+
+/* Copy a joined event out of the table, whose vector is valid until its next call. */
+static void hand_over(const struct sona_sidecar_join *join, const struct sona_pending_joined *from,
+                      uint64_t now_ms, struct sona_sidecar_joined *ret)
+{
+    *ret = (struct sona_sidecar_joined){
+        .id = from->entry.id,
+        .version = from->entry.version,
+        .now_ms = now_ms,
+        .route = from->entry.route,
+        .quality = from->quality,
+        .propensity = from->entry.propensity,
+    };
+    memcpy(sona_sidecar_joined_x(ret), from->entry.x,
+           join->rules.dim_padded * sizeof *from->entry.x);
+}
+
+static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_taken *t,
+                     struct sona_sidecar_joined *ret)
+{
+    const struct sona_record *r = t->record;
+    bool decision = r->kind == SONA_RECORD_DECIDE;
+    struct sona_pending_entry entry = {
+        .id = r->id,
+        .owner = t->owner,
+        .version = r->snapshot,
+        .kind = decision ? SONA_PENDING_DECISION : SONA_PENDING_TRAJECTORY,
+        .route = decision ? r->route : SONA_ROUTE_NONE,
+        .propensity = decision ? r->value : 0,
+        .x = sona_record_floats(t->record),
+    };
+    struct sona_pending_joined joined;
+    sona_err err; /* counted by the table */
+
+    if (!sona_pending_add(join->pending, &entry, t->now_ms, &joined, &err))
+        return false;
+    hand_over(join, &joined, t->now_ms, ret);
+    return true;
+}
+
+static bool settle(struct sona_sidecar_join *join, const struct sona_sidecar_taken *t,
+                   struct sona_sidecar_joined *ret)
+{
+    const struct sona_record *r = t->record;
+    struct sona_pending_joined joined;
+    bool found = false;
+    sona_err err = sona_pending_outcome(join->pending, r->id, t->owner, r->value, r->latency_us,
+                                        t->now_ms, t->on_its_way, &joined, &found);
+
+    if (err != SONA_OK || !found) /* counted by the table, or parked in it */
+        return false;
+    hand_over(join, &joined, t->now_ms, ret);
+    return true;
+}
+
+bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
+                            struct sona_sidecar_joined *ret)
+{
+    struct sona_record *r = taken->record;
+    int verdict = sona_sidecar_judge(&join->rules, &taken->origin, r);
+
+    join->taken++;
+    if (verdict != SONA_SIDECAR_ACCEPTED) {
+        join->refused[verdict]++;
+        return false;
+    }
+    join->accepted[r->kind]++;
+    switch ((enum sona_record_kind)r->kind) {
+    case SONA_RECORD_DECIDE:
+    case SONA_RECORD_BEGIN:
+        return remember(join, taken, ret);
+    case SONA_RECORD_OUTCOME:
+    case SONA_RECORD_END:
+        return settle(join, taken, ret);
+    case SONA_RECORD_STEP:
+        (void)sona_pending_step(join->pending, r->id, r->value); /* counted by the table */
+        return false;
+    case SONA_RECORD_ROUTE:
+        (void)sona_pending_route(join->pending, r->id, r->route); /* counted by the table */
+        return false;
+    case SONA_RECORD_CONTEXT:     /* names for people: counted, not learned from */
+    case SONA_RECORD_PATTERN_HIT: /* likewise */
+        return false;
+    }
+    return false;
+}
+
+void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag)
+{
+    sona_pending_unpark(join->pending, SONA_ID(tag, 0, 0), SONA_ID(0xffff, 0, 0));
+}
+
+void sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms)
+{
+    sona_pending_expire(join->pending, now_ms, EXPIRE_BUDGET);
+}
+
+void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats)
+{
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
+        stats->counter[c] += join->refused[c];
+    sona_pending_stats(join->pending, stats);
+}

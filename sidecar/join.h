@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What one record does: judged, then remembered, joined, or counted under the reason why not. No
+ * thread, no clock, no shared memory: the intake's conscience, tested without its body.
+ */
+#ifndef SONA_SIDECAR_JOIN_H
+#define SONA_SIDECAR_JOIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sona/config.h>
+#include <sona/error.h>
+
+#include "engine/model/model.h"
+#include "sidecar/joined.h"
+#include "sidecar/judge.h"
+
+struct sona_pending;
+
+#define SONA_SIDECAR_KINDS (SONA_RECORD_PATTERN_HIT + 1)
+
+struct sona_sidecar_join {
+    struct sona_pending *pending;
+    uint64_t bytes; /* of the table */
+    struct sona_sidecar_rules rules;
+    uint64_t taken;
+    uint64_t accepted[SONA_SIDECAR_KINDS]; /* not refused at sight */
+    uint64_t refused[SONA_COUNTER_COUNT];  /* at sight, by reason */
+};
+
+/* One record on its way through. */
+struct sona_sidecar_taken {
+    struct sona_sidecar_origin origin;
+    uint64_t owner;  /* who speaks: uid */
+    bool on_its_way; /* OUTCOME, END: the decision may still lie in its lane */
+    uint64_t now_ms;
+    struct sona_record *record; /* private copy, with its floats */
+};
+
+sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
+                                const struct sona_model_layout *layout, sona_diag *reterr);
+void sona_sidecar_join_done(struct sona_sidecar_join *join);
+
+/* Take one record. True: an event was joined, and fills `ret` and the embedding behind it. */
+bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
+                            struct sona_sidecar_joined *ret);
+/* Nothing more will come under this tag: outcomes parked for it are unknown. */
+void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag);
+/* Forget what waited too long, a bounded number. */
+void sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms);
+/* Add the counters and gauges to `stats`. */
+void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats);
+
+#endif

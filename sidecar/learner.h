@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The learner thread: owns the learner and the publisher. It takes joined events, learns,
+ * publishes, starts and installs background cycles, and shows its figures to the other threads.
+ *
+ * When a publication is due: at once when its queue is empty (but never twice in one tick of g),
+ * and every 500 us while there is more to learn, so that a flood of feedback costs 2,000 copies a
+ * second and a single feedback is visible in microseconds.
+ */
+#ifndef SONA_SIDECAR_LEARNER_H
+#define SONA_SIDECAR_LEARNER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sona/config.h>
+#include <sona/error.h>
+#include <sona/model.h>
+
+#include "engine/model/model.h"
+#include "shm/publisher.h"
+#include "sidecar/joined.h"
+#include "sidecar/tally.h"
+#include "sidecar/version.h"
+
+struct sona_sidecar_learner_options {
+    const sona_config *config;
+    const struct sona_model_layout *layout;
+    const sona_route_spec *routes;
+    uint32_t n_routes;
+    bool background_inline; /* cycles run here, at the event where they are due */
+    struct sona_shm_publisher *publisher;
+    struct sona_sidecar_stream *stream;
+    struct sona_sidecar_versions *versions;
+};
+
+struct sona_sidecar_learner;
+
+/* Make the learner, declare the routes, publish and show the first pair. */
+sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
+                                     const struct sona_sidecar_learner_options *options,
+                                     sona_diag *reterr);
+sona_err sona_sidecar_learner_start(struct sona_sidecar_learner *learner, sona_diag *reterr);
+/* Wait for the thread, which ends when the stream is finished and learned; the last pair is
+ * published and the last version shown. */
+void sona_sidecar_learner_join(struct sona_sidecar_learner *learner);
+void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner);
+
+/* Publications refused because a weight was not finite. Any thread. */
+uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner);
+
+#endif

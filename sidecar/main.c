@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* sona-sidecar: the daemon beside the router. Exit status: 0 a clean stop, 1 a failure, 2 a mistake
+ * on the command line. */
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "sidecar/control.h"
+#include "sidecar/log.h"
+#include "sidecar/sidecar.h"
+
+static int failed(const sona_diag *diag)
+{
+    (void)fprintf(stderr, "sona-sidecar: %s\n", diag->text);
+    return 1;
+}
+
+static int serve(const struct sona_sidecar_options *options)
+{
+    struct sona_sidecar sidecar;
+    sona_diag diag;
+
+    if (sona_sidecar_open(&sidecar, options, &diag) != SONA_OK)
+        return failed(&diag);
+    sona_err err = sona_sidecar_listen(&sidecar, &diag);
+    if (err == SONA_OK)
+        err = sona_sidecar_control_run(&sidecar, options->ready_fd, &diag);
+    sona_sidecar_close(&sidecar);
+    if (err != SONA_OK)
+        return failed(&diag);
+    sona_sidecar_log(SONA_SIDECAR_INFO, "stopped", "instance=%s", options->instance);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct sona_sidecar_options options; /* large: the route declarations */
+    sigset_t all;
+    sona_diag diag;
+
+    int mistake = sona_sidecar_options_parse(&options, argc, argv);
+    if (mistake)
+        return mistake;
+    if (options.print_config) {
+        sona_sidecar_options_print(&options);
+        return 0;
+    }
+    (void)umask(0077);
+    /* Threads inherit this: signals are control's, which unblocks its own when it handles them. */
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    sona_sidecar_version_enter();
+    int status;
+    if (options.check)
+        status = sona_sidecar_check(&options, &diag) == SONA_OK ? 0 : failed(&diag);
+    else
+        status = serve(&options);
+    sona_sidecar_version_leave();
+    return status;
+}

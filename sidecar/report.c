@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See report.h. */
+#include "sidecar/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "sidecar/clock.h"
+#include "sidecar/sidecar.h"
+
+static void put_u64(json_t *o, const char *key, uint64_t value)
+{
+    (void)json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+
+static void put_text(json_t *o, const char *key, const char *value)
+{
+    (void)json_object_set_new(o, key, json_string(value));
+}
+
+static void put_real(json_t *o, const char *key, double value)
+{
+    (void)json_object_set_new(o, key, json_real(value)); /* not finite: left out */
+}
+
+static void put_flag(json_t *o, const char *key, bool value)
+{
+    (void)json_object_set_new(o, key, json_boolean(value));
+}
+
+/* Take the JSON apart to text. */
+static char *text_of(json_t *o)
+{
+    char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+
+    json_decref(o);
+    return text;
+}
+
+void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret)
+{
+    const struct sona_sidecar_intake_figures *figures =
+        sona_sidecar_intake_figures(sidecar->intake);
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+
+    *ret = v->stats; /* there has been one since before the first client */
+    sona_sidecar_version_unread();
+    sona_sidecar_tally_sum(&figures->tally, ret);
+    sona_sidecar_clients_stats(&sidecar->clients, ret);
+    /* Relaxed: figures for people. */
+    ret->pending = atomic_load_explicit(&figures->pending, memory_order_relaxed);
+    ret->parked_now = atomic_load_explicit(&figures->parked_now, memory_order_relaxed);
+    ret->memory_bytes += sona_sidecar_intake_bytes(sidecar->intake) +
+                         sona_shm_publisher_header(sidecar->publisher)->total_bytes;
+}
+
+void sona_sidecar_report_page(const struct sona_sidecar *sidecar)
+{
+    struct sona_shm_counters *page = sona_shm_publisher_counters(sidecar->publisher);
+    sona_stats stats;
+
+    sona_sidecar_report_sum(sidecar, &stats);
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++) /* relaxed: figures for people */
+        atomic_store_explicit(&page->counter[c], stats.counter[c], memory_order_relaxed);
+}
+
+/* ---- status ---- */
+
+static json_t *segment_of(const struct sona_sidecar *s)
+{
+    const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
+    json_t *o = json_object();
+    char name[SONA_INSTANCE_NAME_MAX + 16], uuid[2 * sizeof h->uuid + 1];
+
+    (void)snprintf(name, sizeof name, "/sona.%s.model", s->instance.name);
+    for (size_t i = 0; i < sizeof h->uuid; i++)
+        (void)snprintf(uuid + 2 * i, 3, "%02x", h->uuid[i]);
+    put_text(o, "name", name);
+    put_u64(o, "bytes", h->total_bytes);
+    put_u64(o, "generation", h->generation);
+    put_text(o, "uuid", uuid);
+    return o;
+}
+
+static json_t *geometry_of(const struct sona_sidecar *s)
+{
+    const sona_geometry *g = &s->layout.geometry;
+    json_t *o = json_object();
+
+    put_u64(o, "dim", g->dim);
+    put_u64(o, "routes_max", g->routes_max);
+    put_u64(o, "micro_rank", g->micro_rank);
+    put_u64(o, "base_rank", g->base_rank);
+    put_u64(o, "layers", g->layers);
+    put_u64(o, "patterns_max", g->patterns_max);
+    put_u64(o, "attention_dim", g->attention_dim);
+    put_flag(o, "normalize", (g->flags & SONA_GEOMETRY_NORMALIZE) != 0);
+    return o;
+}
+
+static json_t *clients_of(const struct sona_sidecar *s)
+{
+    json_t *list = json_array();
+
+    for (uint32_t k = 0; k < s->clients.n; k++) {
+        const struct sona_sidecar_attachment *a = s->clients.attachment[k];
+        json_t *o = json_object();
+
+        put_u64(o, "pid", (uint64_t)a->pid);
+        put_u64(o, "uid", a->uid);
+        put_u64(o, "lanes", a->n_lanes);
+        put_u64(o, "tag", a->tag);
+        put_text(o, "liveness", sona_sidecar_liveness_name(a->liveness));
+        put_flag(o, "ending", a->ended_us != 0);
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *learner_of(const struct sona_sidecar *s, const sona_stats *stats)
+{
+    json_t *o = json_object();
+
+    put_u64(o, "step", stats->step);
+    put_u64(o, "snapshot", stats->version);
+    put_u64(o, "cycles", stats->counter[SONA_COUNTER_background_cycles]);
+    put_text(o, "background", s->options->background_inline ? "inline" : "thread");
+    put_u64(o, "weights_refused", sona_sidecar_learner_refused(s->learner));
+    return o;
+}
+
+char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
+{
+    static const char *const states[] = {"init", "live", "draining", "retired"};
+    const struct sona_sidecar *s = sidecar;
+    const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
+    json_t *o = json_object(), *fences = json_array();
+    char abi[16];
+    sona_stats stats;
+
+    sona_sidecar_report_sum(s, &stats);
+    (void)snprintf(abi, sizeof abi, "%u.%u", SONA_ABI_MAJOR, SONA_ABI_MINOR);
+    if (h->fence_modes & SONA_SHM_FENCE_FULL)
+        (void)json_array_append_new(fences, json_string("full"));
+    if (h->fence_modes & SONA_SHM_FENCE_ASYM)
+        (void)json_array_append_new(fences, json_string("asym"));
+    put_text(o, "instance", s->instance.name);
+    put_u64(o, "pid", (uint64_t)getpid());
+    put_text(o, "version", sona_version());
+    put_text(o, "abi", abi);
+    put_real(o, "uptime_s", (double)(sona_sidecar_now_us() - s->started_us) / 1e6);
+    put_text(o, "state", states[s->state]);
+    put_text(o, "socket", s->instance.socket_path);
+    (void)json_object_set_new(o, "segment", segment_of(s));
+    (void)json_object_set_new(o, "geometry", geometry_of(s));
+    (void)json_object_set_new(o, "clients", clients_of(s));
+    (void)json_object_set_new(o, "learner", learner_of(s, &stats));
+    put_text(o, "simd", stats.simd);
+    (void)json_object_set_new(o, "fence_modes", fences);
+    put_u64(o, "clients_reclaimed", stats.counter[SONA_COUNTER_clients_reclaimed]);
+    put_u64(o, "last_reclaim_us", s->clients.last_reclaim_us);
+    put_u64(o, "max_reclaim_us", s->clients.max_reclaim_us);
+    return text_of(o);
+}
+
+/* ---- stats ---- */
+
+static void put_gauges(json_t *o, const sona_stats *stats)
+{
+    json_t *stack = json_array();
+
+    put_u64(o, "step", stats->step);
+    put_u64(o, "version", stats->version);
+    put_u64(o, "pending", stats->pending);
+    put_u64(o, "parked_now", stats->parked_now);
+    put_u64(o, "replay_length", stats->replay_length);
+    put_u64(o, "memory_bytes", stats->memory_bytes);
+    put_u64(o, "routes_enabled", stats->routes);
+    put_u64(o, "patterns", stats->patterns);
+    put_u64(o, "clients", stats->clients);
+    put_u64(o, "lanes", stats->lanes);
+    put_real(o, "mean_quality", stats->mean_quality);
+    put_real(o, "recent_quality", stats->recent_quality);
+    put_real(o, "mse", stats->mse);
+    for (int j = 0; j < 4; j++)
+        (void)json_array_append_new(stack, json_real(stats->stack[j]));
+    (void)json_object_set_new(o, "stack", stack);
+    put_real(o, "micro_norm", stats->micro_norm);
+    put_real(o, "base_norm", stats->base_norm);
+    put_real(o, "fold_discarded", stats->fold_discarded);
+    put_real(o, "last_cycle_ms", stats->last_cycle_ms);
+    put_text(o, "simd", stats->simd);
+}
+
+/* The names by which programs of the earlier implementations read the same figures. */
+static void put_aliases(json_t *o, const struct sona_sidecar *s, const sona_stats *stats,
+                        bool enabled)
+{
+    const uint64_t *c = stats->counter;
+    uint64_t recorded = c[SONA_COUNTER_trajectories];
+    uint64_t dropped = c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned] +
+                       c[SONA_COUNTER_drop_client_full] + c[SONA_COUNTER_drop_client_detached];
+    uint64_t offered = recorded + c[SONA_COUNTER_decisions] + c[SONA_COUNTER_drop_client_full] +
+                       c[SONA_COUNTER_drop_client_detached];
+
+    put_u64(o, "trajectories_recorded", recorded);
+    put_u64(o, "patterns_stored", stats->patterns);
+    put_u64(o, "patterns_extracted", stats->patterns);
+    put_u64(o, "learning_cycles", c[SONA_COUNTER_background_cycles]);
+    put_u64(o, "trajectories_buffered", stats->pending);
+    put_u64(o, "trajectories_dropped", dropped);
+    put_real(o, "buffer_success_rate",
+             offered == 0 ? 1.0 : 1.0 - (double)dropped / (double)offered);
+    put_flag(o, "instant_enabled", enabled);
+    put_flag(o, "background_enabled", s->options->config.background);
+}
+
+static void put_records(json_t *o, const struct sona_sidecar *s)
+{
+    static const char *const kinds[SONA_SIDECAR_KINDS] = {
+        [SONA_RECORD_DECIDE] = "decide", [SONA_RECORD_OUTCOME] = "outcome",
+        [SONA_RECORD_BEGIN] = "begin",   [SONA_RECORD_STEP] = "step",
+        [SONA_RECORD_ROUTE] = "route",   [SONA_RECORD_CONTEXT] = "context",
+        [SONA_RECORD_END] = "end",       [SONA_RECORD_PATTERN_HIT] = "pattern_hit"};
+    const struct sona_sidecar_intake_figures *figures = sona_sidecar_intake_figures(s->intake);
+    json_t *records = json_object();
+
+    put_u64(records, "taken", atomic_load_explicit(&figures->taken, memory_order_relaxed));
+    for (int k = 0; k < SONA_SIDECAR_KINDS; k++)
+        if (kinds[k])
+            put_u64(records, kinds[k],
+                    atomic_load_explicit(&figures->accepted[k], memory_order_relaxed));
+    (void)json_object_set_new(o, "records", records);
+}
+
+static json_t *routes_of(const struct sona_sidecar_version *v)
+{
+    static const char *const states[] = {"free", "enabled", "retired"};
+    json_t *list = json_array();
+
+    for (uint32_t k = 0; k < v->n_routes; k++) {
+        const sona_route_info *r = &v->route[k];
+        json_t *o = json_object();
+
+        put_u64(o, "id", r->id);
+        put_text(o, "name", r->name);
+        put_text(o, "state", states[r->state]);
+        put_real(o, "cost", (double)r->cost);
+        put_real(o, "outcomes", (double)r->outcomes);
+        put_real(o, "mean_quality", (double)r->mean_quality);
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
+char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
+{
+    json_t *o = json_object();
+    sona_stats stats;
+
+    sona_sidecar_report_sum(sidecar, &stats);
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
+        put_u64(o, sona_counter_name((sona_counter)c), stats.counter[c]);
+    put_gauges(o, &stats);
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+    json_t *routes = routes_of(v);
+    bool enabled = v->enabled != 0;
+    sona_sidecar_version_unread();
+    put_aliases(o, sidecar, &stats, enabled);
+    put_records(o, sidecar);
+    (void)json_object_set_new(o, "routes", routes);
+    return text_of(o);
+}

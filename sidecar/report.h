@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* What the sidecar says about itself, from the version that the learner shows, the intake's figures
+ * and control's own. From the control thread. */
+#ifndef SONA_SIDECAR_REPORT_H
+#define SONA_SIDECAR_REPORT_H
+
+#include <sona/stats.h>
+
+#include "shm/layout.h"
+
+struct sona_sidecar;
+
+/* JSON text, one object, to be freed by the caller; null without memory. */
+char *sona_sidecar_report_status(const struct sona_sidecar *sidecar);
+char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar);
+
+/* Every counter and gauge in one struct, and the same to page 2 of the segment. */
+void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret);
+void sona_sidecar_report_page(const struct sona_sidecar *sidecar);
+
+#endif

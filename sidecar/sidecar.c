@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See sidecar.h. */
+#include "sidecar/sidecar.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "shm/diag.h"
+#include "sidecar/clock.h"
+#include "sidecar/log.h"
+
+#define QUEUE_SLOTS_MIN 64u
+#define QUEUE_SLOTS_MAX 4096u
+
+static sona_err make_layout(struct sona_model_layout *ret,
+                            const struct sona_sidecar_options *options, sona_diag *reterr)
+{
+    sona_geometry geometry;
+
+    sona_config_geometry(&options->config, &geometry);
+    sona_err err = sona_model_layout_init(ret, &geometry);
+    if (err != SONA_OK)
+        return sona_shm_diag_set(reterr, err, 0, "the configuration makes no model: %s; %s",
+                                 sona_err_text(err), sona_err_remedy(err));
+    return SONA_OK;
+}
+
+static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
+{
+    const struct sona_shm_segment_options options = {
+        .instance = s->options->instance,
+        .geometry = s->layout.geometry,
+        .hot_bytes = s->layout.hot_bytes,
+        .cold_bytes = s->layout.cold_bytes,
+        .lease_ms = s->options->lease_ms,
+        .wall_us = sona_sidecar_wall_us(),
+    };
+
+    return sona_shm_publisher_create(&s->publisher, &options, reterr);
+}
+
+static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
+{
+    uint32_t stride =
+        (uint32_t)(sizeof(struct sona_sidecar_joined) + s->layout.dim_padded * sizeof(float));
+    uint32_t slots = QUEUE_SLOTS_MIN;
+
+    while (slots < QUEUE_SLOTS_MAX && 2 * slots * stride <= SONA_SIDECAR_QUEUE_BYTES)
+        slots *= 2;
+    s->queue_memory = aligned_alloc(64, (sona_shm_queue_bytes(slots, stride) + 63) / 64 * 64);
+    s->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!s->queue_memory || s->gone_fd < 0)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the learner's queue");
+    s->stream.queue = sona_shm_queue_init(s->queue_memory, slots, stride);
+    return SONA_OK;
+}
+
+static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
+{
+    const struct sona_sidecar_options *o = s->options;
+    sona_err err = sona_sidecar_learner_create(
+        &s->learner,
+        &(struct sona_sidecar_learner_options){.config = &o->config,
+                                               .layout = &s->layout,
+                                               .routes = o->routes,
+                                               .n_routes = o->n_routes,
+                                               .background_inline = o->background_inline,
+                                               .publisher = s->publisher,
+                                               .stream = &s->stream,
+                                               .versions = &s->versions},
+        reterr);
+
+    if (err == SONA_OK)
+        err = sona_sidecar_intake_create(
+            &s->intake,
+            &(struct sona_sidecar_intake_options){
+                .config = &o->config,
+                .layout = &s->layout,
+                .record_stride = sona_shm_publisher_header(s->publisher)->record_stride,
+                .idle_cap_us = o->idle_cap_us,
+                .stream = &s->stream,
+                .versions = &s->versions,
+                .gone_fd = s->gone_fd},
+            reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_clients_init(&s->clients, s->publisher, o->lanes_max, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_learner_start(s->learner, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_intake_start(s->intake, reterr);
+    return err;
+}
+
+static void set_state(struct sona_sidecar *s, enum sona_shm_state state)
+{
+    s->state = state;
+    sona_shm_publisher_set_state(s->publisher, state);
+}
+
+sona_err sona_sidecar_open(struct sona_sidecar *ret, const struct sona_sidecar_options *options,
+                           sona_diag *reterr)
+{
+    struct sona_sidecar *s = ret;
+
+    memset(s, 0, sizeof *s);
+    s->options = options;
+    s->gone_fd = -1;
+    s->instance.lock_fd = s->instance.listen_fd = -1;
+    s->started_us = sona_sidecar_now_us();
+    sona_err err = make_layout(&s->layout, options, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_instance_open(&s->instance, options->instance, options->runtime_dir,
+                                         reterr);
+    if (err == SONA_OK)
+        err = make_segment(s, reterr);
+    if (err == SONA_OK)
+        err = make_stream(s, reterr);
+    if (err == SONA_OK)
+        err = make_threads(s, reterr);
+    if (err != SONA_OK)
+        sona_sidecar_close(s);
+    return err;
+}
+
+sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr)
+{
+    set_state(sidecar, SONA_SHM_LIVE);
+    return sona_sidecar_instance_listen(&sidecar->instance, reterr);
+}
+
+void sona_sidecar_stop(struct sona_sidecar *sidecar)
+{
+    struct sona_sidecar *s = sidecar;
+
+    sona_sidecar_instance_deafen(&s->instance);
+    if (s->publisher)
+        set_state(s, SONA_SHM_DRAINING);
+    if (s->intake)
+        sona_sidecar_intake_stop(s->intake);
+    /* Without an intake thread nobody else says that nothing follows. Release, as there. */
+    atomic_store_explicit(&s->stream.finished, true, memory_order_release);
+    sona_sidecar_wake_notify(&s->stream.wake);
+    if (s->learner)
+        sona_sidecar_learner_join(s->learner);
+    if (s->publisher)
+        set_state(s, SONA_SHM_RETIRED);
+}
+
+void sona_sidecar_close(struct sona_sidecar *sidecar)
+{
+    struct sona_sidecar *s = sidecar;
+
+    if (s->state != SONA_SHM_RETIRED)
+        sona_sidecar_stop(s);
+    sona_sidecar_clients_done(&s->clients);
+    sona_sidecar_intake_destroy(&s->intake);
+    sona_sidecar_learner_destroy(&s->learner);
+    sona_sidecar_version_done(&s->versions);
+    sona_shm_publisher_destroy(&s->publisher, true);
+    free(s->queue_memory);
+    s->queue_memory = NULL;
+    if (s->gone_fd >= 0)
+        (void)close(s->gone_fd);
+    s->gone_fd = -1;
+    sona_sidecar_instance_close(&s->instance);
+}
+
+sona_err sona_sidecar_check(const struct sona_sidecar_options *options, sona_diag *reterr)
+{
+    struct sona_sidecar s;
+    sona_err err = sona_sidecar_open(&s, options, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    const struct sona_shm_header *h = sona_shm_publisher_header(s.publisher);
+    (void)printf("ok: instance %s, %u routes, %llu bytes of shared memory, socket %s\n",
+                 options->instance, options->n_routes, (unsigned long long)h->total_bytes,
+                 s.instance.socket_path);
+    sona_sidecar_close(&s);
+    return SONA_OK;
+}

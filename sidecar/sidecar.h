@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The whole: what its parts are, and in which order they come and go.
+ *
+ *     lock ─► segment ─► learner (first pair) ─► intake ─► listen ─► LIVE, READY
+ *     deafen ─► DRAINING ─► intake drains ─► learner learns, publishes ─► RETIRED ─► all removed
+ *
+ *     thread       owns                                 is told by
+ *     control      socket, connections, attachments     the kernel: packets, deaths, signals
+ *     intake       lanes' drains, waiting decisions     control: letters
+ *     learner      learner, publisher, figures          intake: queue of joined events
+ *     background   nothing: runs the learner's job      learner
+ *     (liburcu's)  frees old versions
+ */
+#ifndef SONA_SIDECAR_SIDECAR_H
+#define SONA_SIDECAR_SIDECAR_H
+
+#include <stdint.h>
+
+#include <sona/error.h>
+
+#include "engine/model/model.h"
+#include "sidecar/clients.h"
+#include "sidecar/instance.h"
+#include "sidecar/intake.h"
+#include "sidecar/joined.h"
+#include "sidecar/learner.h"
+#include "sidecar/options.h"
+#include "sidecar/version.h"
+
+struct sona_sidecar {
+    const struct sona_sidecar_options *options;
+    struct sona_sidecar_instance instance;
+    struct sona_model_layout layout;
+    struct sona_shm_publisher *publisher;
+    void *queue_memory;
+    struct sona_sidecar_stream stream;
+    struct sona_sidecar_versions versions;
+    struct sona_sidecar_learner *learner;
+    struct sona_sidecar_intake *intake;
+    struct sona_sidecar_clients clients;
+    int gone_fd; /* eventfd: the intake gave an attachment back */
+    uint64_t started_us;
+    enum sona_shm_state state;
+};
+
+/* Everything up to the threads; nothing is left behind on an error. The calling thread is control
+ * from now on, and has entered the versions (version.h). */
+sona_err sona_sidecar_open(struct sona_sidecar *ret, const struct sona_sidecar_options *options,
+                           sona_diag *reterr);
+/* LIVE, and clients may connect; served by sona_sidecar_control_run(). */
+sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr);
+/* Drain, learn, publish, retire. */
+void sona_sidecar_stop(struct sona_sidecar *sidecar);
+/* Stop unless stopped, remove and free everything. */
+void sona_sidecar_close(struct sona_sidecar *sidecar);
+
+/* What --check says: could this be opened here and now? */
+sona_err sona_sidecar_check(const struct sona_sidecar_options *options, sona_diag *reterr);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See version.h. */
+#include "sidecar/version.h"
+
+#include <stdlib.h>
+
+void sona_sidecar_version_enter(void)
+{
+    rcu_register_thread();
+}
+
+void sona_sidecar_version_leave(void)
+{
+    rcu_unregister_thread();
+}
+
+struct sona_sidecar_version *sona_sidecar_version_make(uint32_t n_routes)
+{
+    struct sona_sidecar_version *v =
+        calloc(1, sizeof *v + (size_t)n_routes * sizeof(sona_route_info));
+
+    if (v)
+        v->n_routes = n_routes;
+    return v;
+}
+
+static void free_version(struct rcu_head *head)
+{
+    free(caa_container_of(head, struct sona_sidecar_version, rcu));
+}
+
+void sona_sidecar_version_swap(struct sona_sidecar_versions *versions,
+                               struct sona_sidecar_version *next)
+{
+    struct sona_sidecar_version *before = versions->current; /* we are the only writer */
+
+    rcu_assign_pointer(versions->current, next); /* pairs with rcu_dereference in read */
+    if (before)
+        call_rcu(&before->rcu, free_version);
+}
+
+void sona_sidecar_version_done(struct sona_sidecar_versions *versions)
+{
+    rcu_barrier(); /* those that were swapped out */
+    free(versions->current);
+    versions->current = NULL;
+}
+
+const struct sona_sidecar_version *
+sona_sidecar_version_read(const struct sona_sidecar_versions *versions)
+{
+    rcu_read_lock();
+    return rcu_dereference(versions->current);
+}
+
+void sona_sidecar_version_unread(void)
+{
+    rcu_read_unlock();
+}

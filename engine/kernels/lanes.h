@@ -15,6 +15,8 @@
  *                                Newton differs between makers of one instruction set, and equal
  *                                bytes from equal events are a promise
  *     total(v)                   sum over the lanes in a fixed order
+ *     keep(v)                    v, in a register: a compiler that folds the load of x into each of
+ *                                its uses would load it once per row
  *
  * Sums are spread over four accumulators of LANES lanes: one would wait for the latency of its own
  * addition, and strict floating point forbids the compiler to split it. The order in which they
@@ -25,58 +27,57 @@
 #error "define the primitives before including lanes.h"
 #endif
 
-#define ACCUMULATORS 4
-#define BLOCK        (ACCUMULATORS * (size_t)LANES)
+#define ACCUMULATORS    4
+#define BLOCK           (ACCUMULATORS * (size_t)LANES)
+#define COLUMNS_AT_ONCE 8
+#define ROWS_AT_ONCE    3 /* 12 accumulators of 16 registers; as many loads of x are saved */
 
 static inline float total_of(const vec *sum)
 {
     return total(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
-static float dot(const float *x, const float *y, size_t n)
+/* `count` rows against one x, each in its own accumulators. For rows that share the loads of x the
+ * count is a constant; a row's bits do not depend on it. */
+__attribute__((always_inline)) static inline void
+dot_some(const float *rows, size_t stride, size_t count, const float *x, size_t n, float *out)
 {
-    vec sum[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    vec sum[ROWS_AT_ONCE][ACCUMULATORS];
     size_t i = 0;
 
-    for (; i + BLOCK <= n; i += BLOCK)
+    for (size_t r = 0; r < count; r++)
         for (size_t k = 0; k < ACCUMULATORS; k++)
-            sum[k] = madd(load(x + i + k * LANES), load(y + i + k * LANES), sum[k]);
-    for (; i + LANES <= n; i += LANES)
-        sum[0] = madd(load(x + i), load(y + i), sum[0]);
-    if (i < n)
-        sum[1] = madd(load_some(x + i, n - i), load_some(y + i, n - i), sum[1]);
-    return total_of(sum);
-}
-
-/* Two rows share the loads of x; more would not leave registers for their accumulators. */
-static inline void dot_two(const float *a, const float *b, const float *x, size_t n, float *out)
-{
-    vec sum_a[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
-    vec sum_b[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
-    size_t i = 0;
-
+            sum[r][k] = zero();
     for (; i + BLOCK <= n; i += BLOCK) {
         for (size_t k = 0; k < ACCUMULATORS; k++) {
-            vec v = load(x + i + k * LANES);
+            vec v = keep(load(x + i + k * LANES));
 
-            sum_a[k] = madd(load(a + i + k * LANES), v, sum_a[k]);
-            sum_b[k] = madd(load(b + i + k * LANES), v, sum_b[k]);
+            for (size_t r = 0; r < count; r++)
+                sum[r][k] = madd(load(rows + r * stride + i + k * LANES), v, sum[r][k]);
         }
     }
     for (; i + LANES <= n; i += LANES) {
         vec v = load(x + i);
 
-        sum_a[0] = madd(load(a + i), v, sum_a[0]);
-        sum_b[0] = madd(load(b + i), v, sum_b[0]);
+        for (size_t r = 0; r < count; r++)
+            sum[r][0] = madd(load(rows + r * stride + i), v, sum[r][0]);
     }
     if (i < n) {
         vec v = load_some(x + i, n - i);
 
-        sum_a[1] = madd(load_some(a + i, n - i), v, sum_a[1]);
-        sum_b[1] = madd(load_some(b + i, n - i), v, sum_b[1]);
+        for (size_t r = 0; r < count; r++)
+            sum[r][1] = madd(load_some(rows + r * stride + i, n - i), v, sum[r][1]);
     }
-    out[0] = total_of(sum_a);
-    out[1] = total_of(sum_b);
+    for (size_t r = 0; r < count; r++)
+        out[r] = total_of(sum[r]);
+}
+
+static float dot(const float *x, const float *y, size_t n)
+{
+    float ret;
+
+    dot_some(x, 0, 1, y, n, &ret);
+    return ret;
 }
 
 static void dot_rows(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
@@ -84,10 +85,12 @@ static void dot_rows(const float *rows, size_t stride, size_t n_rows, const floa
 {
     size_t r = 0;
 
-    for (; r + 2 <= n_rows; r += 2)
-        dot_two(rows + r * stride, rows + (r + 1) * stride, x, n, out + r);
-    if (r < n_rows)
-        out[r] = dot(rows + r * stride, x, n);
+    for (; r + ROWS_AT_ONCE <= n_rows; r += ROWS_AT_ONCE)
+        dot_some(rows + r * stride, stride, ROWS_AT_ONCE, x, n, out + r);
+    if (n_rows - r == 2)
+        dot_some(rows + r * stride, stride, 2, x, n, out + r);
+    else if (n_rows - r == 1)
+        dot_some(rows + r * stride, stride, 1, x, n, out + r);
 }
 
 static void axpy(float a, const float *x, float *y, size_t n)
@@ -95,6 +98,10 @@ static void axpy(float a, const float *x, float *y, size_t n)
     const vec factor = splat(a);
     size_t i = 0;
 
+    for (; i + BLOCK <= n; i += BLOCK)
+        for (size_t k = 0; k < ACCUMULATORS; k++)
+            store(y + i + k * LANES,
+                  madd(factor, load(x + i + k * LANES), load(y + i + k * LANES)));
     for (; i + LANES <= n; i += LANES)
         store(y + i, madd(factor, load(x + i), load(y + i)));
     if (i < n)
@@ -157,30 +164,37 @@ static void adagrad(float e, float rate, float epsilon, const float *x, float *g
     }
 }
 
-/* Column block by column block, so that y is written once and not once per row of B. */
+/* `count` vectors of y at once, a constant: each is written once and not once per row of B, and
+ * together they hide the latency of the sums over the rows. */
+__attribute__((always_inline)) static inline void expand_some(const float *x, const float *b,
+                                                              size_t stride, const float *c,
+                                                              size_t rank, float *y, size_t count)
+{
+    vec sum[COLUMNS_AT_ONCE];
+
+    for (size_t k = 0; k < count; k++)
+        sum[k] = load(x + k * LANES);
+    for (size_t r = 0; r < rank; r++) {
+        vec factor = splat(c[r]);
+
+        for (size_t k = 0; k < count; k++)
+            sum[k] = madd(factor, load(b + r * stride + k * LANES), sum[k]);
+    }
+    for (size_t k = 0; k < count; k++)
+        store(y + k * LANES, sum[k]);
+}
+
 static void expand(const float *x, const float *b, size_t stride, const float *c, size_t rank,
                    float *y, size_t n)
 {
     size_t i = 0;
 
-    for (; i + BLOCK <= n; i += BLOCK) {
-        vec sum[ACCUMULATORS];
-
-        for (size_t k = 0; k < ACCUMULATORS; k++)
-            sum[k] = load(x + i + k * LANES);
-        for (size_t r = 0; r < rank; r++)
-            for (size_t k = 0; k < ACCUMULATORS; k++)
-                sum[k] = madd(splat(c[r]), load(b + r * stride + i + k * LANES), sum[k]);
-        for (size_t k = 0; k < ACCUMULATORS; k++)
-            store(y + i + k * LANES, sum[k]);
-    }
-    for (; i + LANES <= n; i += LANES) {
-        vec sum = load(x + i);
-
-        for (size_t r = 0; r < rank; r++)
-            sum = madd(splat(c[r]), load(b + r * stride + i), sum);
-        store(y + i, sum);
-    }
+    for (; i + COLUMNS_AT_ONCE * LANES <= n; i += COLUMNS_AT_ONCE * LANES)
+        expand_some(x + i, b + i, stride, c, rank, y + i, COLUMNS_AT_ONCE);
+    for (; i + 2 * LANES <= n; i += 2 * LANES)
+        expand_some(x + i, b + i, stride, c, rank, y + i, 2);
+    for (; i + LANES <= n; i += LANES)
+        expand_some(x + i, b + i, stride, c, rank, y + i, 1);
     if (i < n) {
         vec sum = load_some(x + i, n - i);
 

@@ -88,6 +88,12 @@ static inline float total(vec v)
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+static inline vec keep(vec v)
+{
+    __asm__("" : "+x"(v));
+    return v;
+}
+
 #include "engine/kernels/lanes.h"
 
 static bool cpu_has_avx2_and_fma(void)

@@ -89,6 +89,12 @@ static inline float total(vec v)
     return (v[0] + v[2]) + (v[1] + v[3]);
 }
 
+/* Left to the compiler: without a fused operation there is little to fold into. */
+static inline vec keep(vec v)
+{
+    return v;
+}
+
 #include "engine/kernels/lanes.h"
 
 static bool always(void)

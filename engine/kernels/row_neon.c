@@ -85,6 +85,12 @@ static inline float total(vec v)
     return vaddvq_f32(v);
 }
 
+/* Loads are instructions of their own here. */
+static inline vec keep(vec v)
+{
+    return v;
+}
+
 #include "engine/kernels/lanes.h"
 
 static bool always(void)

@@ -5,8 +5,8 @@
  * SONA_SIMD names. Chosen before main(), so that no call on a hot path asks.
  *
  * There is no AVX-512 row. One was tried on a Skylake Xeon: its kernels win from 256 floats on, but
- * a whole decision of that size loses, because the core clocks down for everybody, the router
- * included.
+ * a whole decision of that size loses, most likely because wide multiplications lower the clock of
+ * the core, for the router too.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The SONA authors */
 #include "tools/router.h"
 
+#include <assert.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@
 #define SETTLE_SPIN_NS  100000u    /* spin this long, then give the processor away */
 #define SETTLE_ASK_NS   200000000u /* nothing moved: ask the sidecar what became of the events */
 #define SETTLE_LIMIT_NS 10000000000u
-#define ARGS_MAX        (2 * (SONA_TOOLS_SETTINGS_MAX + SONA_ROUTES_MAX) + 8)
+static_assert(SONA_TOOLS_SETTINGS_MAX + 2 <= SONA_SPAWN_ARGS_MAX, "one argument for each");
 
 struct sona_tools_router {
     sona_config config;
@@ -34,8 +35,11 @@ struct sona_tools_router {
     sona_lane *lane;
     const volatile sig_atomic_t *stop;
     uint64_t told;
-    uint64_t first_step; /* of the snapshot before the first outcome */
-    uint64_t unlearned;  /* outcomes told that ended under another name than `learned` */
+    uint64_t first_step;   /* of the snapshot before the first outcome */
+    uint64_t settled_step; /* of the snapshot that contained `settled_told` outcomes */
+    uint64_t settled_told;
+    uint64_t installs; /* background cycles seen to be installed */
+    uint64_t cold;     /* cold half of the snapshot seen last */
 };
 
 sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
@@ -82,33 +86,40 @@ sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, s
     return err;
 }
 
-/* The command line of a private sidecar, in `text`: the settings, the routes, the background loop.
- */
+/* Start a private sidecar with the same settings and routes. The routes go by number there: their
+ * names may hold characters that its command line gives a meaning. */
 static sona_err start_sidecar(struct sona_tools_router *router,
                               const struct sona_tools_router_options *options, sona_diag *reterr)
 {
-    enum { ROUTE_ARG_MAX = SONA_ROUTE_NAME_MAX + 24 };
-    const char *args[ARGS_MAX + 1] = {"--background",
-                                      options->background_thread ? "thread" : "inline"};
-    char(*text)[ROUTE_ARG_MAX] = malloc(sizeof(*text) * (options->n_routes + 1));
-    uint32_t n = 2;
+    static const char set[] = "--set=";
+    const uint32_t n_settings = options->settings->count;
+    const size_t route_bytes = 32; /* "route-255:0.123456789," */
+    const char *args[SONA_TOOLS_SETTINGS_MAX + 4];
+    char(*setting)[sizeof set + SONA_TOOLS_SETTING_MAX] =
+        malloc((n_settings + 1) * sizeof *setting);
+    char *routes = malloc(sizeof "--routes=" + options->n_routes * route_bytes), *to = routes;
+    uint32_t n = 0;
     sona_err err;
 
-    if (text == NULL)
+    if (setting == NULL || routes == NULL) {
+        free(setting);
+        free(routes);
         return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for the routes");
-    for (uint32_t i = 0; i < options->settings->count; i++) {
-        args[n++] = "--set";
-        args[n++] = options->settings->text[i];
     }
-    for (uint32_t k = 0; k < options->n_routes; k++) {
-        (void)snprintf(text[k], sizeof text[k], "%s:%.9g", options->routes[k].name,
+    for (uint32_t i = 0; i < n_settings; i++) {
+        (void)snprintf(setting[i], sizeof setting[i], "%s%s", set, options->settings->text[i]);
+        args[n++] = setting[i];
+    }
+    to += sprintf(to, "--routes=");
+    for (uint32_t k = 0; k < options->n_routes; k++)
+        to += snprintf(to, route_bytes, "%sroute-%u:%.9g", k > 0 ? "," : "", k,
                        (double)options->routes[k].cost);
-        args[n++] = "--route";
-        args[n++] = text[k];
-    }
+    args[n++] = routes;
+    args[n++] = options->background_thread ? "--background=thread" : "--background=inline";
     args[n] = NULL;
     err = sona_spawn_start(&router->sidecar, NULL, NULL, NULL, args, reterr);
-    free(text);
+    free(setting);
+    free(routes);
     return err;
 }
 
@@ -130,7 +141,8 @@ static sona_err open_client(struct sona_tools_router *router,
     if (err == SONA_OK)
         err = sona_lane_claim(router->client, &router->lane, reterr);
     if (err == SONA_OK && sona_version_of(router->lane, &version) == SONA_OK)
-        router->first_step = version.step;
+        router->first_step = router->settled_step = version.step;
+    router->cold = SONA_SHM_ID_COLD(version.version);
     return err;
 }
 
@@ -244,56 +256,112 @@ uint64_t sona_tools_router_seen(struct sona_tools_router *router)
 
     if (router->engine != NULL)
         return router->told;
-    if (sona_version_of(router->lane, &version) != SONA_OK)
+    if (sona_version_of(router->lane, &version) != SONA_OK || version.version == 0)
         return 0;
-    return version.step - router->first_step + router->unlearned;
+    router->installs += SONA_SHM_ID_COLD(version.version) != router->cold;
+    router->cold = SONA_SHM_ID_COLD(version.version);
+    return version.step - router->first_step - router->installs;
 }
 
-bool sona_tools_router_settled(struct sona_tools_router *router)
+static uint64_t step_now(const struct sona_tools_router *router)
 {
-    return sona_tools_router_seen(router) >= router->told;
+    sona_version_info version;
+
+    return sona_version_of(router->lane, &version) == SONA_OK ? version.step : 0;
 }
 
-/* The counters say how many outcomes the sidecar has taken: those it could not learn from are
- * counted by their reason and will never show in a snapshot. */
-static sona_err ask_unlearned(struct sona_tools_router *router, sona_diag *reterr)
+/* Outcomes that the sidecar is done with: learned, or counted under a reason of their own. */
+static uint64_t done_with(const struct sona_tools_totals *totals)
 {
-    struct sona_tools_totals totals;
-    sona_err err = sona_tools_router_totals(router, &totals, reterr);
+    static const sona_counter reasons[] = {
+        SONA_COUNTER_learned,
+        SONA_COUNTER_drop_unknown_id,
+        SONA_COUNTER_drop_duplicate,
+        SONA_COUNTER_drop_expired,
+        SONA_COUNTER_drop_foreign,
+        SONA_COUNTER_drop_route,
+        SONA_COUNTER_drop_route_retired,
+        SONA_COUNTER_drop_disabled,
+    };
+    uint64_t sum = 0;
 
-    if (err == SONA_OK && totals.counter[SONA_COUNTER_outcomes] >= router->told &&
-        totals.step - router->first_step <= router->told)
-        router->unlearned = router->told - (totals.step - router->first_step);
-    return err;
+    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++)
+        sum += totals->counter[reasons[i]];
+    return sum;
+}
+
+/* Spin, give the processor away, give up: true while waiting may go on. */
+static bool patience(const struct sona_tools_router *router, uint64_t start, uint64_t now)
+{
+    if (now - start > SETTLE_SPIN_NS)
+        (void)sched_yield();
+    return now - start <= SETTLE_LIMIT_NS && (router->stop == NULL || *router->stop == 0);
+}
+
+static sona_err gave_up(const struct sona_tools_router *router, sona_diag *reterr)
+{
+    if (router->stop != NULL && *router->stop != 0)
+        return SONA_OK;
+    return sona_tools_fail(reterr, SONA_E_TIMEOUT,
+                           "the sidecar published nothing for %u s; look at its log",
+                           (unsigned)(SETTLE_LIMIT_NS / 1000000000u));
+}
+
+static void settle_at(struct sona_tools_router *router, uint64_t step)
+{
+    router->settled_step = step;
+    router->settled_told = router->told;
 }
 
 sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr)
 {
-    uint64_t start = sona_tools_now_ns(), moved = start, asked = start;
-    uint64_t seen = sona_tools_router_seen(router);
+    uint64_t start, asked, now, step;
 
-    while (seen < router->told && (router->stop == NULL || *router->stop == 0)) {
-        uint64_t now = sona_tools_now_ns(), latest;
-
-        if (now - start > SETTLE_SPIN_NS)
-            (void)sched_yield();
-        if (now - moved > SETTLE_LIMIT_NS)
-            return sona_tools_fail(reterr, SONA_E_TIMEOUT,
-                                   "the sidecar published nothing for %u s; look at its log",
-                                   (unsigned)(SETTLE_LIMIT_NS / 1000000000u));
-        if (now - moved > SETTLE_ASK_NS && now - asked > SETTLE_ASK_NS) {
-            sona_err err = ask_unlearned(router, reterr);
+    if (router->engine != NULL)
+        return SONA_OK;
+    start = asked = now = sona_tools_now_ns();
+    for (; patience(router, start, now); now = sona_tools_now_ns()) {
+        step = step_now(router);
+        if (step - router->settled_step >= router->told - router->settled_told) {
+            settle_at(router, step);
+            return SONA_OK;
+        }
+        /* An outcome that could not be learned never shows in a snapshot, only in a counter. */
+        if (now - asked > SETTLE_ASK_NS) {
+            struct sona_tools_totals totals;
+            sona_err err = sona_tools_router_totals(router, &totals, reterr);
 
             if (err != SONA_OK)
                 return err;
-            asked = now;
+            if (done_with(&totals) >= router->told && step_now(router) >= totals.step) {
+                settle_at(router, step_now(router));
+                return SONA_OK;
+            }
+            asked = sona_tools_now_ns();
         }
-        latest = sona_tools_router_seen(router);
-        if (latest != seen)
-            moved = now;
-        seen = latest;
     }
-    return SONA_OK;
+    return gave_up(router, reterr);
+}
+
+sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr)
+{
+    struct sona_tools_totals totals;
+    uint64_t start, now;
+
+    if (router->engine != NULL)
+        return SONA_OK;
+    start = now = sona_tools_now_ns();
+    for (; patience(router, start, now); now = sona_tools_now_ns()) {
+        sona_err err = sona_tools_router_totals(router, &totals, reterr);
+
+        if (err != SONA_OK)
+            return err;
+        if (done_with(&totals) >= router->told && step_now(router) >= totals.step) {
+            settle_at(router, step_now(router));
+            return SONA_OK;
+        }
+    }
+    return gave_up(router, reterr);
 }
 
 uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router)

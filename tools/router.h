@@ -21,7 +21,7 @@
 #include <sona/model.h>
 #include <sona/stats.h>
 
-#define SONA_TOOLS_SETTINGS_MAX 64u /* key=value settings of one run */
+#define SONA_TOOLS_SETTINGS_MAX 48u /* key=value settings of one run */
 #define SONA_TOOLS_SETTING_MAX  96u /* bytes of one */
 
 /* Settings as text: they go to the engine and to the sidecar's command line in the same words. */
@@ -71,14 +71,18 @@ sona_err sona_tools_router_score(struct sona_tools_router *router, const float *
 sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
                                  float quality);
 
-/* True when the snapshot that decides now contains every outcome told so far. */
-bool sona_tools_router_settled(struct sona_tools_router *router);
-/* Outcomes told so far, and how many of them the snapshot that decides now contains. */
+/* Outcomes told so far. */
 uint64_t sona_tools_router_told(const struct sona_tools_router *router);
+/* How many of them the snapshot that decides now contains, as far as a reader can tell: each step
+ * of the learner is an outcome or the install of a background cycle, and an install shows as a new
+ * cold half. Call it often: installs between two calls are counted once. */
 uint64_t sona_tools_router_seen(struct sona_tools_router *router);
-/* Wait until it contains all, spinning first. SONA_OK too when told to stop. SONA_E_TIMEOUT when
- * nothing moves for 10 s: the sidecar is gone or stuck. */
+/* Wait until it contains all of them, spinning first. For lock-step, where one outcome is on its
+ * way and the background loop runs inline: then any new step is that outcome. SONA_OK too when told
+ * to stop. SONA_E_TIMEOUT when nothing moves for 10 s: the sidecar is gone or stuck. */
 sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr);
+/* The same with any number on their way and cycles at any time: asks the sidecar's counters. */
+sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr);
 
 /* Dimension and capacity of the route table. */
 uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router);

@@ -22,13 +22,15 @@ void sona_tools_terminal_init(struct sona_tools_terminal *ret, FILE *out)
     struct winsize size = {0};
     bool smart = term != NULL && term[0] != '\0' && strcmp(term, "dumb") != 0;
 
-    *ret = (struct sona_tools_terminal){.out = out, .columns = 80};
+    *ret = (struct sona_tools_terminal){.out = out, .columns = 80, .rows = 24};
     ret->tty = smart && isatty(fileno(out));
     ret->unicode = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     ret->colour = ret->tty && (no_colour == NULL || no_colour[0] == '\0');
     if (ret->tty && ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col >= COLUMNS_MIN &&
         size.ws_col <= COLUMNS_MAX)
         ret->columns = size.ws_col;
+    if (ret->tty && size.ws_row > 0)
+        ret->rows = size.ws_row;
 }
 
 void sona_tools_terminal_bar(struct sona_tools_terminal *terminal, const char *label, uint32_t done,

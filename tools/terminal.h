@@ -16,7 +16,7 @@ struct sona_tools_terminal {
     bool tty; /* a terminal that can redraw */
     bool unicode;
     bool colour; /* a terminal, and NO_COLOR is not set */
-    uint32_t columns;
+    uint32_t columns, rows;
     uint64_t drawn_ns; /* when the bar was drawn last */
 };
 

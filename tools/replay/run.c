@@ -136,10 +136,10 @@ static uint64_t chain(uint64_t h, const sona_decision *decision)
     return h;
 }
 
-/* Free run: note when the snapshot caught up with outcomes told earlier. */
-static void notice(struct run *run, uint64_t now)
+/* A snapshot contains the first `seen` outcomes told: note how long that took, where it is new. */
+static void notice(struct run *run, uint64_t seen)
 {
-    uint64_t seen = sona_tools_router_seen(run->router);
+    uint64_t now = sona_tools_now_ns();
 
     for (; run->noticed < seen && run->noticed < run->result.told; run->noticed++)
         sona_tools_sample_add(&run->visible, now - run->pushed_at[run->noticed]);
@@ -171,7 +171,7 @@ static sona_err tell(struct run *run, uint32_t step, sona_diag *reterr)
         err = sona_tools_router_settle(run->router, reterr);
         if (err != SONA_OK)
             return err;
-        notice(run, sona_tools_now_ns());
+        notice(run, run->result.told);
     }
     return SONA_OK;
 }
@@ -212,7 +212,7 @@ static sona_err step(struct run *run, uint32_t t, const struct sona_replay_phase
     }
     err = tell(run, t, reterr);
     if (err == SONA_OK && setup->free_run && !setup->embedded)
-        notice(run, sona_tools_now_ns());
+        notice(run, sona_tools_router_seen(run->router));
     if (setup->on_step != NULL)
         setup->on_step(setup->arg, &(struct sona_replay_step){t + 1, run->stream.length, quality,
                                                               run->reward[t]});
@@ -345,11 +345,11 @@ static sona_err finish(struct run *run, sona_diag *reterr)
     sona_err err = tell(run, UINT32_MAX, reterr);
 
     if (err == SONA_OK)
-        err = sona_tools_router_settle(run->router, reterr);
+        err = sona_tools_router_drain(run->router, reterr);
     if (err != SONA_OK)
         return err;
     if (!run->setup->embedded)
-        notice(run, sona_tools_now_ns());
+        notice(run, run->result.told);
     sum_up(run);
     run->result.decide = latency(&run->decide);
     run->result.outcome = latency(&run->outcome);

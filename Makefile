@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Copyright (c) 2026 The SONA authors
+#
+# The commands people type first. Meson does the building; see docs/ and `make help`.
+BUILD ?= build
+DATA ?=
+LOG ?=
+ARGS ?=
+DESTDIR ?=
+
+# Looked up when it runs, after tools/deps: a library that is only wished for is switched off when it
+# is not there.
+define setup
+has() { pkg-config --exists $$1 && echo enabled || echo disabled; }; \
+test -f $(BUILD)/build.ninja || { log=$$(mktemp) && \
+	meson setup $(BUILD) --buildtype=release -Djemalloc=$$(has jemalloc) \
+		-Dtests=$$(has criterion) >$$log 2>&1 && rm $$log || { cat $$log; rm $$log; exit 1; }; }
+endef
+
+.PHONY: demo test build install clean help
+.DEFAULT_GOAL := help
+
+demo:
+	@tools/deps demo
+	@$(setup)
+	@test -x $(BUILD)/tools/sona-demo || echo "building (about a minute, the first time) ..."
+	@ninja -C $(BUILD) --quiet tools/sona-demo sidecar/sona-sidecar
+	@$(BUILD)/tools/sona-demo --out $(BUILD)/sona-demo.json $(if $(DATA),--data '$(DATA)') \
+		$(if $(LOG),--log '$(LOG)') $(ARGS)
+
+test:
+	@tools/deps test
+	@$(setup)
+	@meson configure $(BUILD) -Dtests=enabled
+	@ninja -C $(BUILD) --quiet
+	@meson test -C $(BUILD) --no-rebuild --print-errorlogs; status=$$?; \
+	test -d ../shared/data || \
+		echo "note: ../shared/data is not here, so the data-set suite was not run"; \
+	exit $$status
+
+build:
+	@tools/deps build
+	@$(setup)
+	@ninja -C $(BUILD)
+
+install: build
+	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make demo                 build, then watch it learn (package descriptions of this Debian)"
+	@echo "make demo DATA=FILE.bin   the same with a routing data set"
+	@echo "make demo LOG=FILE.jsonl  learn from your own router's log"
+	@echo "          ARGS='...'      more options: see build/tools/sona-demo --help"
+	@echo "make test                 build and run every test"
+	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
+	@echo "make install DESTDIR=DIR  install (prefix /usr/local)"
+	@echo "make clean                remove the build directory"

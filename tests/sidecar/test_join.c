@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* What records do: remembered, joined, parked; and every one of them ends in exactly one counter.
+ */
+#include "record_fixture.h"
+
+#include "sidecar/join.h"
+
+struct fixture {
+    struct sona_sidecar_join join;
+    struct room room;
+    uint64_t next; /* lane_seq */
+    struct {
+        alignas(64) struct sona_sidecar_joined joined;
+        float x[32];
+    } out;
+};
+
+static void open_fixture(struct fixture *f, uint32_t capacity)
+{
+    sona_config config;
+    sona_geometry geometry;
+    struct sona_model_layout layout;
+    sona_diag diag;
+
+    memset(f, 0, sizeof *f);
+    sona_config_init(&config);
+    config.embedding_dim = config.hidden_dim = DIM;
+    config.attention_dim = ATTENTION;
+    config.trajectory_capacity = capacity;
+    config.feedback_window_ms = 1000;
+    config.max_trajectory_steps = 2;
+    sona_config_geometry(&config, &geometry);
+    cr_assert(eq(int, sona_model_layout_init(&layout, &geometry), SONA_OK));
+    cr_assert(eq(int, sona_sidecar_join_init(&f->join, &config, &layout, &diag), SONA_OK));
+    struct sona_sidecar_rules rules;
+    rules_init(&rules);
+    f->join.rules.n_routes = rules.n_routes;
+    memcpy(f->join.rules.route, rules.route, sizeof rules.route);
+}
+
+/* Take the record in the room as the lane's next. */
+static bool take(struct fixture *f, uint64_t owner, bool on_its_way, uint64_t now_ms)
+{
+    struct sona_sidecar_taken taken = {
+        .origin = {.tag = TAG, .lane = LANE, .seq = f->next},
+        .owner = owner,
+        .on_its_way = on_its_way,
+        .now_ms = now_ms,
+        .record = &f->room.record,
+    };
+
+    f->next++;
+    return sona_sidecar_join_take(&f->join, &taken, &f->out.joined);
+}
+
+static uint64_t decide(struct fixture *f, bool *joined)
+{
+    struct sona_record *r = record_init(&f->room, SONA_RECORD_DECIDE, f->next);
+    uint64_t id = r->id;
+
+    r->value = 0.25f;
+    r->snapshot = 99;
+    bool now = take(f, 1, false, 10);
+    if (joined)
+        *joined = now;
+    return id;
+}
+
+static bool outcome(struct fixture *f, uint64_t id, uint64_t owner, bool on_its_way)
+{
+    struct sona_record *r = record_init(&f->room, SONA_RECORD_OUTCOME, f->next);
+
+    r->id = id;
+    r->value = 0.75f;
+    return take(f, owner, on_its_way, 20);
+}
+
+static uint64_t count(const struct fixture *f, sona_counter counter)
+{
+    sona_stats stats;
+
+    memset(&stats, 0, sizeof stats);
+    sona_sidecar_join_stats(&f->join, &stats);
+    return stats.counter[counter];
+}
+
+Test(join, an_outcome_brings_back_what_was_decided)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL); /* x is the first unit vector */
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(eq(u64, f.out.joined.id, id));
+    cr_assert(eq(u64, f.out.joined.version, 99));
+    cr_assert(eq(flt, f.out.joined.quality, 0.75f));
+    cr_assert(eq(flt, f.out.joined.propensity, 0.25f));
+    cr_assert(eq(u32, f.out.joined.route, 0));
+    cr_assert(eq(flt, f.out.x[0], 1.0f));
+    for (uint32_t i = 1; i < 32; i++)
+        cr_assert(eq(flt, f.out.x[i], 0.0f));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_trajectory_of_several_records_ends_as_one_event)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = record_init(&f.room, SONA_RECORD_BEGIN, f.next)->id;
+    cr_assert(not(take(&f, 1, false, 1)));
+    for (int n = 0; n < 3; n++) {
+        record_init(&f.room, SONA_RECORD_STEP, f.next)->id = id;
+        cr_assert(not(take(&f, 1, false, 1)));
+    }
+    struct sona_record *r = record_init(&f.room, SONA_RECORD_ROUTE, f.next);
+    r->id = id;
+    r->route = SONA_ROUTE_ID(1, 2);
+    cr_assert(not(take(&f, 1, false, 1)));
+    record_init(&f.room, SONA_RECORD_CONTEXT, f.next)->id = id;
+    memcpy(f.room.floats, "night", 6);
+    cr_assert(not(take(&f, 1, false, 1)));
+    r = record_init(&f.room, SONA_RECORD_END, f.next);
+    r->id = id;
+    cr_assert(take(&f, 1, false, 1));
+    cr_assert(eq(u32, f.out.joined.route, SONA_ROUTE_ID(1, 2)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_trajectories), 1));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_steps), 2));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_steps), 1), "max_trajectory_steps is 2");
+    cr_assert(eq(u64, f.join.accepted[SONA_RECORD_CONTEXT], 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, an_outcome_that_overtakes_its_decision_is_parked_and_joined)
+{
+    struct fixture f;
+    bool joined;
+
+    open_fixture(&f, 16);
+    uint64_t id = SONA_ID(TAG, LANE, f.next + 1); /* of the decision that comes next */
+    cr_assert(not(outcome(&f, id, 1, true)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_parked), 1));
+    cr_assert(eq(u64, decide(&f, &joined), id));
+    cr_assert(joined);
+    cr_assert(eq(flt, f.out.joined.quality, 0.75f));
+    cr_assert(eq(flt, f.out.joined.propensity, 0.25f));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, outcomes_that_teach_nothing_are_counted_under_their_reason)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL);
+    cr_assert(not(outcome(&f, id, 2, false)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_foreign), 1), "another user's");
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(not(outcome(&f, id, 1, false)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_duplicate), 1));
+    cr_assert(not(outcome(&f, SONA_ID(TAG, LANE, 12345), 1, false)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_unknown_id), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, what_is_parked_for_a_tag_that_is_gone_is_unknown)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    (void)outcome(&f, SONA_ID(TAG, LANE, 100), 1, true);
+    (void)outcome(&f, SONA_ID(TAG + 1, LANE, 100), 1, true);
+    sona_sidecar_join_forget_tag(&f.join, TAG);
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_unknown_id), 1));
+    sona_stats stats = {.parked_now = 0};
+    sona_sidecar_join_stats(&f.join, &stats);
+    cr_assert(eq(u64, stats.parked_now, 1), "the other tag's stays");
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_decision_without_an_outcome_is_abandoned_after_the_window)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL); /* at 10 ms */
+    sona_sidecar_join_expire(&f.join, 1010);
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_abandoned), 0));
+    sona_sidecar_join_expire(&f.join, 1011);
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_abandoned), 1));
+    cr_assert(not(outcome(&f, id, 1, false)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_expired), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+/* The record that a careless or hostile client might write next. */
+static void scribble(struct fixture *f, uint64_t *rng)
+{
+    struct sona_record *r =
+        record_init(&f->room, (int)(draw(rng) % (SONA_RECORD_PATTERN_HIT + 2)), f->next);
+
+    if (r->kind != SONA_RECORD_DECIDE && r->kind != SONA_RECORD_BEGIN)
+        r->id = SONA_ID(TAG + draw(rng) % 2, LANE, f->next - 8 + draw(rng) % 16);
+    if (draw(rng) % 8 == 0)
+        r->value = (float)draw(rng);
+    if (draw(rng) % 8 == 0)
+        r->route = (sona_route)(draw(rng) % 6);
+    if (draw(rng) % 8 == 0)
+        r->lane_seq += draw(rng) % 2;
+    if (draw(rng) % 8 == 0)
+        f->room.floats[draw(rng) % 40] = NAN;
+}
+
+Test(join, every_record_ends_in_exactly_one_counter)
+{
+    struct fixture f;
+    uint64_t seed = 4711, rng = seed, joined = 0, refused = 0;
+    sona_stats s;
+
+    cr_log_info("seed %llu", (unsigned long long)seed);
+    open_fixture(&f, 64);
+    for (uint64_t n = 0; n < 100000; n++) {
+        scribble(&f, &rng);
+        joined += take(&f, draw(&rng) % 16 == 0 ? 2 : 1, draw(&rng) % 2, n / 16);
+        if (n % 100 == 0)
+            sona_sidecar_join_expire(&f.join, n / 16);
+    }
+    memset(&s, 0, sizeof s);
+    sona_sidecar_join_stats(&f.join, &s);
+    uint64_t accepted = 0;
+    for (int k = 0; k < SONA_SIDECAR_KINDS; k++)
+        accepted += f.join.accepted[k];
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
+        refused += f.join.refused[c];
+    const uint64_t *a = f.join.accepted, *c = s.counter;
+    cr_assert(eq(u64, f.join.taken, accepted + refused));
+    cr_assert(eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
+                 a[SONA_RECORD_DECIDE] + a[SONA_RECORD_BEGIN]));
+    cr_assert(eq(u64, c[SONA_COUNTER_outcomes], a[SONA_RECORD_OUTCOME] + a[SONA_RECORD_END]));
+    cr_assert(gt(u64, joined, 100), "the test joins something");
+    cr_assert(
+        eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
+           s.pending + joined + c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
+        "seed %llu", (unsigned long long)seed);
+    sona_sidecar_join_done(&f.join);
+}

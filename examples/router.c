@@ -23,7 +23,7 @@ int main(int argc, char **argv)
         sona_decision decision;
 
         if (sona_decide(lane, x, 256, NULL, &decision) == SONA_OK) {
-            float quality = SONA_ROUTE_INDEX(decision.route) == (unsigned)topic; /* thumb up, down */
+            float quality = SONA_ROUTE_INDEX(decision.route) == (unsigned)topic; /* thumb */
             usleep(500); /* the model you chose answers its user */
             sona_outcome(lane, decision.id, quality, NULL);
             right += quality > 0;

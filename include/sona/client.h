@@ -43,26 +43,26 @@ typedef enum sona_when_absent {
 
 /** Options of sona_client_open(). Zero-initialised means the defaults. */
 typedef struct sona_client_options {
-    const char *instance;      /**< name of the instance; null: "default" */
-    const char *runtime_dir;   /**< directory of the socket; null: /run/sona if it exists, else
-                                    $XDG_RUNTIME_DIR/sona */
-    uint32_t lanes;            /**< 1..SONA_LANES_MAX; 0: 4 */
-    uint32_t dim;              /**< expected dimension; 0: take the instance's. Needed for decisions
-                                    and apply before the first attachment. */
+    const char *instance;    /**< name of the instance; null: "default" */
+    const char *runtime_dir; /**< directory of the socket; null: /run/sona if it exists, else
+                                  $XDG_RUNTIME_DIR/sona */
+    uint32_t lanes;          /**< 1..SONA_LANES_MAX; 0: 4 */
+    uint32_t dim;            /**< expected dimension; 0: take the instance's. Needed for decisions
+                                  and apply before the first attachment. */
     sona_when_absent when_absent;
     bool no_maintenance_thread; /**< the caller runs sona_client_maintain() itself */
-    bool full_fence;           /**< use the FULL fence mode even where membarrier works */
-    uint32_t timeout_ms;       /**< for connect and handshake; 0: 2000 */
-    uint64_t seed;             /**< of the exploration draw; 0: from the kernel's generator */
-    bool pooled_lanes;         /**< lanes are handed between threads: the exit of the thread that
-                                    claimed one does not return it */
+    bool full_fence;            /**< use the FULL fence mode even where membarrier works */
+    uint32_t timeout_ms;        /**< for connect and handshake; 0: 2000 */
+    uint64_t seed;              /**< of the exploration draw; 0: from the kernel's generator */
+    bool pooled_lanes;          /**< lanes are handed between threads: the exit of the thread that
+                                     claimed one does not return it */
 } sona_client_options;
 
 /**
  * Open a client: connect to the sidecar, map model and lanes, start the maintenance thread.
  * @param options  null for the defaults; strings are copied
  * @return SONA_OK; SONA_E_ABSENT, SONA_E_ABI, SONA_E_GEOMETRY, SONA_E_PERMISSION, SONA_E_SHAPE (dim
- *         differs), SONA_E_TIMEOUT, SONA_E_SYSTEM, SONA_E_MEMORY, SONA_E_RANGE; @p reterr says more.
+ *         differs), SONA_E_TIMEOUT, SONA_E_SYSTEM, SONA_E_MEMORY, SONA_E_RANGE; see @p reterr.
  *         With SONA_DETACHED, SONA_E_ABSENT is not an error.
  * @threads any. @cost milliseconds; system calls.
  */
@@ -131,8 +131,8 @@ typedef struct sona_outcome_info {
  * @param decision_id  of a recorded decision; 0 is refused with SONA_E_UNKNOWN_ID
  * @param quality      0..1
  * @param info         null, or what else is known
- * @return SONA_OK; SONA_E_FULL, SONA_E_DETACHED, SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_UNKNOWN_ID,
- *         SONA_E_FORKED
+ * @return SONA_OK; SONA_E_FULL, SONA_E_DETACHED, SONA_E_NOT_FINITE, SONA_E_RANGE,
+ *         SONA_E_UNKNOWN_ID, SONA_E_FORKED
  */
 SONA_API sona_err sona_outcome(sona_lane *lane, uint64_t decision_id, float quality,
                                const sona_outcome_info *info);
@@ -160,8 +160,9 @@ SONA_API sona_err sona_trajectory_context(sona_lane *lane, uint64_t id, const ch
 /** [hot] End the trajectory with its quality, 0..1. */
 SONA_API sona_err sona_trajectory_end(sona_lane *lane, uint64_t id, float quality);
 
-/** [hot] Find the @p k patterns nearest to @p x, nearest first; *ret_count <= k. The nearest is told
- *  to the sidecar for its access count; when that event is dropped, the search is good all the same.
+/** [hot] Find the @p k patterns nearest to @p x, nearest first; *ret_count <= k. The nearest is
+ *  told to the sidecar for its access count; when that event is dropped, the search is good all
+ *  the same.
  *  @return SONA_OK (count 0 without a model); as sona_apply(); SONA_E_RANGE for k = 0 */
 SONA_API sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint32_t k,
                                      sona_pattern *ret, uint32_t *ret_count);
@@ -180,21 +181,21 @@ SONA_API sona_err sona_version_of(sona_lane *lane, sona_version_info *ret);
 
 /** What this client did and refused, summed over its lanes. */
 typedef struct sona_client_stats {
-    bool attached;           /**< a sidecar is attached and its heartbeat is fresh as far as known */
-    uint64_t attachments;    /**< how often it attached */
-    uint32_t dim;            /**< of the instance; 0 = never attached */
+    bool attached;        /**< a sidecar is attached and its heartbeat was fresh */
+    uint64_t attachments; /**< how often it attached */
+    uint32_t dim;         /**< of the instance; 0 = never attached */
     uint32_t lanes_claimed;
     uint64_t applies, decides, outcomes, trajectories, steps, searches;
-    uint64_t identity;       /**< answers without a model */
-    uint64_t retries;        /**< reads repeated because a slot changed under the reader */
+    uint64_t identity; /**< answers without a model */
+    uint64_t retries;  /**< reads repeated because a slot changed under the reader */
     uint64_t dropped_full;
     uint64_t dropped_detached;
     uint64_t dropped_restart; /**< committed events not yet drained when the sidecar was lost */
     uint64_t refused_argument, refused_shape, refused_not_finite, refused_range,
         refused_zero_vector, refused_route, refused_no_route, refused_unknown_id;
-    bool memory_locked;      /**< the maps are locked in memory; false: over RLIMIT_MEMLOCK, counted */
+    bool memory_locked; /**< the maps are locked in memory; false: RLIMIT_MEMLOCK */
     uint64_t memlock_failures;
-    bool full_fence;         /**< true: FULL mode, false: ASYM (membarrier) */
+    bool full_fence; /**< true: FULL mode, false: ASYM (membarrier) */
 } sona_client_stats;
 
 /** Sum the counters of every lane. Not [hot] but makes no lock and no system call. @threads any

@@ -52,10 +52,10 @@ typedef struct sona_geometry {
  * its route was retired never lands on the successor at the same index.
  */
 typedef uint32_t sona_route;
-#define SONA_ROUTE_NONE                   UINT32_MAX
-#define SONA_ROUTE_INDEX(route)           ((uint32_t)(route) & 0xffffu)
-#define SONA_ROUTE_GENERATION(route)      ((uint32_t)(route) >> 16)
-#define SONA_ROUTE_ID(index, generation)  ((uint32_t)(generation) << 16 | (uint32_t)(index))
+#define SONA_ROUTE_NONE                  UINT32_MAX
+#define SONA_ROUTE_INDEX(route)          ((uint32_t)(route)&0xffffu)
+#define SONA_ROUTE_GENERATION(route)     ((uint32_t)(route) >> 16)
+#define SONA_ROUTE_ID(index, generation) ((uint32_t)(generation) << 16 | (uint32_t)(index))
 
 typedef enum sona_route_state {
     SONA_ROUTE_FREE = 0,    /**< never used, or free for reuse */
@@ -68,7 +68,7 @@ typedef struct sona_route_spec {
     char name[SONA_ROUTE_NAME_MAX]; /**< unique, not empty, NUL-terminated */
     float cost;                     /**< relative cost c_k, 0..1 */
     float prior_quality;            /**< believed quality before evidence, 0..1 (.5 if unknown) */
-    float prior_weight;             /**< what that belief weighs, in outcomes, 0..1e6 (1 if unknown) */
+    float prior_weight;             /**< what it weighs, in outcomes, 0..1e6 (1 if unknown) */
 } sona_route_spec;
 
 /** One row of the route table as a snapshot shows it. */
@@ -84,34 +84,34 @@ typedef struct sona_route_info {
 /** What the caller wants done with a decision. */
 typedef enum sona_mode {
     SONA_MODE_APPLY = 0,   /**< choose, explore, record */
-    SONA_MODE_OBSERVE = 1, /**< the caller's `forced` route is taken and recorded; the learner watches */
+    SONA_MODE_OBSERVE = 1, /**< take and record the caller's `forced` route */
     SONA_MODE_BYPASS = 2   /**< `forced` is taken, nothing is recorded */
 } sona_mode;
 
 /** Candidate routes of one decision. Zero-initialise, then set what differs. */
 typedef struct sona_candidates {
-    bool restricted;       /**< false: every enabled route; true: only those in `set` */
-    bool no_explore;       /**< take the best route for certain */
-    bool override_costs;   /**< use `costs` (routes_max floats) instead of the table's */
+    bool restricted;     /**< false: every enabled route; true: only those in `set` */
+    bool no_explore;     /**< take the best route for certain */
+    bool override_costs; /**< use `costs` (routes_max floats) instead of the table's */
     sona_mode mode;
-    sona_route forced;     /**< for OBSERVE and BYPASS */
+    sona_route forced;                  /**< for OBSERVE and BYPASS */
     uint64_t set[SONA_ROUTES_MAX / 64]; /**< bit i = route index i */
-    const float *costs;    /**< routes_max floats, 0..1, borrowed for the call */
+    const float *costs;                 /**< routes_max floats, 0..1, borrowed for the call */
 } sona_candidates;
 
 /** Why a route was chosen. */
 typedef enum sona_why {
-    SONA_WHY_BEST = 0,     /**< highest upper value among the candidates */
-    SONA_WHY_EXPLORE = 1,  /**< drawn by the exploration policy */
-    SONA_WHY_ONLY = 2,     /**< the only candidate */
-    SONA_WHY_COLD = 3,     /**< no model or no evidence yet: uniform over the candidates */
-    SONA_WHY_FORCED = 4    /**< the caller's choice (observe, bypass) */
+    SONA_WHY_BEST = 0,    /**< highest upper value among the candidates */
+    SONA_WHY_EXPLORE = 1, /**< drawn by the exploration policy */
+    SONA_WHY_ONLY = 2,    /**< the only candidate */
+    SONA_WHY_COLD = 3,    /**< no model or no evidence yet: uniform over the candidates */
+    SONA_WHY_FORCED = 4   /**< the caller's choice (observe, bypass) */
 } sona_why;
 
 /** The answer to "which route for this query". */
 typedef struct sona_decision {
-    uint64_t id;         /**< name it in sona_outcome(); 0 = not recorded, no outcome can be told */
-    sona_route route;    /**< the chosen route */
+    uint64_t id;      /**< name it in sona_outcome(); 0 = not recorded, no outcome can be told */
+    sona_route route; /**< the chosen route */
     sona_why why;
     float propensity;    /**< probability with which this route was chosen, exactly; (0, 1] */
     float expected;      /**< predicted quality of the chosen route (cost not subtracted) */
@@ -127,11 +127,11 @@ typedef struct sona_step {
     const float *attention;   /**< n_attention floats, or null */
     uint32_t n_activations;
     uint32_t n_attention;
-    float reward;             /**< any finite number; by convention 0..1 */
-    float score;              /**< confidence in the node, any finite number */
-    uint32_t node_id;         /**< a number the caller likes */
+    float reward;     /**< any finite number; by convention 0..1 */
+    float score;      /**< confidence in the node, any finite number */
+    uint32_t node_id; /**< a number the caller likes */
     uint32_t latency_us;
-    uint32_t layer;           /**< BaseLoRA layer the activations belong to */
+    uint32_t layer; /**< BaseLoRA layer the activations belong to */
 } sona_step;
 
 typedef enum sona_pattern_type {
@@ -145,17 +145,17 @@ typedef enum sona_pattern_type {
 
 /** A pattern of the ReasoningBank, as found near a query. */
 typedef struct sona_pattern {
-    uint64_t id;           /**< stable across background cycles as long as the pattern lives */
-    uint32_t index;        /**< row in the snapshot's pattern table */
+    uint64_t id;    /**< stable across background cycles as long as the pattern lives */
+    uint32_t index; /**< row in the snapshot's pattern table */
     sona_pattern_type type;
-    float similarity;      /**< cosine of centroid and query, -1..1 */
-    float distance;        /**< squared Euclidean distance to the centroid in the pattern space */
-    float avg_quality;     /**< mean quality of its trajectories, 0..1 */
-    float total_weight;    /**< evidence behind it, in outcomes */
-    uint32_t cluster_size; /**< trajectories assigned at the last background cycle */
-    uint32_t best_route;   /**< route index with the best mean here; UINT32_MAX without evidence */
-    float best_quality;    /**< that mean */
-    uint64_t created_at;   /**< learner step */
+    float similarity;       /**< cosine of centroid and query, -1..1 */
+    float distance;         /**< squared Euclidean distance to the centroid in the pattern space */
+    float avg_quality;      /**< mean quality of its trajectories, 0..1 */
+    float total_weight;     /**< evidence behind it, in outcomes */
+    uint32_t cluster_size;  /**< trajectories assigned at the last background cycle */
+    uint32_t best_route;    /**< route index with the best mean here; UINT32_MAX without evidence */
+    float best_quality;     /**< that mean */
+    uint64_t created_at;    /**< learner step */
     uint64_t last_accessed; /**< learner step */
 } sona_pattern;
 

@@ -16,44 +16,44 @@ extern "C" {
 #endif
 
 /** X(name, help): what happened, counted by the learner's side. Append only. */
-#define SONA_COUNTERS(X)                                                                           \
-    X(decisions, "decisions recorded")                                                             \
-    X(outcomes, "outcomes of decisions and ends of trajectories received")                         \
-    X(trajectories, "trajectories begun")                                                          \
-    X(steps, "trajectory steps recorded")                                                          \
-    X(learned, "outcomes and trajectories that changed weights")                                   \
-    X(micro_updates, "MicroLoRA updates")                                                          \
-    X(background_cycles, "background cycles installed")                                            \
-    X(background_postponed, "background cycles put off because no cold slot was free")             \
-    X(snapshots, "model snapshots published")                                                      \
-    X(coalesced, "publications merged into the next one")                                          \
-    X(revoked_slots, "slots taken back from a reader past its lease")                              \
-    X(drift_resets, "routes whose old evidence was discounted")                                    \
-    X(folds, "MicroLoRA folds into BaseLoRA")                                                      \
-    X(parked, "outcomes that overtook their decision and were kept for it")                        \
-    X(drop_not_finite, "events refused: NaN or infinite number")                                   \
-    X(drop_shape, "events refused: wrong dimension")                                               \
-    X(drop_range, "events refused: number outside its range")                                      \
-    X(drop_zero_vector, "events refused: zero vector")                                             \
-    X(drop_route, "events refused: unknown route")                                                 \
-    X(drop_route_retired, "outcomes whose route was retired meanwhile")                            \
-    X(drop_unknown_id, "outcomes for an id never decided, or forgotten")                           \
-    X(drop_duplicate, "second outcomes for one id, or a second use of it")                         \
-    X(drop_expired, "outcomes later than the feedback window")                                     \
-    X(drop_foreign, "outcomes for a decision of another user's client")                            \
-    X(drop_evicted, "decisions evicted before their outcome came")                                 \
-    X(drop_abandoned, "decisions and trajectories never finished within the window")               \
-    X(drop_steps, "steps beyond max_trajectory_steps")                                             \
-    X(drop_disabled, "events while learning was switched off")                                     \
-    X(drop_malformed, "records with a broken header")                                              \
-    X(drop_parked_full, "overtaking outcomes beyond the parking space")                            \
-    X(drop_client_full, "events dropped by clients: ring full")                                    \
-    X(drop_client_detached, "events dropped by clients: no sidecar")                               \
-    X(drop_client_refused, "calls refused by clients: bad argument (see the client's stats)")      \
-    X(clients_attached, "attachments accepted")                                                    \
-    X(clients_refused, "attachments refused")                                                      \
-    X(clients_reclaimed, "attachments whose owner died, drained and freed")                        \
-    X(lanes_quarantined, "lanes closed because their indices made no sense")                       \
+#define SONA_COUNTERS(X)                                                                      \
+    X(decisions, "decisions recorded")                                                        \
+    X(outcomes, "outcomes of decisions and ends of trajectories received")                    \
+    X(trajectories, "trajectories begun")                                                     \
+    X(steps, "trajectory steps recorded")                                                     \
+    X(learned, "outcomes and trajectories that changed weights")                              \
+    X(micro_updates, "MicroLoRA updates")                                                     \
+    X(background_cycles, "background cycles installed")                                       \
+    X(background_postponed, "background cycles put off because no cold slot was free")        \
+    X(snapshots, "model snapshots published")                                                 \
+    X(coalesced, "publications merged into the next one")                                     \
+    X(revoked_slots, "slots taken back from a reader past its lease")                         \
+    X(drift_resets, "routes whose old evidence was discounted")                               \
+    X(folds, "MicroLoRA folds into BaseLoRA")                                                 \
+    X(parked, "outcomes that overtook their decision and were kept for it")                   \
+    X(drop_not_finite, "events refused: NaN or infinite number")                              \
+    X(drop_shape, "events refused: wrong dimension")                                          \
+    X(drop_range, "events refused: number outside its range")                                 \
+    X(drop_zero_vector, "events refused: zero vector")                                        \
+    X(drop_route, "events refused: unknown route")                                            \
+    X(drop_route_retired, "outcomes whose route was retired meanwhile")                       \
+    X(drop_unknown_id, "outcomes for an id never decided, or forgotten")                      \
+    X(drop_duplicate, "second outcomes for one id, or a second use of it")                    \
+    X(drop_expired, "outcomes later than the feedback window")                                \
+    X(drop_foreign, "outcomes for a decision of another user's client")                       \
+    X(drop_evicted, "decisions evicted before their outcome came")                            \
+    X(drop_abandoned, "decisions and trajectories never finished within the window")          \
+    X(drop_steps, "steps beyond max_trajectory_steps")                                        \
+    X(drop_disabled, "events while learning was switched off")                                \
+    X(drop_malformed, "records with a broken header")                                         \
+    X(drop_parked_full, "overtaking outcomes beyond the parking space")                       \
+    X(drop_client_full, "events dropped by clients: ring full")                               \
+    X(drop_client_detached, "events dropped by clients: no sidecar")                          \
+    X(drop_client_refused, "calls refused by clients: bad argument (see the client's stats)") \
+    X(clients_attached, "attachments accepted")                                               \
+    X(clients_refused, "attachments refused")                                                 \
+    X(clients_reclaimed, "attachments whose owner died, drained and freed")                   \
+    X(lanes_quarantined, "lanes closed because their indices made no sense")                  \
     X(drop_no_route, "decisions refused: no candidate route left")
 
 typedef enum sona_counter {
@@ -66,25 +66,25 @@ typedef enum sona_counter {
 /** State of a learner at one moment. */
 typedef struct sona_stats {
     uint64_t counter[SONA_COUNTER_COUNT]; /**< by sona_counter */
-    uint64_t step;             /**< events the learner has taken so far */
-    uint64_t version;          /**< snapshot id last published, 0 = none */
-    uint64_t pending;          /**< decisions and trajectories waiting for their outcome */
-    uint64_t parked_now;       /**< outcomes waiting for their decision */
-    uint64_t replay_length;    /**< outcomes held for the background loop */
-    uint64_t memory_bytes;     /**< bytes of learner and model */
-    uint32_t routes;           /**< enabled routes */
-    uint32_t patterns;         /**< patterns in the bank */
-    uint32_t clients;          /**< attached clients */
-    uint32_t lanes;            /**< lanes claimed by them */
-    double mean_quality;       /**< of all outcomes learned */
-    double recent_quality;     /**< exponential mean over about 200 outcomes */
-    double mse;                /**< moving average of the squared prediction error */
-    double stack[4];           /**< trust in head, refit, patterns, MicroLoRA; 0..1.5 */
-    double micro_norm;         /**< Frobenius norm of s B_m A_m */
-    double base_norm;          /**< Frobenius norm of B_0 A_0 */
-    double fold_discarded;     /**< singular mass discarded by folds so far */
-    double last_cycle_ms;      /**< duration of the last background cycle, as the caller timed it */
-    const char *simd;          /**< kernel variant in use: "c", "avx2", ... Static storage. */
+    uint64_t step;                        /**< events the learner has taken so far */
+    uint64_t version;                     /**< snapshot id last published, 0 = none */
+    uint64_t pending;       /**< decisions and trajectories waiting for their outcome */
+    uint64_t parked_now;    /**< outcomes waiting for their decision */
+    uint64_t replay_length; /**< outcomes held for the background loop */
+    uint64_t memory_bytes;  /**< bytes of learner and model */
+    uint32_t routes;        /**< enabled routes */
+    uint32_t patterns;      /**< patterns in the bank */
+    uint32_t clients;       /**< attached clients */
+    uint32_t lanes;         /**< lanes claimed by them */
+    double mean_quality;    /**< of all outcomes learned */
+    double recent_quality;  /**< exponential mean over about 200 outcomes */
+    double mse;             /**< moving average of the squared prediction error */
+    double stack[4];        /**< trust in head, refit, patterns, MicroLoRA; 0..1.5 */
+    double micro_norm;      /**< Frobenius norm of s B_m A_m */
+    double base_norm;       /**< Frobenius norm of B_0 A_0 */
+    double fold_discarded;  /**< singular mass discarded by folds so far */
+    double last_cycle_ms;   /**< duration of the last background cycle, as the caller timed it */
+    const char *simd;       /**< kernel variant in use: "c", "avx2", ... Static storage. */
 } sona_stats;
 
 /** Return the name of @p counter, such as "drop_duplicate". Static storage. */

@@ -11,29 +11,23 @@ int main(int argc, char **argv)
     sona_client *client = NULL;
     sona_lane *lane = NULL;
     sona_diag diag;
-    int right = 0;
 
-    if (sona_client_open(&client, &options, &diag) || sona_lane_claim(client, &lane, &diag)) {
-        fprintf(stderr, "%s\n", diag.text);
-        return 1;
-    }
-    for (int i = 1; i <= 2000; i++) {
+    if (sona_client_open(&client, &options, &diag) || sona_lane_claim(client, &lane, &diag))
+        return fprintf(stderr, "%s\n", diag.text), 1;
+    for (int i = 1, right = 0; i <= 2000; i++) {
         int topic = i % 3;
-        float x[256] = {[0] = 1, [1 + topic] = 1}; /* the embedding of the user's query */
+        float x[256] = {topic == 0, topic == 1, topic == 2, 1}; /* the query, embedded */
         sona_decision decision;
-
-        if (sona_decide(lane, x, 256, NULL, &decision) == SONA_OK) {
-            float quality = SONA_ROUTE_INDEX(decision.route) == (unsigned)topic; /* thumb */
-            usleep(500); /* the model you chose answers its user */
-            sona_outcome(lane, decision.id, quality, NULL);
-            right += quality > 0;
-        }
+        sona_decide(lane, x, 256, NULL, &decision); /* which model? */
+        usleep(500);                                /* ... it answers its user ... */
+        float quality = SONA_ROUTE_INDEX(decision.route) == (unsigned)topic; /* thumb up or down */
+        sona_outcome(lane, decision.id, quality, NULL);
+        right += quality > 0;
         if (i % 500 == 0) {
             printf("queries %4d to %4d: %3d %% to the right model\n", i - 499, i, right / 5);
             right = 0;
         }
     }
-    sona_lane_release(&lane);
-    sona_client_close(&client);
+    sona_client_close(&client); /* gives the lane back, too */
     return 0;
 }

@@ -70,7 +70,7 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const flo
         memcpy(y, x, dim * sizeof *y);
     if (ret_version)
         *ret_version = version;
-    sona_client_count(call.state, SONA_CLIENT_applies);
+    sona_client_answered(&call, SONA_CLIENT_applies, version);
     return sona_client_leave(&call, SONA_OK);
 }
 

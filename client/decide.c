@@ -88,7 +88,7 @@ sona_err sona_decide(sona_lane *lane, const float *x, uint32_t dim,
     } else if (why != SONA_OK) {
         sona_client_event_drop(&call, why);
     }
-    sona_client_count(call.state, SONA_CLIENT_decides);
+    sona_client_answered(&call, SONA_CLIENT_decides, d.version);
     *ret = d;
     return sona_client_leave(&call, why);
 }

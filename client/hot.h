@@ -115,9 +115,16 @@ static inline uint64_t sona_client_read_end(struct sona_client_call *call,
 {
     if (call->att->reader.live)
         sona_shm_unpin(&call->port->shared->hazard);
-    if (read->version == 0)
-        sona_client_count(call->state, SONA_CLIENT_identity);
     return read->version;
+}
+
+/* Count an answer that was given from snapshot `version`. */
+static inline void sona_client_answered(struct sona_client_call *call,
+                                        enum sona_client_counter which, uint64_t version)
+{
+    sona_client_count(call->state, which);
+    if (version == 0)
+        sona_client_count(call->state, SONA_CLIENT_identity);
 }
 
 /* The next record of the lane, to be written in place; null with *ret_why SONA_E_FULL or

@@ -55,7 +55,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
     if (count > 0)
         tell_hit(&call, ret[0].index, version);
     *ret_count = count;
-    sona_client_count(call.state, SONA_CLIENT_searches);
+    sona_client_answered(&call, SONA_CLIENT_searches, version);
     return sona_client_leave(&call, SONA_OK);
 }
 

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+#include "stage.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "shm/wire.h"
+#include "tools/query.h"
+
+#define ARGS_MAX 24
+
+uint64_t stage_now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+void stage_pause(void)
+{
+    const struct timespec nap = {.tv_nsec = 500000};
+
+    (void)nanosleep(&nap, NULL);
+}
+
+void stage_open(struct stage *stage, const char *const *more)
+{
+    const char *args[ARGS_MAX] = {"--routes=a,b,c", "--dim=16", "--set=hidden_dim=16",
+                                  "--set=attention_dim=4", "--set=base_lora_layers=2"};
+    sona_diag diag = {0};
+    int n = 5;
+
+    for (; more && *more && n < ARGS_MAX - 1; more++)
+        args[n++] = *more;
+    cr_assert(eq(int, sona_spawn_start(&stage->spawn, NULL, NULL, NULL, args, &diag), SONA_OK),
+              "%s", diag.text);
+}
+
+void stage_reopen(struct stage *stage)
+{
+    static const char *const args[] = {"--routes=a,b,c",           "--dim=16",
+                                       "--set=hidden_dim=16",      "--set=attention_dim=4",
+                                       "--set=base_lora_layers=2", NULL};
+    struct sona_spawn before = stage->spawn;
+    sona_diag diag = {0};
+
+    cr_assert(
+        eq(int,
+           sona_spawn_start(&stage->spawn, NULL, before.instance, before.runtime_dir, args, &diag),
+           SONA_OK),
+        "%s", diag.text);
+    stage->spawn.own_dir = before.own_dir; /* the first start made it */
+}
+
+void stage_close(struct stage *stage)
+{
+    cr_assert(eq(int, sona_spawn_stop(&stage->spawn), 0), "the sidecar did not stop cleanly");
+}
+
+sona_client *stage_client(const struct stage *stage, uint32_t lanes)
+{
+    sona_client *client = NULL;
+    sona_diag diag = {0};
+    const sona_client_options options = {.instance = stage->spawn.instance,
+                                         .runtime_dir = stage->spawn.runtime_dir,
+                                         .lanes = lanes,
+                                         .dim = STAGE_DIM,
+                                         .seed = 1};
+
+    cr_assert(eq(int, sona_client_open(&client, &options, &diag), SONA_OK), "%s", diag.text);
+    return client;
+}
+
+sona_lane *stage_lane(sona_client *client)
+{
+    sona_lane *lane = NULL;
+    sona_diag diag = {0};
+
+    cr_assert(eq(int, sona_lane_claim(client, &lane, &diag), SONA_OK), "%s", diag.text);
+    return lane;
+}
+
+void stage_query(uint64_t n, float ret[STAGE_DIM])
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < STAGE_DIM; i++) {
+        ret[i] = (float)sin((double)(n * STAGE_DIM + i + 1) * 1.618);
+        sum += (double)ret[i] * (double)ret[i];
+    }
+    for (uint32_t i = 0; i < STAGE_DIM; i++)
+        ret[i] = (float)((double)ret[i] / sqrt(sum));
+}
+
+static json_t *ask(const struct stage *stage, uint32_t what)
+{
+    char *text = NULL;
+    sona_diag diag = {0};
+    json_error_t error;
+
+    cr_assert(
+        eq(int,
+           sona_tools_query(stage->spawn.runtime_dir, stage->spawn.instance, what, &text, &diag),
+           SONA_OK),
+        "%s", diag.text);
+    json_t *o = json_loads(text, 0, &error);
+    cr_assert(ne(ptr, o, NULL), "the answer is no JSON: %s", error.text);
+    free(text);
+    return o;
+}
+
+json_t *stage_status(const struct stage *stage)
+{
+    return ask(stage, SONA_WIRE_STATUS);
+}
+
+json_t *stage_stats(const struct stage *stage)
+{
+    return ask(stage, SONA_WIRE_STATS);
+}
+
+uint64_t stage_counter(const struct stage *stage, const char *name)
+{
+    json_t *o = stage_stats(stage);
+    const json_t *value = json_object_get(o, name);
+
+    bool found = json_is_integer(value);
+
+    cr_assert(found, "the stats have no %s", name);
+    uint64_t n = (uint64_t)json_integer_value(value);
+    json_decref(o);
+    return n;
+}
+
+uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value)
+{
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS, n;
+
+    while ((n = stage_counter(stage, name)) < value) {
+        cr_assert(lt(u64, stage_now_ms(), end), "%s is %llu and not %llu", name,
+                  (unsigned long long)n, (unsigned long long)value);
+        stage_pause();
+    }
+    return n;
+}

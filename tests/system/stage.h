@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * A private sona-sidecar for one test, and waiting for what it says about itself. Nothing here
+ * sleeps in hope: every wait is for a condition, with a limit after which the test fails.
+ */
+#ifndef SONA_TESTS_SYSTEM_STAGE_H
+#define SONA_TESTS_SYSTEM_STAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <jansson.h>
+
+#include <sona/client.h>
+#include <sona/stats.h>
+
+#include "tools/spawn.h"
+
+#define STAGE_LIMIT_MS 30000u
+#define STAGE_DIM      16u
+
+struct stage {
+    struct sona_spawn spawn;
+};
+
+/* Start a sidecar of 16 dimensions and 3 routes, and `more` arguments (null-terminated, or null).
+ */
+void stage_open(struct stage *stage, const char *const *more);
+/* Start again under the same names, after sona_spawn_kill(). */
+void stage_reopen(struct stage *stage);
+/* Stop it; fails the test unless it ended with status 0. */
+void stage_close(struct stage *stage);
+
+/* A client of that sidecar with `lanes` lanes. */
+sona_client *stage_client(const struct stage *stage, uint32_t lanes);
+sona_lane *stage_lane(sona_client *client);
+/* A unit vector of STAGE_DIM floats, different for each n. */
+void stage_query(uint64_t n, float ret[STAGE_DIM]);
+
+/* Ask once; the caller decrefs. */
+json_t *stage_status(const struct stage *stage);
+json_t *stage_stats(const struct stage *stage);
+uint64_t stage_counter(const struct stage *stage, const char *name);
+/* Wait until the counter (or gauge) reaches `value`; returns what it is then. */
+uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value);
+
+uint64_t stage_now_ms(void);
+/* A short wait between two looks at a condition. */
+void stage_pause(void);
+
+#endif

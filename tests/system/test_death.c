@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* kill -9 of either side, in the middle of a load. */
+#include <math.h>
+#include <string.h>
+
+#include "load.h"
+
+Test(death, of_a_client_loses_nothing_it_committed_and_frees_its_lanes, .timeout = 120)
+{
+    struct stage stage;
+    struct load load;
+
+    stage_open(&stage, NULL);
+    load_start(&load, &stage);
+    load_await(&load, 20000);
+    load_kill(&load);
+    (void)stage_await(&stage, "clients_reclaimed", 1);
+    uint64_t committed = atomic_load(&load.count->outcomes);
+    uint64_t learned = stage_counter(&stage, "learned");
+    json_t *status = stage_status(&stage);
+    json_int_t reclaim_us = json_integer_value(json_object_get(status, "last_reclaim_us"));
+
+    cr_log_info("%llu outcomes committed, %llu learned, reclaimed in %lld us",
+                (unsigned long long)committed, (unsigned long long)learned, (long long)reclaim_us);
+    cr_expect(ge(u64, learned, committed));
+    cr_expect(le(u64, learned, committed + 1), "killed between a commit and its count");
+    cr_expect(eq(sz, json_array_size(json_object_get(status, "clients")), 0));
+    cr_expect(lt(i64, (int64_t)reclaim_us, 1000000));
+    cr_expect(eq(u64, stage_counter(&stage, "lanes"), 0));
+    json_decref(status);
+    stage_close(&stage);
+}
+
+Test(death, of_many_clients_at_once_frees_them_all, .timeout = 120)
+{
+    enum { CLIENTS = 6 };
+    struct load load[CLIENTS];
+    struct stage stage;
+    uint64_t committed = 0;
+
+    stage_open(&stage, NULL);
+    for (int k = 0; k < CLIENTS; k++)
+        load_start(&load[k], &stage);
+    for (int k = 0; k < CLIENTS; k++)
+        load_await(&load[k], 1000);
+    for (int k = 0; k < CLIENTS; k++) {
+        load_kill(&load[k]);
+        committed += atomic_load(&load[k].count->outcomes);
+    }
+    (void)stage_await(&stage, "clients_reclaimed", CLIENTS);
+    uint64_t learned = stage_counter(&stage, "learned");
+    cr_expect(ge(u64, learned, committed));
+    cr_expect(le(u64, learned, committed + CLIENTS));
+    cr_expect(eq(u64, stage_counter(&stage, "clients"), 0));
+    stage_close(&stage);
+}
+
+/* One more answer; versions never go back. */
+static sona_err answer(sona_lane *lane, uint64_t *last)
+{
+    float x[STAGE_DIM], y[STAGE_DIM];
+    uint64_t version = 0;
+    sona_decision d;
+
+    stage_query(1, x);
+    cr_assert(eq(int, sona_apply(lane, x, STAGE_DIM, y, &version), SONA_OK));
+    cr_assert(ge(u64, version, *last), "a version went back");
+    *last = version;
+    for (uint32_t i = 0; i < STAGE_DIM; i++)
+        cr_assert(lt(flt, fabsf(y[i]), 1e6f), "y[%u] is %g", i, (double)y[i]);
+    sona_err err = sona_decide(lane, x, STAGE_DIM, NULL, &d);
+    cr_assert(lt(u32, SONA_ROUTE_INDEX(d.route), 3));
+    return err;
+}
+
+Test(death, of_the_sidecar_leaves_clients_answering_and_its_successor_is_found, .timeout = 120)
+{
+    struct stage stage;
+    uint64_t last = 0;
+    sona_client_stats stats;
+
+    stage_open(&stage, NULL);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    cr_assert(eq(int, answer(lane, &last), SONA_OK));
+    uint64_t before = last, end = stage_now_ms() + STAGE_LIMIT_MS;
+    sona_spawn_kill(&stage.spawn);
+
+    /* It answers, first unaware, then aware that nobody listens. */
+    while (answer(lane, &last) != SONA_E_DETACHED) {
+        cr_assert(lt(u64, stage_now_ms(), end), "the client never noticed");
+        stage_pause();
+    }
+    cr_assert(eq(u64, last, before), "it answers from the last model");
+
+    stage_reopen(&stage);
+    end = stage_now_ms() + STAGE_LIMIT_MS;
+    while (answer(lane, &last) != SONA_OK) {
+        cr_assert(lt(u64, stage_now_ms(), end), "the client never found the successor");
+        stage_pause();
+    }
+    cr_assert(gt(u64, last, before), "the successor's versions go on");
+    cr_assert(eq(int, sona_client_stats_get(client, &stats), SONA_OK));
+    cr_assert(eq(u64, stats.attachments, 2));
+
+    float x[STAGE_DIM];
+    sona_decision d;
+    stage_query(2, x);
+    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+    cr_assert(eq(int, sona_outcome(lane, d.id, 1, NULL), SONA_OK));
+    (void)stage_await(&stage, "learned", 1);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}
+
+Test(death, of_the_sidecar_under_load_is_survived_again_and_again, .timeout = 300)
+{
+    struct stage stage;
+    struct load load;
+
+    stage_open(&stage, NULL);
+    load_start(&load, &stage);
+    for (int round = 0; round < 5; round++) {
+        uint64_t before = atomic_load(&load.count->outcomes);
+
+        load_await(&load, before + 2000);
+        sona_spawn_kill(&stage.spawn);
+        stage_reopen(&stage);
+    }
+    load_await(&load, atomic_load(&load.count->outcomes) + 2000);
+    load_stop(&load);
+    cr_assert(eq(u64, load.count->stats.attachments, 6));
+    (void)stage_await(&stage, "clients_reclaimed", 1);
+    stage_close(&stage);
+}

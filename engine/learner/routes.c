@@ -74,6 +74,7 @@ sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_s
         spec->prior_weight > SONA_MODEL_WEIGHT_MIN ? spec->prior_weight : SONA_MODEL_WEIGHT_MIN;
     row->prior_s = row->prior_n * spec->prior_quality;
     row->mean = spec->prior_quality;
+    row->bias = spec->prior_quality; /* so that the very first outcome, even a 0, is an error */
     row->birth = head->step;
     sona_learner_heads_init(l, k);
     if (k == head->n_routes)

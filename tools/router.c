@@ -20,8 +20,8 @@
 #include "tools/sample.h"
 #include "tools/spawn.h"
 
-#define SETTLE_SPIN_NS  100000u    /* spin this long, then give the processor away */
-#define SETTLE_ASK_NS   200000000u /* nothing moved: ask the sidecar what became of the events */
+#define SETTLE_SPIN_NS  100000u  /* spin this long, then give the processor away */
+#define SETTLE_ASK_NS   3000000u /* nothing moved: ask what became of the events */
 #define SETTLE_LIMIT_NS 10000000000u
 static_assert(SONA_TOOLS_SETTINGS_MAX + 2 <= SONA_SPAWN_ARGS_MAX, "one argument for each");
 
@@ -59,6 +59,28 @@ sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag
                                settings->text[settings->count]);
     settings->count++;
     return SONA_OK;
+}
+
+sona_err sona_tools_settings_base(struct sona_tools_settings *ret, uint32_t dim, uint32_t routes,
+                                  uint64_t seed, sona_diag *reterr)
+{
+    sona_config config;
+    sona_err err;
+
+    sona_config_init(&config);
+    ret->count = 0;
+    err = sona_tools_settings_add(ret, reterr, "embedding_dim=%u", dim);
+    if (err == SONA_OK)
+        err = sona_tools_settings_add(ret, reterr, "hidden_dim=%u", dim);
+    if (err == SONA_OK)
+        err = sona_tools_settings_add(ret, reterr, "attention_dim=0");
+    if (err == SONA_OK)
+        err = sona_tools_settings_add(ret, reterr, "routes_max=%u", routes);
+    if (err == SONA_OK)
+        err = sona_tools_settings_add(ret, reterr, "seed=%llu", (unsigned long long)seed);
+    if (err == SONA_OK && dim < config.base_lora_rank) /* a rank cannot exceed the dimension */
+        err = sona_tools_settings_add(ret, reterr, "base_lora_rank=%u", dim);
+    return err;
 }
 
 sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, sona_config *ret,
@@ -313,10 +335,12 @@ static void settle_at(struct sona_tools_router *router, uint64_t step)
     router->settled_told = router->told;
 }
 
-sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr)
+sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_visible,
+                                  sona_diag *reterr)
 {
     uint64_t start, asked, now, step;
 
+    *ret_visible = true;
     if (router->engine != NULL)
         return SONA_OK;
     start = asked = now = sona_tools_now_ns();
@@ -334,12 +358,14 @@ sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *r
             if (err != SONA_OK)
                 return err;
             if (done_with(&totals) >= router->told && step_now(router) >= totals.step) {
+                *ret_visible = step_now(router) != router->settled_step;
                 settle_at(router, step_now(router));
                 return SONA_OK;
             }
             asked = sona_tools_now_ns();
         }
     }
+    *ret_visible = false;
     return gave_up(router, reterr);
 }
 

@@ -33,6 +33,9 @@ struct sona_tools_settings {
 /* Append "key=value"; later ones win. SONA_E_RANGE when there are too many or one is too long. */
 sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
                                  const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* What a learner for queries of `dim` floats and `routes` routes needs to be set to. */
+sona_err sona_tools_settings_base(struct sona_tools_settings *ret, uint32_t dim, uint32_t routes,
+                                  uint64_t seed, sona_diag *reterr);
 /* Apply them to the defaults, and check. SONA_E_CONFIG. */
 sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, sona_config *ret,
                                    sona_diag *reterr);
@@ -78,9 +81,11 @@ uint64_t sona_tools_router_told(const struct sona_tools_router *router);
  * cold half. Call it often: installs between two calls are counted once. */
 uint64_t sona_tools_router_seen(struct sona_tools_router *router);
 /* Wait until it contains all of them, spinning first. For lock-step, where one outcome is on its
- * way and the background loop runs inline: then any new step is that outcome. SONA_OK too when told
- * to stop. SONA_E_TIMEOUT when nothing moves for 10 s: the sidecar is gone or stuck. */
-sona_err sona_tools_router_settle(struct sona_tools_router *router, sona_diag *reterr);
+ * way and the background loop runs inline: then any new step is that outcome. *ret_visible false:
+ * the learner counted it under another name than learned, and no snapshot will show it. SONA_OK too
+ * when told to stop. SONA_E_TIMEOUT when nothing moves for 10 s: the sidecar is gone or stuck. */
+sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_visible,
+                                  sona_diag *reterr);
 /* The same with any number on their way and cycles at any time: asks the sidecar's counters. */
 sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr);
 

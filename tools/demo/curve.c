@@ -77,9 +77,9 @@ void sona_demo_curve_add(struct sona_demo_curve *curve, double reward)
     /* A mean over a few rewards jumps: it moves the axis only when it is one over many. */
     if (curve->done < SONA_DEMO_WINDOW)
         return;
-    while (now > curve->high)
+    while (now > curve->high + TICK / 100)
         curve->high += TICK;
-    while (now < curve->low)
+    while (now < curve->low - TICK / 100)
         curve->low -= TICK;
 }
 

@@ -217,6 +217,10 @@ sona_err sona_demo_log_read(struct sona_demo_log *ret, FILE *in, const char *nam
         sona_demo_log_close(ret);
         return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for the log %s", name);
     }
+    if (ferror(in)) {
+        sona_demo_log_close(ret);
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot read %s; name a file of lines", name);
+    }
     if (ret->rows == 0) {
         sona_err err =
             ret->malformed > 0

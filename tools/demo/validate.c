@@ -32,17 +32,9 @@ static sona_err open_router(const struct sona_demo_log *log,
         .n_routes = log->n_routes,
         .stop = options->stop,
     };
-    sona_err err = sona_tools_settings_add(&settings, reterr, "embedding_dim=%u", log->dim);
+    sona_err err =
+        sona_tools_settings_base(&settings, log->dim, log->n_routes, options->seed, reterr);
 
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(&settings, reterr, "hidden_dim=%u", log->dim);
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(&settings, reterr, "attention_dim=0");
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(&settings, reterr, "routes_max=%u", log->n_routes);
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(&settings, reterr, "seed=%llu",
-                                      (unsigned long long)options->seed);
     return err == SONA_OK ? sona_tools_router_open(ret, &router, reterr) : err;
 }
 
@@ -54,6 +46,7 @@ static sona_err take_line(struct sona_tools_router *router, const struct sona_de
     const float *x = log->x + (size_t)i * log->dim;
     uint32_t best = 0, logged = log->route[i];
     double quality = (double)log->quality[i];
+    bool visible;
     sona_err err = sona_tools_router_score(router, x, score);
 
     for (uint32_t k = 1; err == SONA_OK && k < log->n_routes; k++)
@@ -70,7 +63,7 @@ static sona_err take_line(struct sona_tools_router *router, const struct sona_de
     ret->route[logged].logged++;
     ret->route[logged].quality += quality;
     ret->route[best].chosen++;
-    return sona_tools_router_settle(router, reterr);
+    return sona_tools_router_settle(router, &visible, reterr);
 }
 
 sona_err sona_demo_validate(const struct sona_demo_log *log,
@@ -93,6 +86,8 @@ sona_err sona_demo_validate(const struct sona_demo_log *log,
         if (options->on_line != NULL)
             options->on_line(options->arg, i + 1, log->rows);
     }
+    if (err == SONA_OK && !ret->interrupted)
+        err = sona_tools_router_drain(router, reterr);
     if (err == SONA_OK && !ret->interrupted)
         err = sona_tools_router_totals(router, &ret->totals, reterr);
     sona_tools_router_close(&router);

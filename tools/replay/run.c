@@ -61,22 +61,11 @@ static void run_done(struct run *run)
 static sona_err make_settings(const struct sona_replay_setup *setup,
                               struct sona_tools_settings *ret, sona_diag *reterr)
 {
-    const struct sona_tools_dataset *set = setup->set;
-    sona_err err;
+    sona_err err = sona_tools_settings_base(ret, setup->set->dim, setup->set->routes,
+                                            setup->spec.seed, reterr);
 
-    ret->count = 0;
-    err = sona_tools_settings_add(ret, reterr, "embedding_dim=%u", set->dim);
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(ret, reterr, "hidden_dim=%u", set->dim);
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(ret, reterr, "attention_dim=0");
-    if (err == SONA_OK)
-        err = sona_tools_settings_add(ret, reterr, "routes_max=%u", set->routes);
     if (err == SONA_OK)
         err = sona_tools_settings_add(ret, reterr, "lambda=%.9g", (double)setup->spec.lambda);
-    if (err == SONA_OK)
-        err =
-            sona_tools_settings_add(ret, reterr, "seed=%llu", (unsigned long long)setup->spec.seed);
     for (uint32_t i = 0; i < setup->settings.count && err == SONA_OK; i++)
         err = sona_tools_settings_add(ret, reterr, "%s", setup->settings.text[i]);
     return err;
@@ -153,6 +142,7 @@ static sona_err tell(struct run *run, uint32_t step, sona_diag *reterr)
     for (; run->late_first < run->late_end; run->late_first++) {
         const struct late *late = &run->late[run->late_first];
         uint64_t start;
+        bool visible;
         sona_err err;
 
         if (late->due > step)
@@ -160,18 +150,23 @@ static sona_err tell(struct run *run, uint32_t step, sona_diag *reterr)
         start = sona_tools_now_ns();
         err = sona_tools_router_outcome(run->router, late->id, late->quality);
         sona_tools_sample_add(&run->outcome, sona_tools_now_ns() - start);
-        if (err == SONA_E_FULL || err == SONA_E_UNKNOWN_ID)
-            continue; /* counted by its reason, on the learner's side */
-        if (err != SONA_OK)
+        if (err == SONA_E_FULL) {
+            run->result.unrecorded++;
+            continue;
+        }
+        /* An unknown id: the decision was forgotten, which the learner counts as such. */
+        if (err != SONA_OK && err != SONA_E_UNKNOWN_ID)
             return sona_tools_fail(reterr, err, "an outcome was refused: %s; %s",
                                    sona_err_text(err), sona_err_remedy(err));
         run->pushed_at[run->result.told++] = start;
         if (setup->free_run || setup->embedded)
             continue;
-        err = sona_tools_router_settle(run->router, reterr);
+        err = sona_tools_router_settle(run->router, &visible, reterr);
         if (err != SONA_OK)
             return err;
-        notice(run, run->result.told);
+        if (visible)
+            notice(run, run->result.told);
+        run->noticed = run->result.told;
     }
     return SONA_OK;
 }

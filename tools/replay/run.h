@@ -63,7 +63,7 @@ struct sona_replay_result {
     double apgr;                                /* two routes; NaN else */
     struct sona_replay_latency decide, outcome, apply, visible;
     uint64_t told;       /* outcomes told */
-    uint64_t unrecorded; /* decisions that met a full ring: no outcome could be told */
+    uint64_t unrecorded; /* decisions and outcomes that met a full ring: nothing was told */
     uint64_t decisions;  /* hash over route, propensity and expectation of every decision */
     double seconds;      /* of the whole loop */
     struct sona_tools_totals totals;

@@ -246,10 +246,13 @@ static double felt_change(const sona_engine *engine, const float *x, const float
 
 Test(engine, after_one_feedback_y_differs_from_x_and_the_change_has_its_sign)
 {
-    static const float thumb[] = {0.2f, 0.95f}; /* what the seeds send for down and up */
+    /* What the seeds send for down and up, and the ends of the range: a first outcome of exactly 0
+     * used to be no error to a head that began at 0. */
+    static const float thumb[] = {0.0f, 0.2f, 0.95f, 1.0f};
     struct dice dice = dice_open("one feedback");
 
-    for (int good = 0; good < 2; good++) {
+    for (int i = 0; i < 4; i++) {
+        bool good = thumb[i] > 0.5f;
         sona_engine *engine = engine_open();
         float x[DIM], y[DIM], before[ROUTES + 5], after[ROUTES + 5];
         sona_decision decision;
@@ -259,7 +262,7 @@ Test(engine, after_one_feedback_y_differs_from_x_and_the_change_has_its_sign)
         cr_assert(zero(int, memcmp(x, y, sizeof(x))), "nothing learned: the identity");
         cr_assert(eq(int, sona_engine_decide(engine, x, DIM, NULL, 0, &decision), SONA_OK));
         cr_assert(eq(int, sona_engine_score(engine, x, DIM, before), SONA_OK));
-        cr_assert(eq(int, sona_engine_outcome(engine, decision.id, thumb[good], 0, 0), SONA_OK));
+        cr_assert(eq(int, sona_engine_outcome(engine, decision.id, thumb[i], 0, 0), SONA_OK));
         cr_assert(eq(int, sona_engine_score(engine, x, DIM, after), SONA_OK));
         cr_assert(eq(int, sona_engine_apply(engine, x, DIM, y), SONA_OK));
 

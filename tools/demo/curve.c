@@ -41,10 +41,13 @@ bool sona_demo_curve_init(struct sona_demo_curve *ret, uint32_t length,
         low = levels[i].value < low ? levels[i].value : low;
         high = levels[i].value > high ? levels[i].value : high;
     }
-    /* Twice the best that needs no learning leaves room to climb; it grows when it is too little.
-     */
+    /* Room to climb: where the levels are low, up to twice the higher; where they are high, a
+     * little more than it, and the axis does not begin at 0. It grows when it is too little. */
     curve.low = isfinite(low) && low > 3 * TICK ? floor(low / TICK - 0.5) * TICK : 0;
-    curve.high = ceil(fmin(2 * high, high + 3 * TICK) / TICK) * TICK;
+    high = curve.low > 0 ? high + TICK / 2 : fmin(2 * high, high + 3 * TICK);
+    curve.high = ceil(high / TICK - 1e-9) * TICK;
+    if (curve.high < curve.low + 2 * TICK)
+        curve.high = curve.low + 2 * TICK;
     *ret = curve;
     return true;
 }

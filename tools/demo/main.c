@@ -65,10 +65,10 @@ static void introduce(const struct demo *demo, const struct sona_replay_stream *
                "  was, never what another would have been. It starts from nothing.\n\n",
                demo->set->name, demo->set->routes, demo->set->dim,
                sona_tools_grouped(demo->set->rows, found));
-    printf("  %s feedbacks, order and exploration by seed %llu; learner %s\n\n",
+    printf("  %s feedbacks; order and exploration by seed %llu. The learner is\n  %s.\n\n",
            sona_tools_grouped(stream->length, rows), (unsigned long long)demo->options->seed,
            demo->options->embedded ? "inside this process"
-                                   : "in a private sona-sidecar, over shared memory");
+                                   : "in a private sona-sidecar, reached over shared memory");
     (void)fflush(stdout);
 }
 

@@ -146,13 +146,15 @@ void sona_demo_validation_print(FILE *out, const char *name, const struct sona_d
                                 const struct sona_demo_validation *validation)
 {
     char rows[SONA_TOOLS_GROUPED_MAX], learned[SONA_TOOLS_GROUPED_MAX];
+    char malformed[SONA_TOOLS_GROUPED_MAX];
     uint32_t best = best_logged(log, validation);
 
     fprintf(out, "\n  %s: %s usable lines, %u %s, %u dimensions\n", name,
             sona_tools_grouped(log->rows, rows), log->n_routes,
             log->n_routes == 1 ? "route" : "routes", log->dim);
-    fprintf(out, "  %s learned, as trajectories, in the order of the log\n",
-            sona_tools_grouped(validation->totals.counter[SONA_COUNTER_learned], learned));
+    fprintf(out, "  %s learned, as trajectories, in the order of the log; %s lines passed over\n",
+            sona_tools_grouped(validation->totals.counter[SONA_COUNTER_learned], learned),
+            sona_tools_grouped(log->malformed, malformed));
     print_routes(out, log, validation);
     fprintf(out, "\n  %-14s %11s %13s %13s\n", "", "learner and", "quality,", "quality where");
     fprintf(out, "  %-14s %11s %13s %13s\n", "", "log agree", "all lines", "they agree");

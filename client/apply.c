@@ -53,7 +53,7 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const flo
                       float *y, uint64_t *ret_version)
 {
     struct sona_client_call call;
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
 
     if (!lane)
         return SONA_E_ARGUMENT;
@@ -62,6 +62,7 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const flo
     sona_err err = check(&call, layer, x, dim, y);
     if (err != SONA_OK)
         return sona_client_refuse(&call, err);
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read))
         if (sona_client_read_valid(&call, &read, run(&read.view, tier, layer, x, y)))
             break;

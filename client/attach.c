@@ -259,7 +259,7 @@ static void rehearse(struct sona_client_attachment *a)
 {
     struct sona_client_lane_state state = {.draws = 0};
     struct sona_client_call call = {.att = a, .port = &a->port[0], .state = &state};
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     struct sona_model_scores *scores = &a->port[0].scores;
     float *value = scores->value;
     float *x = a->port[0].x;
@@ -269,6 +269,7 @@ static void rehearse(struct sona_client_attachment *a)
 
     scores->value = state.scores; /* the lane's own may still be read by its owner */
     x[0] = 1;
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         (void)sona_model_decide(&read.view, x, NULL, sona_model_random(1, 0, 0), scores, &decision);
         (void)sona_model_find_patterns(&read.view, x, 1, scores, &pattern);

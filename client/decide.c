@@ -25,10 +25,11 @@ static sona_err prepare(const struct sona_client_call *call, struct sona_record 
 static sona_err choose(struct sona_client_call *call, uint64_t seed, const float *x,
                        const sona_candidates *candidates, sona_decision *ret)
 {
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     sona_err err = SONA_E_NO_ROUTE;
     uint64_t random = sona_model_random(seed, call->lane, call->state->draws++);
 
+    sona_client_read_begin(&read);
     while (sona_client_read_next(call, &read)) {
         err = sona_model_decide(&read.view, x, candidates, random, &call->port->scores, ret);
         if (sona_client_read_valid(call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))
@@ -131,7 +132,7 @@ sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_sc
                     uint32_t capacity, uint64_t *ret_version)
 {
     struct sona_client_call call;
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     const float *prepared;
 
     if (!lane)
@@ -150,6 +151,7 @@ sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_sc
         return sona_client_refuse(&call, err);
 
     struct sona_model_scores *scores = &call.port->scores;
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         err = sona_model_score(&read.view, prepared, NULL, scores);
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))

@@ -63,6 +63,7 @@ static inline sona_err sona_client_leave(struct sona_client_call *call, sona_err
 sona_err sona_client_refuse(struct sona_client_call *call, sona_err err);
 
 /* A read of the model in progress:
+ *     sona_client_read_begin(&read);
  *     while (sona_client_read_next(&call, &read)) {
  *         ... a function of read.view ...
  *         if (sona_client_read_valid(&call, &read, halves))
@@ -75,6 +76,14 @@ struct sona_client_read {
     uint32_t tries;
     uint64_t version;
 };
+
+/* Sets what is read before it is written, and no more: clearing all of it costs as much as a pin.
+ */
+static inline void sona_client_read_begin(struct sona_client_read *read)
+{
+    read->tries = 0;
+    read->version = 0;
+}
 
 static inline bool sona_client_read_next(struct sona_client_call *call,
                                          struct sona_client_read *read)

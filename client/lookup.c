@@ -27,7 +27,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
                             sona_pattern *ret, uint32_t *ret_count)
 {
     struct sona_client_call call;
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     uint32_t count = 0;
 
     if (!lane)
@@ -44,6 +44,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
     if (err != SONA_OK)
         return sona_client_refuse(&call, err);
 
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         count = sona_model_find_patterns(&read.view, call.port->x, k, &call.port->scores, ret);
         if (sona_client_read_valid(&call, &read, HALVES))
@@ -62,7 +63,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
 sona_err sona_routes(sona_lane *lane, sona_route_info *ret, uint32_t capacity, uint32_t *ret_count)
 {
     struct sona_client_call call;
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     uint32_t count = 0;
 
     if (!lane)
@@ -71,6 +72,7 @@ sona_err sona_routes(sona_lane *lane, sona_route_info *ret, uint32_t capacity, u
         return SONA_E_FORKED;
     if ((!ret && capacity > 0) || !ret_count)
         return sona_client_refuse(&call, SONA_E_ARGUMENT);
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         count = sona_model_routes(&read.view, ret, capacity);
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT))
@@ -85,7 +87,7 @@ sona_err sona_routes(sona_lane *lane, sona_route_info *ret, uint32_t capacity, u
 sona_err sona_version_of(sona_lane *lane, sona_version_info *ret)
 {
     struct sona_client_call call;
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     uint64_t step = 0;
 
     if (!lane)
@@ -94,6 +96,7 @@ sona_err sona_version_of(sona_lane *lane, sona_version_info *ret)
         return SONA_E_FORKED;
     if (!ret)
         return sona_client_refuse(&call, SONA_E_ARGUMENT);
+    sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         step = sona_model_step(&read.view);
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT))

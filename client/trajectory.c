@@ -38,8 +38,9 @@ static sona_err finish(struct sona_client_call *call, struct sona_record *record
 /* The snapshot that is current now; 0: none. */
 static uint64_t current(struct sona_client_call *call)
 {
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
 
+    sona_client_read_begin(&read);
     while (sona_client_read_next(call, &read))
         if (sona_client_read_valid(call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))
             break;
@@ -131,9 +132,10 @@ sona_err sona_trajectory_step(sona_lane *lane, uint64_t id, const sona_step *ste
  * the sidecar will. */
 static sona_err check_route(struct sona_client_call *call, sona_route route)
 {
-    struct sona_client_read read = {.version = 0};
+    struct sona_client_read read;
     sona_err err = SONA_OK;
 
+    sona_client_read_begin(&read);
     while (sona_client_read_next(call, &read)) {
         err = sona_model_route_check(&read.view, route);
         if (sona_client_read_valid(call, &read, SONA_SHM_USE_HOT))

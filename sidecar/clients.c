@@ -127,6 +127,7 @@ sona_err sona_sidecar_clients_attach(struct sona_sidecar_clients *clients,
         free(a);
         return err;
     }
+    (void)madvise(a->map, (size_t)a->plan.lanes_bytes, MADV_DONTDUMP); /* embeddings are private */
     bind_lanes(a);
     (void)sona_shm_publisher_scan_add(clients->publisher, a->map, &a->plan); /* n was checked */
     clients->attachment[clients->n++] = a;

@@ -28,6 +28,7 @@
 #include "sidecar/sidecar.h"
 
 #define CONNECTIONS_MAX (SONA_SHM_CLIENTS_MAX + 64u) /* clients, and people who ask */
+#define REFUSALS_MAX    64u                          /* beyond them, until they are told so */
 #define PACKET_BYTES    4096u                        /* room for the HELLO of a later version */
 
 struct control;
@@ -47,6 +48,8 @@ struct control {
     struct event_base *base;
     struct connection *connections;
     uint32_t n_connections;
+    struct event *listen;
+    bool deaf; /* no connection is accepted; the backlog waits */
 };
 
 /* ---- connections ---- */
@@ -253,6 +256,15 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         on_packet(arg);
 }
 
+/* Too many connections, or out of descriptors or memory: whoever connects waits in the backlog
+ * until the next heartbeat. Looking again at once would use up a core. */
+static void deafen(struct control *control)
+{
+    control->deaf = true;
+    (void)event_del(control->listen);
+    sona_sidecar_log(SONA_SIDECAR_WARN, "no_room", "connections=%u", control->n_connections);
+}
+
 static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
 {
     static const struct timeval silence = {.tv_sec = SONA_SIDECAR_SILENCE_MS / 1000,
@@ -260,11 +272,14 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
     struct control *control = arg;
 
     (void)what;
-    int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    bool full = control->n_connections >= CONNECTIONS_MAX + REFUSALS_MAX;
+    int fd = full ? -1 : accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct connection *c = fd < 0 ? NULL : calloc(1, sizeof *c);
-    if (!c) { /* out of descriptors or memory: those who wait in the backlog time out */
+    if (!c) {
         if (fd >= 0)
             (void)close(fd);
+        if (full || errno != EAGAIN)
+            deafen(control);
         return;
     }
     *c = (struct connection){
@@ -310,6 +325,10 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
     sona_sidecar_report_page(control->sidecar);
     sona_sidecar_log_keep(sona_shm_publisher_counters(control->sidecar->publisher));
+    if (control->deaf) {
+        control->deaf = false;
+        (void)event_add(control->listen, NULL);
+    }
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg)
@@ -331,6 +350,7 @@ static sona_err add_events(struct control *control, struct event *events[EVENTS]
     struct event_base *b = control->base;
 
     events[LISTEN] = event_new(b, s->instance.listen_fd, EV_READ | EV_PERSIST, on_connect, control);
+    control->listen = events[LISTEN];
     events[GONE] = event_new(b, s->gone_fd, EV_READ | EV_PERSIST, on_gone, control);
     events[HEARTBEAT] = event_new(b, -1, EV_PERSIST, on_heartbeat, control);
     events[TERM] = evsignal_new(b, SIGTERM, on_signal, control);

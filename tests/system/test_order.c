@@ -141,3 +141,58 @@ Test(order, outcomes_from_a_second_process_are_learned, .timeout = 60)
     sona_client_close(&client);
     stage_close(&stage);
 }
+
+/* As another user: a sidecar, a decision, whose id goes through the pipe; then wait for the
+ * verdict. */
+static void decide_as_other(int to, int from)
+{
+    struct stage stage;
+    float x[STAGE_DIM];
+    sona_decision d;
+    char byte;
+
+    if (setgid(65534) != 0 || setuid(65534) != 0)
+        _exit(1);
+    stage_open(&stage, NULL);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    stage_query(0, x);
+    if (sona_decide(lane, x, STAGE_DIM, NULL, &d) != SONA_OK ||
+        write(to, &stage.spawn, sizeof stage.spawn) != (ssize_t)sizeof stage.spawn ||
+        write(to, &d.id, sizeof d.id) != (ssize_t)sizeof d.id || read(from, &byte, 1) != 1)
+        _exit(2);
+    (void)stage_await(&stage, "drop_foreign", 1);
+    if (stage_counter(&stage, "learned") != 0 || sona_outcome(lane, d.id, 1, NULL) != SONA_OK)
+        _exit(3);
+    (void)stage_await(&stage, "learned", 1); /* its owner's still counts */
+    sona_client_close(&client);
+    stage_close(&stage);
+    _exit(0);
+}
+
+Test(order, an_outcome_for_another_users_decision_is_foreign, .timeout = 60)
+{
+    int there[2], back[2], status = -1;
+    struct stage stage;
+    uint64_t id;
+
+    if (geteuid() != 0)
+        cr_skip("needs root to become another user");
+    cr_assert(eq(int, pipe(there), 0));
+    cr_assert(eq(int, pipe(back), 0));
+    pid_t pid = fork();
+    if (pid == 0)
+        decide_as_other(there[1], back[0]);
+    (void)close(there[1]);
+    cr_assert(eq(i64, read(there[0], &stage.spawn, sizeof stage.spawn), sizeof stage.spawn),
+              "the other user's sidecar did not start");
+    cr_assert(eq(i64, read(there[0], &id, sizeof id), sizeof id));
+    sona_client *client = stage_client(&stage, 1); /* root is served by everybody's sidecar */
+    sona_lane *lane = stage_lane(client);
+    cr_assert(eq(int, sona_outcome(lane, id, 1, NULL), SONA_OK));
+    cr_assert(eq(i64, write(back[1], "d", 1), 1));
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    cr_assert(eq(int, status, 0));
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+}

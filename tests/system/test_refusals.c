@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The SONA authors */
 /* What the sidecar does not accept, and what it says instead. */
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -72,6 +73,54 @@ Test(refusals, a_hello_of_another_abi_is_refused_with_both_versions, .timeout = 
     expect_refusal(raw_send(&stage, &hello, sizeof hello), SONA_E_SHAPE, "--dim 17");
     (void)stage_await(&stage, "clients_refused", 3);
     cr_assert(eq(u64, stage_counter(&stage, "clients_attached"), 0));
+    stage_close(&stage);
+}
+
+Test(refusals, a_user_that_is_not_served_is_told_whom_it_serves, .timeout = 60)
+{
+    struct stage stage;
+    struct sona_wire_hello hello;
+    char path[256];
+    int status = -1;
+
+    if (geteuid() != 0)
+        cr_skip("needs root to become another user");
+    stage_open(&stage, NULL);
+    (void)snprintf(path, sizeof path, "%s/%s.sock", stage.spawn.runtime_dir, stage.spawn.instance);
+    cr_assert(eq(int, chmod(stage.spawn.runtime_dir, 0755), 0)); /* past the first wall */
+    cr_assert(eq(int, chmod(path, 0777), 0));
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0)
+            _exit(1);
+        hello_of(&hello, SONA_ABI_MAJOR);
+        expect_refusal(raw_send(&stage, &hello, sizeof hello), SONA_E_PERMISSION, "not uid 65534");
+        _exit(0);
+    }
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    cr_assert(eq(int, status, 0));
+    cr_assert(eq(u64, stage_counter(&stage, "clients_attached"), 0));
+    stage_close(&stage);
+}
+
+Test(refusals, a_flood_of_connections_does_not_keep_the_next_client_out, .timeout = 120)
+{
+    enum { FLOOD = 450 }; /* more than are served and refused at one time */
+    struct stage stage;
+    char path[256];
+    int fd[FLOOD], n = 0;
+    sona_diag diag = {0};
+
+    stage_open(&stage, NULL);
+    (void)snprintf(path, sizeof path, "%s/%s.sock", stage.spawn.runtime_dir, stage.spawn.instance);
+    while (n < FLOOD && sona_wire_connect(path, 200, &fd[n], &diag) == SONA_OK)
+        n++;
+    cr_log_info("%d connections that say nothing", n);
+    for (int k = 0; k < n; k++)
+        (void)close(fd[k]);
+    sona_client *client = stage_client(&stage, 1);
+    sona_client_close(&client);
+    (void)stage_await(&stage, "clients_reclaimed", 1);
     stage_close(&stage);
 }
 

@@ -119,6 +119,21 @@ static void close_log(struct sona_spawn *s)
     s->log_fd = -1;
 }
 
+/* A killed sidecar that had no successor leaves its names behind. Those of a clean stop are gone.
+ */
+static void remove_names(const struct sona_spawn *s)
+{
+    static const char *const files[] = {"sock", "lock"};
+    char name[sizeof s->runtime_dir + sizeof s->instance + 16];
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        (void)snprintf(name, sizeof name, "%s/%s.%s", s->runtime_dir, s->instance, files[i]);
+        (void)unlink(name);
+    }
+    (void)snprintf(name, sizeof name, "/sona.%s.model", s->instance);
+    (void)shm_unlink(name);
+}
+
 static void remove_dir(struct sona_spawn *s)
 {
     if (s->own_dir)
@@ -155,6 +170,8 @@ static sona_err failed(struct sona_spawn *s, bool timed_out, sona_diag *reterr)
         line[strcspn(line, "\n")] = '\0';
     }
     close_log(s);
+    if (timed_out && s->own_dir)
+        remove_names(s);
     remove_dir(s);
     if (timed_out)
         return sona_tools_fail(reterr, SONA_E_TIMEOUT, "sona-sidecar did not get ready: %s", line);
@@ -268,6 +285,8 @@ int sona_spawn_stop(struct sona_spawn *spawn)
         if (status != 0)
             show_log(spawn);
     }
+    if (status != 0 && spawn->own_dir)
+        remove_names(spawn);
     close_log(spawn);
     remove_dir(spawn);
     return status;

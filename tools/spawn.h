@@ -33,7 +33,8 @@ struct sona_spawn {
 sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *instance,
                           const char *runtime_dir, const char *const *args, sona_diag *reterr);
 /* SIGTERM and wait; SIGKILL after 5 s. Returns the wait status, -1 if it was not running. Removes
- * what start made. When it did not end well, what it had logged goes to our stderr. */
+ * what start made, also after sona_spawn_kill() without a restart. When it did not end well, what
+ * it had logged goes to our stderr. */
 int sona_spawn_stop(struct sona_spawn *spawn);
 /* SIGKILL and wait; the runtime directory stays for a restart with the same names. */
 void sona_spawn_kill(struct sona_spawn *spawn);

@@ -107,17 +107,20 @@ static void draw_sample(struct sona_learner_job *j, struct sample *s)
     }
 }
 
-static void measure(const struct sona_learner_job *j, struct sample *s, uint32_t c)
+/* Note the patterns [from, to) where one of them is nearer than what was known. */
+static void measure(const struct sona_learner_job *j, struct sample *s, uint32_t from, uint32_t to)
 {
+    struct sona_model_view view = sona_learner_job_view(j);
     uint32_t n = j->layout.dim_padded;
+    float distance[SONA_LEARNER_PATTERNS];
 
     for (uint32_t i = 0; i < s->count; i++) {
-        float d = sona_kernels_active()->distance(s->point + (size_t)i * n, centroid(j, c), n);
-
-        if (d < s->nearest[i]) {
-            s->nearest[i] = d;
-            s->cluster[i] = c;
-        }
+        sona_model_distances(&view, s->point + (size_t)i * n, from, to - from, distance);
+        for (uint32_t c = from; c < to; c++)
+            if (distance[c - from] < s->nearest[i]) {
+                s->nearest[i] = distance[c - from];
+                s->cluster[i] = c;
+            }
     }
 }
 
@@ -125,8 +128,13 @@ static void measure_all(const struct sona_learner_job *j, struct sample *s)
 {
     for (uint32_t i = 0; i < s->count; i++)
         s->nearest[i] = FLT_MAX;
-    for (uint32_t c = 0; c < cold_of(j)->n_patterns; c++)
-        measure(j, s, c);
+    measure(j, s, 0, cold_of(j)->n_patterns);
+}
+
+static void note_norm(const struct sona_learner_job *j, uint32_t c)
+{
+    pattern(j, c)->norm2 =
+        sona_kernels_active()->dot(centroid(j, c), centroid(j, c), j->layout.dim_padded);
 }
 
 /* A point far from every centroid, by squared distance; false when all points are on one. */
@@ -153,6 +161,7 @@ static bool seed_centroid(struct sona_learner_job *j, struct sample *s, uint32_t
         .created_at = j->step,
         .last_accessed = j->step,
     };
+    note_norm(j, c);
     memset(tally_of(j, j->archive, c), 0, j->layout.pattern_stats.stride);
     return true;
 }
@@ -183,6 +192,7 @@ static void move_centroids(struct sona_learner_job *j, struct sample *s)
             kernels->axpy(1 / (old + weight), s->point + (size_t)i * n, centroid(j, c), n);
             kernels->axpy(1 / (old + weight), sona_learner_job_x(j, s->pick[i]), mean_of(j, c), n);
         }
+        note_norm(j, c);
     }
 }
 
@@ -229,8 +239,10 @@ static void find_clusters(struct sona_learner_job *j)
     if (target == 0 && s.count > 0)
         target = 1;
     /* The space moved with the code; the patterns move along. */
-    for (uint32_t c = 0; c < cold_of(j)->n_patterns; c++)
+    for (uint32_t c = 0; c < cold_of(j)->n_patterns; c++) {
         to_space(j, mean_of(j, c), centroid(j, c));
+        note_norm(j, c);
+    }
     measure_all(j, &s);
     while (cold_of(j)->n_patterns < target) {
         uint32_t c = cold_of(j)->n_patterns;
@@ -238,7 +250,7 @@ static void find_clusters(struct sona_learner_job *j)
         if (!seed_centroid(j, &s, c))
             break;
         cold_of(j)->n_patterns++;
-        measure(j, &s, c);
+        measure(j, &s, c, c + 1);
     }
     for (uint32_t step = 0; step < LLOYD_STEPS; step++) {
         move_centroids(j, &s);

@@ -104,32 +104,40 @@ static void fill_pattern(const struct sona_model_view *view, const struct sona_m
     fill_evidence(view, ret->index, ret);
 }
 
+/* Keep the k nearest in `heap`, the farthest of them on top. */
+static uint32_t offer(sona_pattern *heap, uint32_t count, uint32_t k, uint32_t index,
+                      float distance)
+{
+    sona_pattern found = {.index = index, .distance = distance};
+
+    if (!(distance >= 0)) /* a torn centroid is nowhere */
+        return count;
+    if (count < k) {
+        heap[count++] = found;
+        if (count == k)
+            heapify(heap, count);
+    } else if (farther(&heap[0], &found)) {
+        heap[0] = found;
+        sift(heap, count, 0);
+    }
+    return count;
+}
+
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   struct sona_model_scores *scores, sona_pattern *ret)
 {
-    const struct sona_model_layout *l = view->layout;
-    uint32_t n = sona_model_n_patterns(view);
-    uint32_t count = 0;
+    uint32_t n = sona_model_n_patterns(view), count = 0;
+    float distance[SONA_MODEL_CHUNK];
 
     if (k == 0 || n == 0)
         return 0;
     sona_model_locate(view, x, scores);
-    for (uint32_t c = 0; c < n; c++) {
-        const float *centroid =
-            sona_model_floats(view->cold, sona_model_at(&l->patterns, c, l->pattern_centroid));
-        sona_pattern found = {.index = c};
+    for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
+        uint32_t chunk = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
 
-        found.distance = sona_kernels_active()->distance(scores->space, centroid, l->dim_padded);
-        if (!(found.distance >= 0))
-            continue;
-        if (count < k) {
-            ret[count++] = found;
-            if (count == k)
-                heapify(ret, count);
-        } else if (farther(&ret[0], &found)) {
-            ret[0] = found;
-            sift(ret, count, 0);
-        }
+        sona_model_distances(view, scores->space, from, chunk, distance);
+        for (uint32_t i = 0; i < chunk; i++)
+            count = offer(ret, count, k, from + i, distance[i]);
     }
     if (count < k)
         heapify(ret, count);

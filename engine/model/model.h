@@ -40,6 +40,7 @@
 
 #define SONA_MODEL_ALIGN     64u /* bytes; every block, row and vector starts on it */
 #define SONA_MODEL_TOP       3u  /* patterns a query is assigned to, softly */
+#define SONA_MODEL_CHUNK     64u /* patterns measured at a time */
 #define SONA_MODEL_STACK     8u  /* stack weights: 4 for the centred terms, 4 for their means */
 #define SONA_MODEL_HOT_MAGIC 0x31544f48414e4f53ull  /* "SONAHOT1" */
 #define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
@@ -140,6 +141,8 @@ struct sona_model_pattern {
     uint32_t cluster_size;
     float weight;
     float quality;
+    float norm2; /* of the centroid */
+    uint32_t reserved;
 };
 
 /* A pair of halves, as pinned by a reader or as owned by the learner. */
@@ -204,6 +207,11 @@ void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, c
 /* The code z = [A x; 1] and the point x' of the prepared query x, and the patterns near it. */
 void sona_model_locate(const struct sona_model_view *view, const float *x,
                        struct sona_model_scores *scores);
+
+/* Squared distances of patterns [from, from + count) to the point `space`, which has unit length or
+ * is zero. */
+void sona_model_distances(const struct sona_model_view *view, const float *space, uint32_t from,
+                          uint32_t count, float *ret);
 
 /* Score every candidate for the prepared query x; `candidates` may be null: every enabled route.
  * Terms and qualities are filled for all enabled routes. SONA_E_NO_ROUTE when no candidate is left,

@@ -99,18 +99,36 @@ static void soften(struct sona_model_assignment *near, float width)
         near->weight[i] /= sum;
 }
 
-static void assign(const struct sona_model_view *view, struct sona_model_scores *out)
+void sona_model_distances(const struct sona_model_view *view, const float *space, uint32_t from,
+                          uint32_t count, float *ret)
 {
     const struct sona_model_layout *l = view->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    float length2 = kernels->dot(space, space, l->dim_padded);
+
+    /* |s - c|^2 by one sweep of products: the sum of squares is known for both. */
+    kernels->dot_rows(
+        sona_model_floats(view->cold, sona_model_at(&l->patterns, from, l->pattern_centroid)),
+        sona_model_stride(&l->patterns), count, space, l->dim_padded, ret);
+    for (uint32_t i = 0; i < count; i++) {
+        ret[i] = length2 + sona_model_pattern_row(l, view->cold, from + i)->norm2 - 2 * ret[i];
+        if (ret[i] < 0) /* rounding; a NaN stays one */
+            ret[i] = 0;
+    }
+}
+
+static void assign(const struct sona_model_view *view, struct sona_model_scores *out)
+{
     uint32_t n = sona_model_n_patterns(view);
+    float distance[SONA_MODEL_CHUNK];
 
     memset(&out->near, 0, sizeof out->near);
-    for (uint32_t c = 0; c < n; c++) {
-        const float *centroid =
-            sona_model_floats(view->cold, sona_model_at(&l->patterns, c, l->pattern_centroid));
+    for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
+        uint32_t count = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
 
-        keep_nearest(&out->near,
-                     sona_kernels_active()->distance(out->space, centroid, l->dim_padded), c);
+        sona_model_distances(view, out->space, from, count, distance);
+        for (uint32_t i = 0; i < count; i++)
+            keep_nearest(&out->near, distance[i], from + i);
     }
     if (out->near.count > 0)
         soften(&out->near, sona_model_cold_of(view)->pattern_width);
@@ -123,7 +141,7 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
     const struct sona_kernels *kernels = sona_kernels_active();
     const float *code = sona_model_floats(view->cold, l->code);
     uint32_t rank = l->geometry.base_rank;
-    float norm;
+    float norm, scale;
 
     kernels->dot_rows(code, l->dim_padded, rank, x, l->dim_padded, out->code);
     out->code[rank] = 1;
@@ -131,9 +149,9 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
         out->code[r] = 0;
     kernels->expand(x, code, l->dim_padded, out->code, rank, out->space, l->dim_padded);
     norm = sqrtf(kernels->dot(out->space, out->space, l->dim_padded));
-    if (norm > 0)
-        for (uint32_t i = 0; i < l->dim_padded; i++)
-            out->space[i] /= norm;
+    scale = norm > 0 ? 1 / norm : 0;
+    for (uint32_t i = 0; i < l->dim_padded; i++)
+        out->space[i] *= scale;
     assign(view, out);
 }
 

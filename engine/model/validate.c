@@ -109,6 +109,7 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
 
     return row->type <= SONA_PATTERN_CONVERSATIONAL && between(row->weight, 0, 1e12f) &&
            between(row->quality, 0, 1) &&
+           between(row->norm2, 0, SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX) &&
            vectors_are_bounded(
                sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_centroid)), 0, 1,
                l->dim_padded) &&

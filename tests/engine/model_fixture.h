@@ -162,8 +162,14 @@ static inline void model_fill(struct model *m, uint32_t n_routes, uint32_t n_pat
 
         row->id = 100 + c;
         row->cluster_size = c;
+        row->norm2 = 0;
         fill(cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid)), l->geometry.dim,
              l->dim_padded, 0.3f, dice);
+        for (uint32_t at = 0; at < l->geometry.dim; at++) {
+            float value = cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid))[at];
+
+            row->norm2 += value * value;
+        }
         fill(cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_lin)), n_routes, n_routes,
              0.5f, dice);
         for (uint32_t k = 0; k < n_routes; k++) {

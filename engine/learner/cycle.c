@@ -158,6 +158,7 @@ void sona_learner_cycle_run(struct sona_learner_job *job)
     sona_learner_job_refit_heads(job);
     sona_learner_job_code(job);
     cold->has_code = 1;
+    sona_learner_job_base(job);
     if (job->config.patterns)
         sona_learner_job_cluster(job);
 }
@@ -296,9 +297,10 @@ void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learne
     discount_changed(l, j);
     reapply(l, j);
     if (l->config.micro && l->counter[SONA_COUNTER_micro_updates] > 0) {
-        ret->fold_discarded = sona_learner_fold(l, &ret->base_change);
+        ret->fold_discarded = sona_learner_fold(l);
         sona_learner_micro_reset(l);
     }
+    ret->base_change = sona_learner_base_change(l);
     cold->cycle++;
     cold->step = sona_learner_step(l);
     l->counter[SONA_COUNTER_background_cycles]++;

@@ -41,11 +41,11 @@ static void reduce(const struct sona_model_layout *layout, const float *base, co
     }
 }
 
-/* core = sum over rows [from, to) of b_r a_r' in the two bases. */
-static void multiply(const double *b, const double *a, uint32_t rows, uint32_t to, double *core)
+/* core = sum over rows of b_r a_r' in the two bases. */
+static void multiply(const double *b, const double *a, uint32_t rows, double *core)
 {
     memset(core, 0, (size_t)rows * rows * sizeof *core);
-    for (uint32_t r = 0; r < to; r++)
+    for (uint32_t r = 0; r < rows; r++)
         for (uint32_t i = 0; i < rows; i++)
             for (uint32_t j = 0; j < rows; j++)
                 core[i * rows + j] += b[r * rows + i] * a[r * rows + j];
@@ -60,7 +60,7 @@ static void combine(const double *c, double factor, const float *basis, uint32_t
         sona_kernels_active()->axpy((float)(factor * c[j]), basis + (size_t)j * n, row, n);
 }
 
-double sona_learner_fold(struct sona_learner *l, double *ret_change)
+double sona_learner_fold(struct sona_learner *l)
 {
     const struct sona_model_layout *layout = &l->layout;
     struct sona_model_cold *cold = sona_learner_cold(l);
@@ -70,14 +70,13 @@ double sona_learner_fold(struct sona_learner *l, double *ret_change)
     float *base_b = sona_model_floats_of(cold, layout->base_b);
     float *basis_b = sona_learner_floats(l, l->scratch);
     float *basis_a = basis_b + (size_t)SONA_LEARNER_FOLD_ROWS * n;
-    small_matrix b, a, core, before, u, v;
-    double s[SONA_LEARNER_FOLD_ROWS], kept = 0, discarded = 0, change = 0, shrink;
+    small_matrix b, a, core, u, v;
+    double s[SONA_LEARNER_FOLD_ROWS], kept = 0, discarded = 0, shrink;
 
     reduce(layout, base_b, sona_model_floats(sona_learner_hot(l), layout->micro_b),
            sona_learner_head(l)->micro_scale, basis_b, b);
     reduce(layout, base_a, sona_model_floats(sona_learner_hot(l), layout->micro_a), 1, basis_a, a);
-    multiply(b, a, rows, rank, before);
-    multiply(b, a, rows, rows, core);
+    multiply(b, a, rows, core);
     sona_learner_svd(core, rows, u, s, v);
 
     for (uint32_t i = 0; i < rank; i++)
@@ -89,18 +88,30 @@ double sona_learner_fold(struct sona_learner *l, double *ret_change)
         combine(u + i * rows, s[i] * shrink, basis_b, rows, n, base_b + (size_t)i * n);
         combine(v + i * rows, 1, basis_a, rows, n, base_a + (size_t)i * n);
     }
-    for (uint32_t i = 0; i < rows; i++)
-        for (uint32_t j = 0; j < rows; j++) {
-            double d = -before[i * rows + j];
-
-            for (uint32_t r = 0; r < rank; r++)
-                d += shrink * s[r] * u[r * rows + i] * v[r * rows + j];
-            change += d * d;
-        }
-    *ret_change = sqrt(change);
     if (kept > 0)
         cold->has_base |= 1u;
     l->fold_discarded += discarded;
     l->counter[SONA_COUNTER_folds]++;
     return discarded;
+}
+
+void sona_learner_base_keep(struct sona_learner *l)
+{
+    memcpy(sona_learner_floats(l, l->kept),
+           sona_model_floats(sona_learner_cold(l), l->layout.base_a), l->layout.layer_stride);
+}
+
+double sona_learner_base_change(const struct sona_learner *l)
+{
+    const struct sona_model_layout *layout = &l->layout;
+    uint32_t n = layout->dim_padded, rank = layout->geometry.base_rank;
+    const float *a = sona_model_floats(sona_learner_cold(l), layout->base_a);
+    const float *b = sona_model_floats(sona_learner_cold(l), layout->base_b);
+    const float *was_a = sona_learner_floats(l, l->kept);
+    const float *was_b = was_a + (size_t)rank * n;
+    double square = sona_learner_product(b, a, b, a, rank, n) -
+                    2 * sona_learner_product(b, a, was_b, was_a, rank, n) +
+                    sona_learner_product(was_b, was_a, was_b, was_a, rank, n);
+
+    return square > 0 ? sqrt(square) : 0;
 }

@@ -93,6 +93,8 @@ static inline struct sona_model_view sona_learner_job_view(const struct sona_lea
 void sona_learner_job_refit_heads(struct sona_learner_job *j);
 /* code.c: the code A, code heads and covariances; splits what refit left in `heads`. */
 void sona_learner_job_code(struct sona_learner_job *j);
+/* base.c: BaseLoRA's own slow step. */
+void sona_learner_job_base(struct sona_learner_job *j);
 /* cluster.c: patterns, their counts and linear predictions. */
 void sona_learner_job_cluster(struct sona_learner_job *j);
 

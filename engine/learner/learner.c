@@ -53,6 +53,7 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->pattern_changes, geometry.patterns_max * sizeof(uint64_t));
     place(&end, &l->scores, sona_model_scratch_bytes(&l->layout));
     place(&end, &l->scratch, 2 * (size_t)SONA_LEARNER_FOLD_ROWS * vector);
+    place(&end, &l->kept, l->layout.layer_stride);
     l->bytes = end;
     return end;
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * MicroLoRA: one step per outcome down the gradient of e^2 / 2, e = target - w.(s B A x), and its
- * fold into BaseLoRA. B is zero after a reset, A random: the first outcome moves B alone, along w
- * and with the sign of its error.
+ * MicroLoRA: one step per outcome down the gradient of e^2 / 2, e = target - w.(s B A x). B is zero
+ * after a reset, A random: the first outcome moves B alone, along w and with the sign of its error.
  *
- * Bound: the adapter s B A is no longer than MICRO_MAX, BaseLoRA_0 no longer than BASE_MAX
- * (Frobenius), so that y stays within a few lengths of x.
+ * Bound: the adapter s B A is no longer than MICRO_MAX (Frobenius norm), so that y stays within a
+ * few lengths of x.
  */
 #include <math.h>
 #include <string.h>
@@ -15,7 +14,6 @@
 #include "engine/learner/state.h"
 
 #define MICRO_MAX 1.0f
-#define BASE_MAX  1.0
 #define A_MAX     4.0f /* norm of a row of A, in multiples of that of a fresh one */
 
 /* Roughly normal, variance 1: the sum of four uniforms. No call to libm: the same everywhere. */
@@ -136,17 +134,24 @@ void sona_learner_micro_step(struct sona_learner *l, const float *w, const float
     l->counter[SONA_COUNTER_micro_updates]++;
 }
 
-/* Frobenius norm of sum_i b_i a_i' over n rows: sqrt of sum_ij (b_i.b_j)(a_i.a_j). */
-static double product_norm(const float *b, const float *a, uint32_t rows, uint32_t n)
+double sona_learner_product(const float *b, const float *a, const float *c, const float *d,
+                            uint32_t rows, uint32_t n)
 {
     const struct sona_kernels *kernels = sona_kernels_active();
     double sum = 0;
 
     for (uint32_t i = 0; i < rows; i++)
         for (uint32_t j = 0; j < rows; j++)
-            sum += (double)kernels->dot(b + (size_t)i * n, b + (size_t)j * n, n) *
-                   (double)kernels->dot(a + (size_t)i * n, a + (size_t)j * n, n);
-    return sum > 0 ? sqrt(sum) : 0;
+            sum += (double)kernels->dot(b + (size_t)i * n, c + (size_t)j * n, n) *
+                   (double)kernels->dot(a + (size_t)i * n, d + (size_t)j * n, n);
+    return sum;
+}
+
+static double product_norm(const float *b, const float *a, uint32_t rows, uint32_t n)
+{
+    double square = sona_learner_product(b, a, b, a, rows, n);
+
+    return square > 0 ? sqrt(square) : 0;
 }
 
 double sona_learner_micro_norm(const struct sona_learner *l)

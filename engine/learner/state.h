@@ -70,7 +70,7 @@ struct sona_learner {
     struct sona_model_layout layout;
     /* Offsets from the start of this struct, in bytes. */
     size_t bytes, hot, cold, grad2, path, common, route, archive, means, entry, replay;
-    size_t route_changes, pattern_changes, scores, scratch;
+    size_t route_changes, pattern_changes, scores, scratch, kept;
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
     uint32_t enabled;
@@ -188,11 +188,17 @@ float sona_learner_micro_gradient(const struct sona_model_layout *layout, const 
 void sona_learner_micro_heads(struct sona_learner *l);
 double sona_learner_micro_norm(const struct sona_learner *l);
 double sona_learner_base_norm(const struct sona_learner *l);
+/* sum_i,j (b_i.c_j)(a_i.d_j) over `rows` rows each: the inner product of B A and C D. */
+double sona_learner_product(const float *b, const float *a, const float *c, const float *d,
+                            uint32_t rows, uint32_t n);
 
 /* fold.c: fold MicroLoRA into BaseLoRA layer 0; returns the singular mass that did not fit. The
  * caller resets MicroLoRA in the same step. */
 #define SONA_LEARNER_FOLD_ROWS (SONA_BASE_RANK_MAX + SONA_MICRO_RANK_MAX)
-double sona_learner_fold(struct sona_learner *l, double *ret_change);
+double sona_learner_fold(struct sona_learner *l);
+/* Remember B_0 A_0, and the Frobenius norm of what became of it since. */
+void sona_learner_base_keep(struct sona_learner *l);
+double sona_learner_base_change(const struct sona_learner *l);
 
 /* drift.c */
 /* Route `k` is not what it was: discount what code head and patterns say about it. */

@@ -412,3 +412,54 @@ Test(patterns, poor_trajectories_are_counted_but_shape_none)
     free(job);
     free(l);
 }
+
+/* Squared error that the job's heads and BaseLoRA together leave over its outcomes. */
+static double left_over(const struct sona_learner_job *job)
+{
+    struct sona_model_view view = sona_learner_job_view(job);
+    double sum = 0;
+
+    for (uint32_t i = 0; i < job->count; i++) {
+        const struct sona_learner_entry *entry = &sona_learner_job_entries(job)[i];
+        const float *x = sona_learner_job_x(job, i), *head, *w;
+        double e = (double)entry->quality - (double)sona_learner_job_row(job, entry->route)->mean;
+        float y[DIM];
+
+        head = sona_learner_job_head(job, entry->route);
+        w = sona_learner_job_part(job, entry->route, job->layout.route_head);
+        sona_model_apply_base(&view, 0, x, y);
+        for (int at = 0; at < DIM; at++)
+            e -= (double)head[at] * (double)x[at] + (double)w[at] * ((double)y[at] - (double)x[at]);
+        sum += e * e;
+    }
+    return sum;
+}
+
+Test(base, its_own_slow_step_lowers_what_the_heads_leave_over)
+{
+    struct dice dice = dice_open("its_own_slow_step_lowers_what_the_heads_leave_over");
+    static const float rates[] = {0, 0.001f, 0.01f};
+    double left[3];
+
+    for (int i = 0; i < 3; i++) {
+        struct dice same = {.state = dice.seed};
+        sona_config config = learner_config();
+        struct sona_learner_job *job;
+        struct sona_learner *l;
+
+        config.base_lora_lr = rates[i];
+        job = job_open(&config);
+        l = learner_open(&config, 4);
+        teach_topics(l, 250, 4, &same);
+        cycle(l, job); /* the first fold: BaseLoRA is not zero any more */
+        cr_assert(gt(dbl, sona_learner_base_norm(l), 0));
+        cr_assert(eq(int, teach(l, sona_learner_job_x(job, 0), 0, 0.5f), SONA_OK));
+        cr_assert(eq(int, sona_learner_cycle_start(l, job, 0), 1));
+        sona_learner_cycle_run(job);
+        left[i] = left_over(job);
+        free(job);
+        free(l);
+    }
+    cr_assert(lt(dbl, left[1], left[0]), "seed %llu", (unsigned long long)dice.seed);
+    cr_assert(lt(dbl, left[2], left[1]), "seed %llu", (unsigned long long)dice.seed);
+}

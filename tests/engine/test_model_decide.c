@@ -176,8 +176,10 @@ Test(decide, propensities_sum_to_one_and_none_is_below_the_floor)
             cr_assert(epsilon_eq(dbl, sum, 1, 1e-6));
             cr_assert(eq(flt, d.propensity, m.scores.propensity[SONA_ROUTE_INDEX(d.route)]));
             cr_assert(eq(u32, d.n_scores, n));
-            if (n == 1)
-                cr_assert(all(eq(int, d.why, SONA_WHY_ONLY), eq(flt, d.propensity, 1)));
+            if (n == 1) {
+                cr_assert(eq(int, d.why, SONA_WHY_ONLY));
+                cr_assert(eq(flt, d.propensity, 1));
+            }
         }
     }
 }
@@ -240,7 +242,8 @@ Test(decide, no_explore_takes_the_best_for_certain)
 
         model_query(&m, x, &dice);
         d = decide(&m, x, &c, dice_next(&dice));
-        cr_assert(all(eq(flt, d.propensity, 1), eq(int, d.why, SONA_WHY_BEST)));
+        cr_assert(eq(flt, d.propensity, 1));
+        cr_assert(eq(int, d.why, SONA_WHY_BEST));
         for (uint32_t k = 0; k < 8; k++)
             cr_assert(ge(flt, m.scores.upper[d.route & 0xffff], m.scores.upper[k]));
     }
@@ -333,8 +336,9 @@ Test(decide, a_forced_route_is_taken_as_it_is)
     for (int mode = SONA_MODE_OBSERVE; mode <= SONA_MODE_BYPASS; mode++) {
         c.mode = (sona_mode)mode;
         d = decide(&m, x, &c, 0);
-        cr_assert(all(eq(u32, d.route, c.forced), eq(int, d.why, SONA_WHY_FORCED),
-                      eq(flt, d.propensity, 1)));
+        cr_assert(eq(u32, d.route, c.forced));
+        cr_assert(eq(int, d.why, SONA_WHY_FORCED));
+        cr_assert(eq(flt, d.propensity, 1));
     }
     c.forced = 1; /* the generation before */
     d.id = 77;
@@ -377,7 +381,8 @@ Test(decide, without_a_model_the_draw_is_uniform_over_the_given_set)
 
     for (uint64_t n = 0; n < 8000; n++) {
         cr_assert(eq(int, sona_model_decide_cold(&c, sona_model_random(1, 2, n), &d), SONA_OK));
-        cr_assert(all(eq(flt, d.propensity, 0.25f), eq(int, d.why, SONA_WHY_COLD)));
+        cr_assert(eq(flt, d.propensity, 0.25f));
+        cr_assert(eq(int, d.why, SONA_WHY_COLD));
         count[d.route]++;
     }
     cr_assert(eq(u32, count[0] + count[3] + count[5] + count[255], 8000));
@@ -392,7 +397,9 @@ Test(decide, without_a_model_the_draw_is_uniform_over_the_given_set)
     c.restricted = true;
     c.set[1] = 1;
     cr_assert(eq(int, sona_model_decide_cold(&c, 1, &d), SONA_OK));
-    cr_assert(all(eq(int, d.why, SONA_WHY_ONLY), eq(u32, d.route, 64), eq(flt, d.propensity, 1)));
+    cr_assert(eq(int, d.why, SONA_WHY_ONLY));
+    cr_assert(eq(u32, d.route, 64));
+    cr_assert(eq(flt, d.propensity, 1));
 }
 
 Test(patterns, the_nearest_come_first_and_none_is_missed)

@@ -2,11 +2,15 @@
  * Copyright (c) 2026 The SONA authors */
 /* The handshake: what is believed, what is refused and how, and that nothing is left behind. */
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -368,4 +372,73 @@ Test(attach, closing_hangs_up_and_leaves_no_trace)
     cr_assert(eq(i64, recv(fake.peer[0].socket, &byte, 1, 0), 0), "the sidecar sees the hang-up");
     sona_client_close(&client);
     sona_client_close(NULL);
+}
+
+/* Take away what lets root lock as much memory as it likes. */
+static void drop_lock_capability(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    cr_assert(eq(long, syscall(SYS_capget, &header, data), 0));
+    data[0].effective &= ~(1u << CAP_IPC_LOCK);
+    cr_assert(eq(long, syscall(SYS_capset, &header, data), 0));
+}
+
+Test(attach, memory_over_the_lock_limit_is_counted_and_never_an_error)
+{
+    const struct rlimit nothing = {0, 0};
+    sona_client *client = fake_client(&fake);
+    sona_client_stats stats;
+    sona_lane *lane;
+    float x[FAKE_DIM], y[FAKE_DIM];
+    uint64_t version = 0;
+
+    sona_client_close(&client);
+    drop_lock_capability();
+    cr_assert(eq(int, setrlimit(RLIMIT_MEMLOCK, &nothing), 0));
+    client = fake_client(&fake);
+    cr_assert(eq(int, sona_client_stats_get(client, &stats), SONA_OK));
+    cr_assert(not(stats.memory_locked));
+    cr_assert(gt(u64, stats.memlock_failures, 0));
+    cr_assert(eq(int, sona_lane_claim(client, &lane, NULL), SONA_OK));
+    fake_query(x, FAKE_DIM, 0);
+    cr_assert(eq(int, sona_apply(lane, x, FAKE_DIM, y, &version), SONA_OK));
+    cr_assert(ne(u64, version, 0));
+    sona_client_close(&client);
+}
+
+static void mask_usr1(int how)
+{
+    sigset_t usr1;
+
+    (void)sigemptyset(&usr1);
+    (void)sigaddset(&usr1, SIGUSR1);
+    (void)pthread_sigmask(how, &usr1, NULL);
+}
+
+static void start_with_signals_blocked(void)
+{
+    mask_usr1(SIG_BLOCK); /* inherited by the fake's thread */
+    fake_start(&fake);
+}
+
+Test(signals, the_maintenance_thread_takes_none_of_the_host, .init = start_with_signals_blocked,
+     .fini = stop)
+{
+    sona_client_options options = fake_options(&fake);
+    sona_client *client;
+    sigset_t pending;
+
+    options.no_maintenance_thread = false;
+    mask_usr1(SIG_UNBLOCK); /* what a new thread would inherit */
+    cr_assert(eq(int, sona_client_open(&client, &options, NULL), SONA_OK));
+    mask_usr1(SIG_BLOCK);
+    /* Its default action would end the process in whichever thread takes it. */
+    cr_assert(eq(int, kill(getpid(), SIGUSR1), 0));
+    cr_assert(eq(int, sigpending(&pending), 0));
+    cr_assert(sigismember(&pending, SIGUSR1), "nobody took it");
+    struct timespec now = {0, 0};
+    cr_assert(eq(int, sigtimedwait(&pending, NULL, &now), SIGUSR1));
+    sona_client_close(&client);
 }

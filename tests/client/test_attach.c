@@ -441,9 +441,15 @@ Test(attach, the_maintenance_thread_takes_no_signal_of_the_host)
                                   SIGALRM, SIGTERM, SIGCHLD, SIGWINCH};
     sona_client_options options = fake_options(&fake);
     sona_client *client;
+    sona_client_stats stats;
 
     options.no_maintenance_thread = false;
     cr_assert(eq(int, sona_client_open(&client, &options, NULL), SONA_OK));
+    /* A thread begins with everything blocked: wait until it has done something. */
+    fake_end(&fake);
+    do
+        cr_assert(eq(int, sona_client_stats_get(client, &stats), SONA_OK));
+    while (stats.attached); /* the test's time-out is the bound */
     uint64_t blocked = blocked_signals("sona-maintain");
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         cr_assert(blocked >> (signals[i] - 1) & 1, "signal %d", signals[i]);
@@ -451,4 +457,5 @@ Test(attach, the_maintenance_thread_takes_no_signal_of_the_host)
     cr_assert(eq(int, pthread_sigmask(SIG_BLOCK, NULL, &mine), 0));
     cr_assert(not(sigismember(&mine, SIGUSR1)), "the caller's own mask is as it was");
     sona_client_close(&client);
+    fake_restart(&fake);
 }

@@ -163,25 +163,28 @@ void sona_learner_cycle_run(struct sona_learner_job *job)
         sona_learner_job_cluster(job);
 }
 
+/* The route that the job knew under index k is the one that is there now. */
+static bool same_route(const struct sona_learner *l, const struct sona_learner_job *j, uint32_t k)
+{
+    const struct sona_model_route *row = sona_learner_row(l, k);
+
+    return k < j->n_routes && row->state == SONA_ROUTE_ENABLED &&
+           row->id == sona_learner_job_row(j, k)->id;
+}
+
 /* Take the job's heads, except for a row that has another owner by now. */
 static void take_routes(struct sona_learner *l, const struct sona_learner_job *j)
 {
     const struct sona_model_layout *layout = &l->layout;
 
     for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++) {
-        const struct sona_model_route *row = sona_learner_row(l, k);
         size_t path = (size_t)k * (SONA_LEARNER_PATH - 1) * layout->dim_padded;
 
         sona_learner_touch_route(l, k);
-        if (k >= j->n_routes || row->state != SONA_ROUTE_ENABLED ||
-            row->id != sona_learner_job_row(j, k)->id) {
-            /* The refit row is zero: the code head alone starts from the prior belief. */
-            memset(sona_model_floats_of(sona_learner_cold(l), sona_model_at(&layout->refit, k, 0)),
-                   0, layout->dim_padded * sizeof(float));
-            memset(sona_learner_part(l, k, layout->route_code), 0,
-                   layout->code_padded * sizeof(float));
-            sona_learner_part(l, k, layout->route_code)[layout->code_dim - 1] = row->mean;
-            sona_learner_heads_prior(layout, sona_learner_part(l, k, layout->route_cov));
+        sona_learner_row(l, k)->fit = same_route(l, j, k);
+        if (!sona_learner_row(l, k)->fit) {
+            if (sona_learner_row(l, k)->state == SONA_ROUTE_ENABLED)
+                sona_learner_cycle_soon(l);
             continue;
         }
         memcpy(sona_learner_part(l, k, layout->route_code),
@@ -240,12 +243,12 @@ static void discount_changed(struct sona_learner *l, const struct sona_learner_j
     const struct sona_learner_route *then = sona_learner_job_at(j, j->route);
 
     for (uint32_t k = 0; k < j->n_routes; k++) {
-        const struct sona_model_route *row = sona_learner_row(l, k);
-
-        if (row->state != SONA_ROUTE_ENABLED || row->id != sona_learner_job_row(j, k)->id)
+        if (!same_route(l, j, k)) {
             sona_learner_patterns_discount(l, k, 0);
-        else if (sona_learner_routes(l)[k].resets != then[k].resets)
+            sona_learner_replay_discount_archive(l, k, 0);
+        } else if (sona_learner_routes(l)[k].resets != then[k].resets) {
             sona_learner_drift_discount_code(l, k);
+        }
     }
 }
 
@@ -267,7 +270,8 @@ static void reapply(struct sona_learner *l, const struct sona_learner_job *j)
         if (entry->step <= j->step)
             continue;
         sona_model_locate(&view, x, &scores);
-        if (entry->route != SONA_LEARNER_NO_ROUTE && l->config.base)
+        if (entry->route != SONA_LEARNER_NO_ROUTE && sona_learner_row(l, entry->route)->fit &&
+            l->config.base)
             sona_learner_heads_code(l, entry->route, x, scores.code, entry->quality);
         entry->pattern = scores.near.count ? scores.near.index[0] : SONA_LEARNER_NO_ROUTE;
         if (l->config.patterns)

@@ -15,9 +15,6 @@
 #ifndef DRIFT_KEEP
 #define DRIFT_KEEP 0.05f
 #endif
-#ifndef DRIFT_REFIT
-#define DRIFT_REFIT 40u
-#endif
 
 /* Trust in the code head falls back to the prior's, never below: P grows, at most to the prior. */
 static void inflate(struct sona_learner *l, uint32_t k)
@@ -43,6 +40,7 @@ void sona_learner_drift_discount_code(struct sona_learner *l, uint32_t k)
 {
     inflate(l, k);
     sona_learner_patterns_discount(l, k, DRIFT_KEEP);
+    sona_learner_replay_discount_archive(l, k, DRIFT_KEEP);
 }
 
 static void discount(struct sona_learner *l, uint32_t k)
@@ -51,7 +49,6 @@ static void discount(struct sona_learner *l, uint32_t k)
     struct sona_model_route *row = sona_learner_row(l, k);
     float *grad2 = sona_learner_floats(l, l->grad2) + (size_t)k * layout->dim_padded;
 
-    sona_learner_head(l)->total_outcomes -= row->n * (1 - DRIFT_KEEP);
     row->n *= DRIFT_KEEP;
     row->s *= DRIFT_KEEP;
     row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
@@ -66,7 +63,6 @@ void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error)
 {
     struct sona_learner_route *memory = &sona_learner_routes(l)[k];
     uint64_t step = sona_learner_head(l)->step;
-    uint64_t learned = l->counter[SONA_COUNTER_learned];
 
     if (!l->config.drift || step < memory->quiet_until)
         return;
@@ -76,9 +72,8 @@ void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error)
         return;
     memory->up = memory->down = 0;
     memory->resets++;
-    memory->quiet_until = step + DRIFT_REFIT;
+    memory->quiet_until = step + SONA_LEARNER_REFIT;
     l->counter[SONA_COUNTER_drift_resets]++;
     discount(l, k);
-    if (l->next_cycle > learned + DRIFT_REFIT)
-        l->next_cycle = learned + DRIFT_REFIT;
+    sona_learner_cycle_soon(l);
 }

@@ -191,18 +191,17 @@ static void learn_route(struct sona_learner *l, const struct sona_learner_event 
     /* The only failure is "no candidate", and k is one. */
     (void)sona_model_score(&view, event->x, NULL, scores);
     error = sona_learner_stack_learn(l, scores, k, event->quality, &rest);
-    if (sona_model_cold_of(&view)->has_code)
+    if (sona_learner_row(l, k)->fit)
         sona_learner_heads_path(l, k, event->x, event->quality);
     sona_learner_drift_watch(l, k, error);
     sona_learner_heads_count(l, k, event->quality);
     sona_learner_heads_adagrad(l, k, event->x, event->quality);
-    if (sona_model_cold_of(&view)->has_code && l->config.base)
+    if (sona_learner_row(l, k)->fit && l->config.base)
         sona_learner_heads_code(l, k, event->x, scores->code, event->quality);
     target = sona_model_clamp(event->quality - rest, -2, 2);
     if (l->config.micro)
         sona_learner_micro_step(l, sona_learner_part(l, k, l->layout.route_head), event->x, target);
     sona_learner_head(l)->outcomes++;
-    sona_learner_head(l)->total_outcomes += 1;
     sona_learner_touch_route(l, k);
 }
 
@@ -288,6 +287,14 @@ void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms)
         }
     l->last_cycle_ms = now_ms;
     l->clock_started = 1;
+}
+
+void sona_learner_cycle_soon(struct sona_learner *l)
+{
+    uint64_t soon = l->counter[SONA_COUNTER_learned] + SONA_LEARNER_REFIT;
+
+    if (l->next_cycle > soon)
+        l->next_cycle = soon;
 }
 
 void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)

@@ -44,6 +44,10 @@ void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float fact
     for (uint32_t i = 0; i < l->replay_count; i++)
         if (entries[i].route == k)
             entries[i].weight *= factor;
+}
+
+void sona_learner_replay_discount_archive(struct sona_learner *l, uint32_t k, float factor)
+{
     for (uint32_t c = 0; c < l->archive_rows; c++) {
         float *row = sona_learner_archive(l, c);
 
@@ -57,6 +61,7 @@ void sona_learner_replay_forget(struct sona_learner *l, uint32_t k)
     struct sona_learner_entry *entries = sona_learner_entries(l);
 
     sona_learner_replay_discount(l, k, 0);
+    sona_learner_replay_discount_archive(l, k, 0);
     for (uint32_t i = 0; i < l->replay_count; i++)
         if (entries[i].route == k)
             entries[i].route = SONA_LEARNER_NO_ROUTE;

@@ -81,6 +81,7 @@ sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_s
         head->n_routes++;
     sona_learner_micro_heads(l);
     sona_learner_touch_route(l, k);
+    sona_learner_cycle_soon(l);
     *ret = row->id;
     return SONA_OK;
 }
@@ -97,7 +98,6 @@ sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route rout
     sona_learner_head(l)->step++;
     row = sona_learner_row(l, k);
     row->state = SONA_ROUTE_RETIRED;
-    sona_learner_head(l)->total_outcomes -= row->n;
     row->n = row->s = 0;
     sona_learner_heads_init(l, k);
     sona_learner_patterns_discount(l, k, 0);

@@ -33,6 +33,8 @@
 #ifndef CYCLE_EVERY
 #define CYCLE_EVERY 256u
 #endif
+/* Outcomes after which a route that is new, or not what it was, is refit. */
+#define SONA_LEARNER_REFIT 40u
 /* Patterns that are kept up, however many the bank could hold. */
 #ifndef SONA_LEARNER_PATTERNS
 #define SONA_LEARNER_PATTERNS 32u
@@ -209,6 +211,7 @@ void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error);
 void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_event *event,
                               uint32_t k, uint32_t pattern);
 void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float factor);
+void sona_learner_replay_discount_archive(struct sona_learner *l, uint32_t k, float factor);
 void sona_learner_replay_forget(struct sona_learner *l, uint32_t k);
 
 /* patterns.c: counts of the patterns near a query; k may be SONA_LEARNER_NO_ROUTE. */
@@ -221,5 +224,7 @@ void sona_learner_patterns_discount(struct sona_learner *l, uint32_t k, float fa
 /* learner.c */
 void sona_learner_config_copy(sona_config *ret, const sona_config *config);
 void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms);
+/* Have one after SONA_LEARNER_REFIT outcomes at the latest. */
+void sona_learner_cycle_soon(struct sona_learner *l);
 
 #endif

@@ -98,7 +98,7 @@ struct sona_model_hot {
     float max_explore;   /* bound on the exploring share */
     float mse;           /* moving average of e^2 */
     float micro_scale;   /* s = alpha / rank */
-    float total_outcomes; /* sum of n_k */
+    uint32_t reserved;
     float stack[SONA_MODEL_STACK];
     uint32_t flags;      /* SONA_MODEL_USE_*: terms that take part */
 };
@@ -116,7 +116,8 @@ struct sona_model_route {
     float prior_n, prior_s;
     float mean;     /* (s + prior_s) / (n + prior_n) */
     float bias;     /* b_k of the AdaGrad head */
-    uint32_t reserved;
+    uint32_t fit;   /* 1: the cold half knows this generation of the route; else its refit row and
+                       its column of the patterns are a predecessor's, and take no part */
     uint64_t birth; /* learner step at which the route was added */
 };
 

@@ -32,6 +32,7 @@ struct scoring {
     uint32_t flags;
     uint32_t has_code;
     uint64_t enabled[SONA_ROUTES_MAX / 64];
+    uint64_t fit[SONA_ROUTES_MAX / 64]; /* known to the cold half */
 };
 
 static bool in_set(const uint64_t *set, uint32_t index)
@@ -58,9 +59,13 @@ static void begin(struct scoring *s)
     s->has_code = sona_model_word(&sona_model_cold_of(s->view)->has_code);
     s->out->n_routes = s->n;
     memset(s->enabled, 0, sizeof s->enabled);
-    for (uint32_t k = 0; k < s->n; k++)
+    memset(s->fit, 0, sizeof s->fit);
+    for (uint32_t k = 0; k < s->n; k++) {
         if (sona_model_word(&route_at(s, k)->state) == SONA_ROUTE_ENABLED)
             s->enabled[k / 64] |= 1ull << (k % 64);
+        if (s->has_code && sona_model_word(&route_at(s, k)->fit))
+            s->fit[k / 64] |= 1ull << (k % 64);
+    }
 }
 
 /* Keep the SONA_MODEL_TOP nearest, nearest first; a NaN is never near. */
@@ -216,7 +221,7 @@ static void fill_terms(struct scoring *s)
             continue;
         }
         out->term[0][k] = (out->term[0][k] + row->bias - mean) * row->n / (row->n + HEAD_TRUST);
-        if (refit) {
+        if (refit && in_set(s->fit, k)) {
             const float *g =
                 sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_code));
 
@@ -224,7 +229,7 @@ static void fill_terms(struct scoring *s)
         } else {
             out->term[1][k] = 0;
         }
-        out->term[2][k] = patterns ? pattern_term(s, k) : 0;
+        out->term[2][k] = patterns && in_set(s->fit, k) ? pattern_term(s, k) : 0;
         out->term[3][k] = micro ? micro_term(s, k) : 0;
     }
 }
@@ -286,7 +291,7 @@ static float width(const struct scoring *s, uint32_t k)
     float mean = 1 / evidence(route_at(s, k));
     float code = 0;
 
-    if (s->has_code)
+    if (in_set(s->fit, k))
         code = sona_model_clamp(code_variance(s, k) - mean, 0, 1e6f);
     return sqrtf(WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) *
                  (mean + WIDTH_CODE * trust * trust * code));

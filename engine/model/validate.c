@@ -46,7 +46,8 @@ static bool route_is_sound(const struct sona_model_layout *l, const void *hot, u
     const struct sona_model_route *row = sona_model_route_row(l, hot, k);
     const float *cov = sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_cov));
 
-    if (row->state > SONA_ROUTE_RETIRED || memchr(row->name, 0, SONA_ROUTE_NAME_MAX) == NULL)
+    if (row->state > SONA_ROUTE_RETIRED || row->fit > 1 ||
+        memchr(row->name, 0, SONA_ROUTE_NAME_MAX) == NULL)
         return false;
     if (row->state != SONA_ROUTE_FREE && (SONA_ROUTE_INDEX(row->id) != k || row->name[0] == 0))
         return false;
@@ -70,8 +71,7 @@ static bool hot_head_is_sound(const struct sona_model_layout *l, const struct so
            h->n_routes <= l->geometry.routes_max && h->n_patterns <= l->geometry.patterns_max &&
            h->enabled <= 1 && h->outcomes <= h->step && between(h->lambda, 0, LAMBDA_MAX) &&
            between(h->max_explore, 0, 1) && between(h->mse, 0, 4) &&
-           between(h->micro_scale, 0, 64) && between(h->total_outcomes, 0, 1e12f) &&
-           vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
+           between(h->micro_scale, 0, 64) && vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
 }
 
 sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot)

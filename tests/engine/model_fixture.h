@@ -110,6 +110,7 @@ static inline void model_add_route(struct model *m, struct dice *dice)
     row->prior_s = 0.5f;
     row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
     row->bias = 0.1f * dice_signed(dice);
+    row->fit = 1;
     fill(hot_floats(m, sona_model_at(&m->layout.routes, k, m->layout.route_head)),
          m->layout.geometry.dim, m->layout.dim_padded, 0.3f, dice);
     fill(hot_floats(m, sona_model_at(&m->layout.routes, k, m->layout.route_code)),

@@ -153,6 +153,21 @@ Test(score, a_switched_off_term_takes_no_part)
     }
 }
 
+Test(score, what_the_cold_half_says_of_a_predecessor_takes_no_part)
+{
+    struct dice dice = dice_open("what_the_cold_half_says_of_a_predecessor_takes_no_part");
+    struct model m;
+    float x[32];
+
+    open_filled(&m, 5, &dice);
+    model_query(&m, x, &dice);
+    model_route(&m, 2)->fit = 0;
+    cr_assert(eq(int, sona_model_score(&m.view, x, NULL, &m.scores), SONA_OK));
+    cr_assert(eq(flt, m.scores.term[1][2], 0));
+    cr_assert(eq(flt, m.scores.term[2][2], 0));
+    cr_assert(ne(flt, m.scores.term[1][3], 0));
+}
+
 Test(decide, propensities_sum_to_one_and_none_is_below_the_floor)
 {
     struct dice dice = dice_open("propensities_sum_to_one_and_none_is_below_the_floor");

@@ -18,7 +18,8 @@
 #define SONA_RECORD_VERSION 1u
 
 enum sona_record_kind {
-    SONA_RECORD_DECIDE = 1,  /* floats: prepared embedding; route, propensity (value), version */
+    SONA_RECORD_DECIDE = 1,  /* floats: prepared embedding; route, propensity (value), expected
+                                quality (score), sona_why (flags) */
     SONA_RECORD_OUTCOME = 2, /* id of a decision anywhere; quality (value), latency_us, tokens */
     SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own */
     SONA_RECORD_STEP = 4,  /* floats: activations, attention; reward (value), score, node, layer */

@@ -78,13 +78,15 @@ sona_err sona_demo_validate(const struct sona_demo_log *log,
     err = score != NULL ? open_router(log, options, &router, reterr)
                         : sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory");
     for (uint32_t i = 0; i < log->rows && err == SONA_OK; i++) {
-        if (options->stop != NULL && *options->stop != 0) {
-            ret->interrupted = true;
+        if (options->stop != NULL && *options->stop != 0)
             break;
-        }
         err = take_line(router, log, i, score, ret, reterr);
         if (options->on_line != NULL)
             options->on_line(options->arg, i + 1, log->rows);
+    }
+    if (options->stop != NULL && *options->stop != 0) {
+        ret->interrupted = true; /* a Ctrl-C reaches the sidecar too: no failure */
+        err = SONA_OK;
     }
     if (err == SONA_OK && !ret->interrupted)
         err = sona_tools_router_drain(router, reterr);

@@ -223,6 +223,11 @@ static void policy_mark(struct run *run, uint32_t t, const struct sona_replay_ph
                                                               run->stream.spec.test, t);
 }
 
+static bool told_to_stop(const struct run *run)
+{
+    return run->setup->stop != NULL && *run->setup->stop != 0;
+}
+
 static sona_err learn(struct run *run, sona_diag *reterr)
 {
     const struct sona_replay_setup *setup = run->setup;
@@ -233,18 +238,15 @@ static sona_err learn(struct run *run, sona_diag *reterr)
     for (uint32_t p = 0; p < run->stream.n_phases && err == SONA_OK; p++) {
         const struct sona_replay_phase *phase = &run->stream.phase[p];
 
-        for (; t < phase->first + phase->count && err == SONA_OK; t++) {
-            if (setup->stop != NULL && *setup->stop != 0)
-                break;
+        for (; t < phase->first + phase->count && !told_to_stop(run); t++) {
             err = step(run, t, phase, sona_tools_random_unit(&random) < setup->feedback, reterr);
-            if (err == SONA_OK)
-                policy_mark(run, t + 1, phase);
+            if (err != SONA_OK)
+                break;
+            policy_mark(run, t + 1, phase);
         }
-        if (setup->stop != NULL && *setup->stop != 0) {
-            run->result.interrupted = true;
+        if (told_to_stop(run))
             break;
-        }
-        if (run->stream.n_phases > 1)
+        if (run->stream.n_phases > 1 && err == SONA_OK)
             run->after[p] =
                 sona_replay_scorer_policy(&run->scorer, phase, phase->test, phase->n_test, t);
     }
@@ -369,10 +371,14 @@ sona_err sona_replay_run(const struct sona_replay_setup *setup, struct sona_repl
     start = sona_tools_now_ns();
     if (err == SONA_OK)
         err = learn(&run, reterr);
-    if (err == SONA_OK && !result->interrupted)
+    if (err == SONA_OK && !told_to_stop(&run))
         err = finish(&run, reterr);
-    else if (err == SONA_OK)
+    if (told_to_stop(&run) && run.router != NULL) {
+        /* A Ctrl-C reaches the sidecar too: that it is gone is then no failure. */
+        result->interrupted = true;
+        err = SONA_OK;
         sum_up(&run);
+    }
     result->seconds = (double)(sona_tools_now_ns() - start) / 1e9;
     if (err == SONA_OK && !result->interrupted && setup->on_end != NULL)
         setup->on_end(setup->arg, run.router);

@@ -157,6 +157,7 @@ static struct sona_client_attachment *block_create(struct sona_client *client,
 
     if (!a)
         return NULL;
+    a->serial = ++client->serials;
     a->bytes = bytes;
     a->locked = locked;
     a->layout = *layout;

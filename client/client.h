@@ -91,6 +91,7 @@ struct sona_client_port {
 };
 
 struct sona_client_attachment {
+    uint64_t serial;   /* among the client's; addresses come back, serials do not */
     _Atomic bool live; /* events are taken; cleared by the maintainer, never set again */
     bool locked;       /* every page is locked in memory */
     uint32_t tag;
@@ -106,9 +107,9 @@ struct sona_client_attachment {
 
 /* What one lane writes. Single writer: the thread that holds the lane. */
 struct sona_client_lane_state {
-    alignas(SONA_SHM_SPACING) _Atomic uint32_t busy;         /* 1 during a call [L1] [L2] */
-    _Atomic(struct sona_client_attachment *) shown;          /* used by the last call [L2] */
-    uint64_t draws;                                          /* decisions drawn so far */
+    alignas(SONA_SHM_SPACING) _Atomic uint32_t busy; /* 1 during a call [L1] [L2] */
+    _Atomic uint64_t shown; /* serial of the attachment used by the last call [L2] */
+    uint64_t draws;         /* decisions drawn so far */
     _Atomic uint64_t counter[SONA_CLIENT_COUNTER_COUNT];     /* read by stats: relaxed */
     alignas(SONA_MODEL_ALIGN) float scores[SONA_ROUTES_MAX]; /* of the last decision */
 };
@@ -143,6 +144,7 @@ struct sona_client {
     pthread_mutex_t
         maintaining; /* one maintainer at a time; everything below is the maintainer's */
     struct sona_client_attachment *old;
+    uint64_t serials;   /* given to attachments so far */
     int socket;         /* -1: none */
     ino_t socket_inode; /* so that a child never closes a stranger's descriptor */
     uint64_t heartbeat;

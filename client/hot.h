@@ -45,8 +45,8 @@ static inline bool sona_client_enter(struct sona_client_call *call, sona_lane *l
         att = atomic_load_explicit(&lane->client->att, memory_order_acquire); /* [L1] [L3] */
     }
     /* Our own word; the hazard of the old attachment is 0 between calls. */
-    if (atomic_load_explicit(&state->shown, memory_order_relaxed) != att)
-        atomic_store_explicit(&state->shown, att, memory_order_release); /* [L2] */
+    if (atomic_load_explicit(&state->shown, memory_order_relaxed) != att->serial)
+        atomic_store_explicit(&state->shown, att->serial, memory_order_release); /* [L2] */
     *call = (struct sona_client_call){
         .att = att, .port = &att->port[lane->index], .state = state, .lane = lane->index};
     return true;

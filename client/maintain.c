@@ -143,8 +143,8 @@ static bool quiescent(struct sona_client *client)
     for (uint32_t i = 0; i < client->n_lanes; i++) {
         struct sona_client_lane_state *s = &client->states[i];
 
-        if (atomic_load_explicit(&s->busy, memory_order_seq_cst) &&     /* [L1] [L2] */
-            atomic_load_explicit(&s->shown, memory_order_acquire) != a) /* [L2] */
+        if (atomic_load_explicit(&s->busy, memory_order_seq_cst) &&             /* [L1] [L2] */
+            atomic_load_explicit(&s->shown, memory_order_acquire) != a->serial) /* [L2] */
             return false;
     }
     return true;

@@ -5,6 +5,19 @@
 
 #include <stdlib.h>
 
+/* ThreadSanitizer does not see inside liburcu; these tell it what liburcu promises: [A] what was
+ * written before the swap is seen after a dereference, [B] a reader is done before its version is
+ * freed. */
+#ifdef SONA_TSAN
+#include <sanitizer/tsan_interface.h>
+static char grace;
+#define PROMISED_BY(tag) __tsan_release((void *)(uintptr_t)(tag))
+#define RELIED_ON(tag)   __tsan_acquire((void *)(uintptr_t)(tag))
+#else
+#define PROMISED_BY(tag) ((void)0)
+#define RELIED_ON(tag)   ((void)0)
+#endif
+
 void sona_sidecar_version_enter(void)
 {
     rcu_register_thread();
@@ -27,6 +40,7 @@ struct sona_sidecar_version *sona_sidecar_version_make(uint32_t n_routes)
 
 static void free_version(struct rcu_head *head)
 {
+    RELIED_ON(&grace); /* [B] */
     free(caa_container_of(head, struct sona_sidecar_version, rcu));
 }
 
@@ -35,6 +49,7 @@ void sona_sidecar_version_swap(struct sona_sidecar_versions *versions,
 {
     struct sona_sidecar_version *before = versions->current; /* we are the only writer */
 
+    PROMISED_BY(versions);                       /* [A] */
     rcu_assign_pointer(versions->current, next); /* pairs with rcu_dereference in read */
     if (before)
         call_rcu(&before->rcu, free_version);
@@ -51,10 +66,13 @@ const struct sona_sidecar_version *
 sona_sidecar_version_read(const struct sona_sidecar_versions *versions)
 {
     rcu_read_lock();
-    return rcu_dereference(versions->current);
+    const struct sona_sidecar_version *v = rcu_dereference(versions->current);
+    RELIED_ON(versions); /* [A] */
+    return v;
 }
 
 void sona_sidecar_version_unread(void)
 {
+    PROMISED_BY(&grace); /* [B] */
     rcu_read_unlock();
 }

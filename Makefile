@@ -23,15 +23,16 @@ endef
 demo:
 	@tools/deps demo
 	@$(setup)
-	@test -x $(BUILD)/tools/sona-demo || echo "building (about a minute, the first time) ..."
-	@ninja -C $(BUILD) --quiet tools/sona-demo sidecar/sona-sidecar
+	@test -x $(BUILD)/tools/sona-demo || echo "building (a minute or less, the first time) ..." >&2
+	@out=$$(ninja -C $(BUILD) --quiet tools/sona-demo sidecar/sona-sidecar 2>&1) || \
+		{ echo "$$out" >&2; exit 1; }
 	@$(BUILD)/tools/sona-demo --out $(BUILD)/sona-demo.json $(if $(DATA),--data '$(DATA)') \
 		$(if $(LOG),--log '$(LOG)') $(ARGS)
 
 test:
 	@tools/deps test
 	@$(setup)
-	@meson configure $(BUILD) -Dtests=enabled
+	@test -d $(BUILD)/tests || meson configure $(BUILD) -Dtests=enabled
 	@ninja -C $(BUILD) --quiet
 	@meson test -C $(BUILD) --no-rebuild --print-errorlogs; status=$$?; \
 	test -d ../shared/data || \

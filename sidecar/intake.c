@@ -98,7 +98,7 @@ static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
         return false;
     const struct sona_sidecar_attachment *a = in->attached[at - 1];
     uint32_t lane = SONA_ID_LANE(id);
-    if (lane >= a->n_lanes || a->lane[lane].quarantined)
+    if (lane >= a->n_lanes || a->lane[lane].quarantined || a->drained)
         return false;
     uint64_t ahead = (SONA_ID_SEQ(id) - a->lane[lane].next) & SONA_ID_SEQ(UINT64_MAX);
     return ahead < a->plan.ring_slots;

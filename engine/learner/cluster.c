@@ -148,7 +148,8 @@ static bool seed_centroid(struct sona_learner_job *j, struct sample *s, uint32_t
     if (!(sum > (double)MERGE_BELOW * s->count))
         return false;
     left =
-        (double)(sona_model_random(j->config.seed, 2ull << 32, j->draws++) >> 11) * 0x1p-53 * sum;
+        (double)(sona_model_random(j->config.seed, SONA_LEARNER_STREAM_CLUSTER, j->draws++) >> 11) *
+        0x1p-53 * sum;
     for (at = 0; at + 1 < s->count; at++) {
         left -= (double)(s->nearest[at] < 4 ? s->nearest[at] : 4);
         if (left < 0)

@@ -14,6 +14,7 @@
 #ifndef HEAD_DIRECTIONS
 #define HEAD_DIRECTIONS 12u
 #endif
+#define TRIES_MAX    8u
 #define HEAD_STEPS   8u
 #define QUERY_STEPS  3u
 #define QUERY_SAMPLE 768u /* newest outcomes that the queries' directions come from */
@@ -21,9 +22,10 @@
 static void random_row(struct sona_learner_job *j, float *row)
 {
     for (uint32_t i = 0; i < j->layout.geometry.dim; i++)
-        row[i] = (float)(sona_model_random(j->config.seed, 1ull << 32, j->draws++) >> 40) /
-                     (float)(1u << 23) -
-                 1;
+        row[i] =
+            (float)(sona_model_random(j->config.seed, SONA_LEARNER_STREAM_CODE, j->draws++) >> 40) /
+                (float)(1u << 23) -
+            1;
 }
 
 /* Heads less their mean, weighted by outcomes, in the job's krylov rows' place: `heads` stays. */
@@ -98,10 +100,11 @@ static void find_code(struct sona_learner_job *j)
                        QUERY_STEPS);
     /* Fewer queries than rows: any direction will do, so that the code is orthonormal. */
     for (uint32_t r = found; r < rank; r++)
-        do {
-            memset(code + (size_t)r * n, 0, n * sizeof *code);
+        for (uint32_t tries = 0; tries < TRIES_MAX; tries++) {
             random_row(j, code + (size_t)r * n);
-        } while (!sona_learner_orthonormalise(code, n, r, n) && j->draws < UINT64_MAX / 2);
+            if (sona_learner_orthonormalise(code, n, r, n))
+                break;
+        }
 }
 
 /* z of every outcome. */

@@ -4,7 +4,7 @@
  * The learner's memory and loop A: what one event changes, in which order.
  *
  *     score x with the weights as they are ─► error ─► stack, mse, drift
- *     ─► count ─► AdaGrad head ─► code head ─► patterns ─► MicroLoRA ─► replay
+ *     ─► count ─► AdaGrad head ─► code head ─► MicroLoRA ─► patterns ─► replay
  */
 #include <math.h>
 #include <string.h>

@@ -41,7 +41,8 @@ void sona_learner_micro_reset(struct sona_learner *l)
     for (uint32_t r = 0; r < layout->geometry.micro_rank; r++)
         for (uint32_t i = 0; i < layout->geometry.dim; i++)
             a[(size_t)r * layout->dim_padded + i] =
-                normal(l->config.seed, l->resets, (uint64_t)r * layout->dim_padded + i);
+                normal(l->config.seed, SONA_LEARNER_STREAM_MICRO + l->resets,
+                       (uint64_t)r * layout->dim_padded + i);
 }
 
 float sona_learner_micro_gradient(const struct sona_model_layout *layout, const float *a,

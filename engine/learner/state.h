@@ -40,6 +40,11 @@
 #define SONA_LEARNER_PATTERNS 32u
 #endif
 
+/* Streams of sona_model_random(); decisions use small numbers. */
+#define SONA_LEARNER_STREAM_MICRO   (1ull << 32)
+#define SONA_LEARNER_STREAM_CODE    (2ull << 32)
+#define SONA_LEARNER_STREAM_CLUSTER (3ull << 32)
+
 /* What is kept per route besides its row in the model. */
 struct sona_learner_route {
     float bias_grad2;
@@ -75,7 +80,6 @@ struct sona_learner {
     size_t route_changes, pattern_changes, scores, scratch, kept;
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
-    uint32_t enabled;
 
     uint64_t counter[SONA_COUNTER_COUNT];
     struct sona_learner_stack stack;

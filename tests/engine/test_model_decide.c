@@ -24,91 +24,112 @@ static sona_decision decide(struct model *m, const float *x, const sona_candidat
 }
 
 /* What the formulas of model.h say, in double and without a kernel. */
-static double reference_value(struct model *m, const float *x, uint32_t k)
+struct reference {
+    double z[5];
+    double weight[3]; /* of the three nearest patterns, sum 1 */
+    uint32_t near[3];
+};
+
+static double distance2(const double *point, const float *centroid)
+{
+    double sum = 0;
+
+    for (uint32_t i = 0; i < 20; i++)
+        sum += (point[i] - (double)centroid[i]) * (point[i] - (double)centroid[i]);
+    return sum;
+}
+
+static void reference_locate(struct model *m, const float *x, struct reference *ret)
 {
     const struct sona_model_layout *l = &m->layout;
-    double u[4][8] = {{0}}, mean[4] = {0}, weight = 0, v, z[5] = {0, 0, 0, 0, 1}, point[20],
-           norm = 0;
-    double near[3] = {9, 9, 9}, soft = 0;
-    uint32_t who[3] = {0}, n = model_head(m)->n_routes;
+    double point[20], norm = 0, d[12], sum = 0;
 
+    *ret = (struct reference){.z = {0, 0, 0, 0, 1}};
+    for (uint32_t r = 0; r < 4; r++)
+        for (uint32_t i = 0; i < 20; i++)
+            ret->z[r] += (double)cold_floats(m, l->code)[r * l->dim_padded + i] * (double)x[i];
     for (uint32_t i = 0; i < 20; i++) {
-        for (uint32_t r = 0; r < 4; r++)
-            z[r] += (double)cold_floats(m, l->code)[r * l->dim_padded + i] * (double)x[i];
         point[i] = (double)x[i];
-    }
-    for (uint32_t i = 0; i < 20; i++) {
         for (uint32_t r = 0; r < 4; r++)
-            point[i] += z[r] * (double)cold_floats(m, l->code)[r * l->dim_padded + i];
+            point[i] += ret->z[r] * (double)cold_floats(m, l->code)[r * l->dim_padded + i];
         norm += point[i] * point[i];
     }
-    for (uint32_t c = 0; c < model_head(m)->n_patterns; c++) {
-        const float *at = cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid));
-        double d = 0;
-
-        for (uint32_t i = 0; i < 20; i++)
-            d += pow(point[i] / sqrt(norm) - (double)at[i], 2);
-        for (uint32_t p = 0; p < 3; p++)
-            if (d < near[p]) {
-                double keep = near[p];
-                uint32_t one = who[p];
-
-                near[p] = d;
-                who[p] = c;
-                for (uint32_t q = p + 1; q < 3; q++) {
-                    double next = near[q];
-                    uint32_t other = who[q];
-
-                    near[q] = keep;
-                    who[q] = one;
-                    keep = next;
-                    one = other;
-                }
-                break;
-            }
+    for (uint32_t i = 0; i < 20; i++)
+        point[i] /= sqrt(norm);
+    for (uint32_t c = 0; c < 12; c++)
+        d[c] =
+            distance2(point, cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid)));
+    for (uint32_t p = 0; p < 3; p++) {
+        for (uint32_t c = 0; c < 12; c++)
+            if (d[c] < d[ret->near[p]])
+                ret->near[p] = c;
+        ret->weight[p] = exp(-d[ret->near[p]] / 0.15);
+        sum += ret->weight[p];
+        d[ret->near[p]] = INFINITY;
     }
     for (uint32_t p = 0; p < 3; p++)
-        soft += exp(-near[p] / 0.15);
-    for (uint32_t r = 0; r < n; r++) {
-        struct sona_model_route *row = model_route(m, r);
-        const float *w = hot_floats(m, sona_model_at(&l->routes, r, l->route_head));
-        const float *gk = hot_floats(m, sona_model_at(&l->routes, r, l->route_code));
-        const float *rest = cold_floats(m, sona_model_at(&l->refit, r, 0));
-        const float *h = hot_floats(m, l->micro_heads) + r * SONA_MICRO_RANK_MAX;
-        double top = 0, below = 8;
+        ret->weight[p] /= sum;
+}
 
-        if (row->state != SONA_ROUTE_ENABLED)
-            continue;
-        u[0][r] = (double)row->bias - (double)row->mean;
-        u[1][r] = -(double)row->mean;
-        for (uint32_t i = 0; i < 20; i++) {
-            u[0][r] += (double)w[i] * (double)x[i];
-            u[1][r] += (double)rest[i] * (double)x[i];
-            for (uint32_t q = 0; q < 2; q++)
-                u[3][r] += (double)h[q] * (double)x[i] *
-                           (double)hot_floats(m, l->micro_a)[q * l->dim_padded + i];
-        }
-        u[0][r] *= (double)row->n / ((double)row->n + 10);
-        for (uint32_t i = 0; i < 5; i++)
-            u[1][r] += (double)gk[i] * z[i];
-        for (uint32_t p = 0; p < 3; p++) {
-            const float *tally = hot_floats(m, sona_model_at(&l->pattern_stats, who[p], 0));
-            double a = exp(-near[p] / 0.15) / soft;
-            double count = (double)tally[l->pattern_n / 4 + r];
-            double line =
-                (double)cold_floats(m, sona_model_at(&l->patterns, who[p], l->pattern_lin))[r];
+/* The four terms of route k. */
+static void reference_terms(struct model *m, const struct reference *at, const float *x, uint32_t k,
+                            double *u)
+{
+    const struct sona_model_layout *l = &m->layout;
+    const struct sona_model_route *row = model_route(m, k);
+    const float *w = hot_floats(m, sona_model_at(&l->routes, k, l->route_head));
+    const float *g = hot_floats(m, sona_model_at(&l->routes, k, l->route_code));
+    const float *rest = cold_floats(m, sona_model_at(&l->refit, k, 0));
+    const float *h = hot_floats(m, l->micro_heads) + k * SONA_MICRO_RANK_MAX;
+    const float *a = hot_floats(m, l->micro_a);
+    double top = 0, below = 8;
 
-            top += a * ((double)tally[l->pattern_s / 4 + r] - count * line);
-            below += a * count;
-        }
-        u[2][r] = top / below;
-        weight += (double)row->n + 0.1;
-        for (uint32_t j = 0; j < 4; j++)
-            mean[j] += ((double)row->n + 0.1) * u[j][r];
+    u[0] = (double)row->bias - (double)row->mean;
+    u[1] = -(double)row->mean;
+    u[3] = 0;
+    for (uint32_t i = 0; i < 20; i++) {
+        u[0] += (double)w[i] * (double)x[i];
+        u[1] += (double)rest[i] * (double)x[i];
+        for (uint32_t r = 0; r < 2; r++)
+            u[3] += (double)h[r] * (double)x[i] * (double)a[r * l->dim_padded + i];
     }
-    v = (double)model_route(m, k)->mean - 0.3 * (double)model_route(m, k)->cost;
+    u[0] *= (double)row->n / ((double)row->n + 10);
+    for (uint32_t i = 0; i < 5; i++)
+        u[1] += (double)g[i] * at->z[i];
+    for (uint32_t p = 0; p < 3; p++) {
+        const float *tally = hot_floats(m, sona_model_at(&l->pattern_stats, at->near[p], 0));
+        const float *line =
+            cold_floats(m, sona_model_at(&l->patterns, at->near[p], l->pattern_lin));
+        double n = (double)tally[l->pattern_n / sizeof(float) + k];
+
+        top +=
+            at->weight[p] * ((double)tally[l->pattern_s / sizeof(float) + k] - n * (double)line[k]);
+        below += at->weight[p] * n;
+    }
+    u[2] = top / below;
+}
+
+static double reference_value(struct model *m, const float *x, uint32_t k)
+{
+    double own[4] = {0}, mean[4] = {0}, weight = 0;
+    double v = (double)model_route(m, k)->mean - 0.3 * (double)model_route(m, k)->cost;
+    struct reference at;
+
+    reference_locate(m, x, &at);
+    for (uint32_t r = 0; r < model_head(m)->n_routes; r++) {
+        double u[4], share = (double)model_route(m, r)->n + 0.1;
+
+        if (model_route(m, r)->state != SONA_ROUTE_ENABLED)
+            continue;
+        reference_terms(m, &at, x, r, u);
+        weight += share;
+        for (uint32_t j = 0; j < 4; j++)
+            mean[j] += share * u[j];
+        if (r == k)
+            memcpy(own, u, sizeof own);
+    }
     for (uint32_t j = 0; j < 4; j++)
-        v += (double)model_head(m)->stack[j] * (u[j][k] - mean[j] / weight) +
+        v += (double)model_head(m)->stack[j] * (own[j] - mean[j] / weight) +
              (double)model_head(m)->stack[4 + j] * mean[j] / weight;
     return v;
 }

@@ -290,6 +290,7 @@ void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learne
     if (!l->cycle_running || l->cycle_start != j->step)
         return; /* not the job that was started last: it has nothing to give */
     l->cycle_running = 0;
+    sona_learner_base_keep(l);
     memcpy(cold, sona_learner_job_at(j, j->cold), l->layout.cold_bytes);
     memcpy(in_learner(l, l->common), sona_learner_job_at(j, j->common),
            l->layout.dim_padded * sizeof(float));

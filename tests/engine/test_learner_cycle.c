@@ -486,3 +486,40 @@ Test(base, its_own_slow_step_lowers_what_the_heads_leave_over)
     cr_assert(lt(dbl, left[1], left[0]), "seed %llu", (unsigned long long)dice.seed);
     cr_assert(lt(dbl, left[2], left[1]), "seed %llu", (unsigned long long)dice.seed);
 }
+
+Test(base, the_report_says_how_far_it_moved)
+{
+    struct dice dice = dice_open("the_report_says_how_far_it_moved");
+    sona_config config = learner_config();
+    struct sona_learner *l, *before;
+    struct sona_learner_job *job;
+
+    config.micro_lora_lr = 0.1f;
+    l = learner_open(&config, 4);
+    job = job_open(&config);
+    for (int round = 0; round < 4; round++) {
+        struct sona_model_view now = sona_learner_view(l), then;
+        sona_cycle_report report;
+        double square = 0;
+
+        before = learner_copy(l);
+        then = sona_learner_view(before);
+        teach_topics(l, 60, 4, &dice);
+        report = cycle(l, job);
+        for (int axis = 0; axis < DIM; axis++) {
+            float x[DIM] = {0}, y[2][DIM];
+
+            x[axis] = 1;
+            sona_model_apply_base(&now, 0, x, y[0]);
+            sona_model_apply_base(&then, 0, x, y[1]);
+            for (int i = 0; i < DIM; i++)
+                square += pow((double)y[0][i] - (double)y[1][i], 2);
+        }
+        cr_assert(gt(dbl, report.base_change, 1e-4));
+        cr_assert(epsilon_eq(dbl, report.base_change, sqrt(square), 1e-3), "round %d, seed %llu",
+                  round, (unsigned long long)dice.seed);
+        free(before);
+    }
+    free(job);
+    free(l);
+}

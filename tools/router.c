@@ -267,11 +267,6 @@ sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *
     return err;
 }
 
-uint64_t sona_tools_router_told(const struct sona_tools_router *router)
-{
-    return router->told;
-}
-
 uint64_t sona_tools_router_seen(struct sona_tools_router *router)
 {
     sona_version_info version;

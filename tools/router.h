@@ -74,11 +74,9 @@ sona_err sona_tools_router_score(struct sona_tools_router *router, const float *
 sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
                                  float quality);
 
-/* Outcomes told so far. */
-uint64_t sona_tools_router_told(const struct sona_tools_router *router);
-/* How many of them the snapshot that decides now contains, as far as a reader can tell: each step
- * of the learner is an outcome or the install of a background cycle, and an install shows as a new
- * cold half. Call it often: installs between two calls are counted once. */
+/* How many of the outcomes told the snapshot that decides now contains, as far as a reader can
+ * tell: each step of the learner is an outcome or the install of a background cycle, and an install
+ * shows as a new cold half. Call it often: installs between two calls are counted once. */
 uint64_t sona_tools_router_seen(struct sona_tools_router *router);
 /* Wait until it contains all of them, spinning first. For lock-step, where one outcome is on its
  * way and the background loop runs inline: then any new step is that outcome. *ret_visible false:

@@ -112,11 +112,11 @@ static void print_lost(FILE *out, const struct sona_replay_result *result)
 
     fprintf(out, "  %-26s %10s", "events lost", sona_tools_grouped(lost(result), count));
     for (uint32_t c = 0; c < SONA_COUNTER_COUNT; c++) {
-        const char *name = sona_counter_name((sona_counter)c);
+        const char *reason = sona_replay_report_reason((sona_counter)c);
 
-        if (strncmp(name, "drop_", 5) != 0 || result->totals.counter[c] == 0)
+        if (reason == NULL || result->totals.counter[c] == 0)
             continue;
-        fprintf(out, "%s%s: %s", separator, name + 5,
+        fprintf(out, "%s%s: %s", separator, reason,
                 sona_tools_grouped(result->totals.counter[c], count));
         separator = ", ";
     }

@@ -15,7 +15,6 @@
 
 struct display {
     struct sona_tools_terminal terminal; /* on stderr: stdout is for the result */
-    const struct sona_replay_setup *setup;
     double sum;
 };
 
@@ -49,7 +48,7 @@ static int replay(struct sona_replay_options *options, sona_diag *reterr)
 {
     struct sona_replay_result *results = calloc(options->seeds, sizeof *results);
     struct sona_replay_setup setup = options->setup;
-    struct display display = {.setup = &setup};
+    struct display display = {.sum = 0};
     int status = results != NULL ? 0 : 1;
     uint32_t done = 0;
 

@@ -21,9 +21,11 @@ json_t *sona_replay_report_latency(const struct sona_replay_latency *latency, do
                      real(latency->p99 / unit_ns));
 }
 
-static bool is_drop(const char *name)
+const char *sona_replay_report_reason(sona_counter counter)
 {
-    return strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) == 0;
+    const char *name = sona_counter_name(counter);
+
+    return strncmp(name, DROP_PREFIX, strlen(DROP_PREFIX)) == 0 ? name + strlen(DROP_PREFIX) : NULL;
 }
 
 json_t *sona_replay_report_dropped(const struct sona_tools_totals *totals)
@@ -31,10 +33,10 @@ json_t *sona_replay_report_dropped(const struct sona_tools_totals *totals)
     json_t *dropped = json_object();
 
     for (uint32_t c = 0; c < SONA_COUNTER_COUNT; c++) {
-        const char *name = sona_counter_name((sona_counter)c);
+        const char *reason = sona_replay_report_reason((sona_counter)c);
 
-        if (is_drop(name) && totals->counter[c] > 0)
-            (void)json_object_set_new(dropped, name + strlen(DROP_PREFIX),
+        if (reason != NULL && totals->counter[c] > 0)
+            (void)json_object_set_new(dropped, reason,
                                       json_integer((json_int_t)totals->counter[c]));
     }
     return dropped;
@@ -263,12 +265,12 @@ void sona_replay_report_tail(FILE *out, const struct sona_replay_setup *setup,
         fprintf(out, ", %s snapshots published", sona_tools_grouped(snapshots, snapshots_text));
     fprintf(out, "\n  dropped:");
     for (uint32_t c = 0; c < SONA_COUNTER_COUNT; c++) {
-        const char *name = sona_counter_name((sona_counter)c);
+        const char *reason = sona_replay_report_reason((sona_counter)c);
 
-        if (!is_drop(name) || dropped[c] == 0)
+        if (reason == NULL || dropped[c] == 0)
             continue;
         fprintf(out, "%s %s %s (%s)", any ? "," : "", sona_tools_grouped(dropped[c], told_text),
-                name + strlen(DROP_PREFIX), sona_counter_help((sona_counter)c));
+                reason, sona_counter_help((sona_counter)c));
         any = true;
     }
     fprintf(out, "%s\n", any ? "" : " none");

@@ -17,6 +17,8 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
                                 const struct sona_replay_result *result);
 /* {"p50", "p99"} in `unit_ns` nanoseconds; null where nothing was measured. */
 json_t *sona_replay_report_latency(const struct sona_replay_latency *latency, double unit_ns);
+/* The reason that a drop counter stands for ("duplicate"); null for other counters. */
+const char *sona_replay_report_reason(sona_counter counter);
 /* {reason: count} of every drop counter that is not zero, without its "drop_". */
 json_t *sona_replay_report_dropped(const struct sona_tools_totals *totals);
 /* Write one object as one line and flush. */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /* kill -9 of either side, in the middle of a load. */
+#include <dirent.h>
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "load.h"
@@ -133,5 +136,83 @@ Test(death, of_the_sidecar_under_load_is_survived_again_and_again, .timeout = 30
     load_stop(&load);
     cr_assert(eq(u64, load.count->stats.attachments, 6));
     (void)stage_await(&stage, "clients_reclaimed", 1);
+    stage_close(&stage);
+}
+
+Test(death, a_stopped_client_is_not_taken_for_dead_and_holds_nobody_up, .timeout = 120)
+{
+    struct stage stage;
+    struct load stopped, other;
+
+    stage_open(&stage, NULL);
+    load_start(&stopped, &stage);
+    load_start(&other, &stage);
+    load_await(&stopped, 500);
+    load_await(&other, 500);
+    cr_assert(eq(int, kill(stopped.pid, SIGSTOP), 0));
+    uint64_t before = atomic_load(&other.count->outcomes);
+    uint64_t snapshots = stage_counter(&stage, "snapshots");
+    load_await(&other, before + 20000);
+    (void)stage_await(&stage, "snapshots", snapshots + 10);
+    cr_assert(eq(u64, stage_counter(&stage, "clients"), 2));
+    cr_assert(eq(int, kill(stopped.pid, SIGCONT), 0));
+    load_await(&stopped, atomic_load(&stopped.count->outcomes) + 500);
+    load_stop(&stopped);
+    load_stop(&other);
+    cr_assert(eq(u64, stopped.count->stats.attachments, 1));
+    (void)stage_await(&stage, "clients_reclaimed", 2);
+    cr_assert(eq(u64, stage_counter(&stage, "learned"),
+                 atomic_load(&stopped.count->outcomes) + atomic_load(&other.count->outcomes)));
+    stage_close(&stage);
+}
+
+static int descriptors_of(pid_t pid)
+{
+    char path[64];
+    int n = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *dir = opendir(path);
+    cr_assert(ne(ptr, dir, NULL));
+    while (readdir(dir))
+        n++;
+    (void)closedir(dir);
+    return n;
+}
+
+/* How many lane memories a process has mapped. */
+static int lane_maps_of(pid_t pid)
+{
+    char path[64], line[512];
+    int n = 0;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "r");
+    cr_assert(ne(ptr, maps, NULL));
+    while (fgets(line, sizeof line, maps))
+        n += strstr(line, "sona-lanes") != NULL;
+    (void)fclose(maps);
+    return n;
+}
+
+Test(death, clients_come_and_go_without_a_trace, .timeout = 120)
+{
+    enum { ROUNDS = 300 }; /* more than may be attached at one time */
+    struct stage stage;
+
+    stage_open(&stage, NULL);
+    uint64_t bytes = stage_counter(&stage, "memory_bytes");
+    int descriptors = descriptors_of(stage.spawn.pid);
+    for (uint64_t n = 0; n < ROUNDS; n++) {
+        sona_client *client = stage_client(&stage, 1);
+
+        cr_assert(eq(int, lane_maps_of(stage.spawn.pid), 1));
+        sona_client_close(&client);
+        (void)stage_await(&stage, "clients_reclaimed", n + 1);
+    }
+    cr_expect(eq(int, lane_maps_of(stage.spawn.pid), 0));
+    cr_expect(le(int, descriptors_of(stage.spawn.pid), descriptors + 1), "a query may be open");
+    cr_expect(eq(u64, stage_counter(&stage, "memory_bytes"), bytes));
+    cr_expect(eq(u64, stage_counter(&stage, "clients_attached"), ROUNDS));
     stage_close(&stage);
 }

@@ -114,7 +114,7 @@ static void publish(const struct sona_demo_options *options, json_t *object)
 
 static int learn(struct demo *demo, sona_diag *reterr)
 {
-    const char *what = demo->packages != NULL ? "routed right" : "mean reward";
+    const char *what = demo->packages != NULL ? "routed right" : "reward";
     struct sona_replay_setup setup = {
         .set = demo->set,
         .spec = {.order = SONA_REPLAY_SHUFFLED,

@@ -24,7 +24,7 @@ struct sona_demo_figures {
     const struct sona_demo_curve *curve;
     const struct sona_demo_packages *packages; /* null: a data set */
     const struct sona_demo_proof *proof;
-    const char *what;         /* "routed right", "mean reward" */
+    const char *what;         /* "routed right", "reward" */
     uint32_t n_first, n_last; /* windows, filled by init */
     double first, last;
 };

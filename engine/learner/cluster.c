@@ -12,19 +12,11 @@
 #include "engine/learner/job.h"
 #include "engine/learner/linalg.h"
 
-#ifndef LLOYD_STEPS
-#define LLOYD_STEPS 3u
-#endif
-#ifndef OUTCOMES_PER_PATTERN
-#define OUTCOMES_PER_PATTERN 8u
-#endif
-#ifndef ARCHIVE_KEEP
-#define ARCHIVE_KEEP 0.98f
-#endif
-#ifndef PATTERN_WIDTH
-#define PATTERN_WIDTH 0.15f
-#endif
-#define MERGE_BELOW 1e-4f /* squared distance of two centroids that are one pattern */
+#define LLOYD_STEPS          2u
+#define OUTCOMES_PER_PATTERN 8u    /* that shape them, at least: fewer patterns else */
+#define ARCHIVE_KEEP         0.98f /* of evicted evidence, per cycle */
+#define PATTERN_WIDTH        0.15f /* softmax width over squared distances */
+#define MERGE_BELOW          1e-4f /* squared distance of two centroids that are one pattern */
 
 /* The outcomes that shape the clusters. */
 struct sample {

@@ -11,13 +11,11 @@
 #include "engine/learner/job.h"
 #include "engine/learner/linalg.h"
 
-#ifndef HEAD_DIRECTIONS
-#define HEAD_DIRECTIONS 12u
-#endif
-#define TRIES_MAX    8u
-#define HEAD_STEPS   8u
-#define QUERY_STEPS  3u
-#define QUERY_SAMPLE 768u /* newest outcomes that the queries' directions come from */
+#define HEAD_DIRECTIONS 12u /* at most, that the heads give to the code */
+#define TRIES_MAX       8u  /* at a random direction */
+#define HEAD_STEPS      8u  /* of orthogonal iteration */
+#define QUERY_STEPS     3u
+#define QUERY_SAMPLE    768u /* newest outcomes that the queries' directions come from */
 
 static void random_row(struct sona_learner_job *j, float *row)
 {

@@ -6,15 +6,9 @@
  */
 #include "engine/learner/state.h"
 
-#ifndef DRIFT_DELTA
-#define DRIFT_DELTA 0.1f
-#endif
-#ifndef DRIFT_LIMIT
-#define DRIFT_LIMIT 8.0f
-#endif
-#ifndef DRIFT_KEEP
-#define DRIFT_KEEP 0.05f
-#endif
+#define DRIFT_DELTA 0.1f  /* mean error that is not drift */
+#define DRIFT_LIMIT 8.0f  /* alarm when the sum of what exceeds it passes this */
+#define DRIFT_KEEP  0.05f /* of the old evidence */
 
 /* Trust in the code head falls back to the prior's, never below: P grows, at most to the prior. */
 static void inflate(struct sona_learner *l, uint32_t k)

@@ -9,15 +9,9 @@
 
 #include "engine/learner/state.h"
 
-#ifndef CODE_RIDGE
-#define CODE_RIDGE 16.0f
-#endif
-#ifndef LOSS_KEEP
-#define LOSS_KEEP 1.0f
-#endif
-#ifndef ERROR_MAX
-#define ERROR_MAX 4.0f
-#endif
+#define CODE_RIDGE 16.0f /* prior precision of a code head, in outcomes; 1 for its bias */
+#define LOSS_MAX   20.0f
+#define ERROR_MAX  4.0f /* qualities lie in 0..1: a larger error says that the head exploded */
 
 void sona_learner_heads_prior(const struct sona_model_layout *layout, float *cov)
 {
@@ -97,15 +91,20 @@ void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x,
     const float *path = sona_learner_floats(l, l->path) +
                         (size_t)k * (SONA_LEARNER_PATH - 1) * l->layout.dim_padded;
     uint32_t n = l->layout.dim_padded;
-    float head[SONA_LEARNER_PATH - 1];
+    float head[SONA_LEARNER_PATH - 1], least = INFINITY;
     float base = sona_learner_row(l, k)->mean + kernels->dot(common, x, n);
 
     kernels->dot_rows(path, n, SONA_LEARNER_PATH - 1, x, n, head);
     for (uint32_t i = 0; i < SONA_LEARNER_PATH; i++) {
         float e = clamp_error(quality - base - (i + 1 < SONA_LEARNER_PATH ? head[i] : 0));
 
-        memory->loss[i] = LOSS_KEEP * memory->loss[i] + e * e;
+        memory->loss[i] += e * e;
+        least = memory->loss[i] < least ? memory->loss[i] : least;
     }
+    /* Only differences count. The bound is far beyond what tells heads apart, and lets the ranking
+     * turn again when the route changes. */
+    for (uint32_t i = 0; i < SONA_LEARNER_PATH; i++)
+        memory->loss[i] = sona_model_clamp(memory->loss[i] - least, 0, LOSS_MAX);
 }
 
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,

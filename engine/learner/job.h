@@ -9,7 +9,7 @@
 
 #include "engine/learner/state.h"
 
-#define SONA_LEARNER_CLUSTER_SAMPLE 1536u /* outcomes that shape the clusters */
+#define SONA_LEARNER_CLUSTER_SAMPLE 1024u /* outcomes that shape the clusters */
 
 struct sona_learner_job {
     sona_config config;

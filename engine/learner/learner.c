@@ -279,7 +279,7 @@ void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms)
 {
     uint64_t learned = l->counter[SONA_COUNTER_learned];
 
-    l->next_cycle = learned + CYCLE_EVERY;
+    l->next_cycle = learned + SONA_LEARNER_CYCLE_EVERY;
     for (uint32_t i = 0; i < sizeof first_cycles / sizeof *first_cycles; i++)
         if (first_cycles[i] > learned) {
             l->next_cycle = first_cycles[i];

@@ -16,18 +16,9 @@
 #include "engine/learner/job.h"
 #include "engine/learner/linalg.h"
 
-#ifndef COMMON_RIDGE
-#define COMMON_RIDGE 30.0f
-#endif
-#ifndef COMMON_STEPS
-#define COMMON_STEPS 8u
-#endif
-#ifndef LOSS_SCALE
-#define LOSS_SCALE 2.0
-#endif
-#ifndef LOSS_POOL
-#define LOSS_POOL 0.0
-#endif
+#define COMMON_RIDGE 30.0f /* of the common head, in outcomes */
+#define COMMON_STEPS 5u    /* of conjugate gradients, from the last cycle's head on */
+#define LOSS_SCALE   2.0   /* of the losses, in error variances: log likelihoods */
 
 static const double ridges[SONA_LEARNER_PATH - 1] = {1, 4, 16, 64, 256};
 
@@ -148,7 +139,7 @@ static void solve_path(const double *diagonal, const double *beside, uint32_t m,
         y[i] = (y[i] - (i + 1 < m ? beside[i] * y[i + 1] : 0)) / pivot[i];
 }
 
-/* Weights of the ridges, by their losses so far: of this route, and a share of everybody's. */
+/* Weights of the ridges, by their losses so far. */
 static void average(const struct sona_learner_job *j, uint32_t k, double *weights)
 {
     const struct sona_learner_route *routes = sona_learner_job_at(j, j->route);
@@ -157,8 +148,6 @@ static void average(const struct sona_learner_job *j, uint32_t k, double *weight
 
     for (uint32_t i = 0; i < SONA_LEARNER_PATH; i++) {
         weights[i] = (double)routes[k].loss[i];
-        for (uint32_t r = 0; r < j->n_routes && LOSS_POOL > 0; r++)
-            weights[i] += r == k ? 0 : LOSS_POOL * (double)routes[r].loss[i];
         least = weights[i] < least ? weights[i] : least;
     }
     for (uint32_t i = 0; i < SONA_LEARNER_PATH; i++) {

@@ -12,26 +12,14 @@
 #include "engine/learner/linalg.h"
 #include "engine/learner/state.h"
 
-#ifndef STACK_KEEP
-#define STACK_KEEP 0.999
-#endif
-#ifndef STACK_PRIOR
-#define STACK_PRIOR 3.0
-#endif
-#ifndef STACK_LEAK
-#define STACK_LEAK 0.1
-#endif
-#ifndef STACK_FROM
-#define STACK_FROM 16u
-#endif
-#ifndef MSE_KEEP
-#define MSE_KEEP 200.0f
-#endif
-#ifndef STACK_START
-#define STACK_START 0.2, 0.5, 0.5, 1.0, 0.5, 0.5, 0.0, 0.0
-#endif
+#define STACK_KEEP  0.999  /* per outcome: the last thousand count */
+#define STACK_PRIOR 3.0    /* precision of the prior */
+#define STACK_LEAK  0.1    /* share of it that never fades */
+#define STACK_FROM  16u    /* outcomes before the first step */
+#define MSE_KEEP    200.0f /* outcomes that the error level averages over */
 
-static const double start[SONA_MODEL_STACK] = {STACK_START};
+/* Trust in head, refit, patterns and MicroLoRA, and in their means. */
+static const double start[SONA_MODEL_STACK] = {0.2, 0.5, 0.5, 1.0, 0.5, 0.5, 0.0, 0.0};
 
 void sona_learner_stack_init(struct sona_learner *l)
 {

@@ -30,15 +30,11 @@
 #define SONA_LEARNER_KRYLOV   10u
 #define SONA_LEARNER_NO_ROUTE UINT32_MAX
 /* Outcomes between background cycles, once the first few are over. */
-#ifndef CYCLE_EVERY
-#define CYCLE_EVERY 256u
-#endif
+#define SONA_LEARNER_CYCLE_EVERY 256u
 /* Outcomes after which a route that is new, or not what it was, is refit. */
 #define SONA_LEARNER_REFIT 40u
 /* Patterns that are kept up, however many the bank could hold. */
-#ifndef SONA_LEARNER_PATTERNS
 #define SONA_LEARNER_PATTERNS 32u
-#endif
 
 /* Streams of sona_model_random(); decisions use small numbers. */
 #define SONA_LEARNER_STREAM_MICRO   (1ull << 32)

@@ -38,11 +38,11 @@
 #include <sona/error.h>
 #include <sona/model.h>
 
-#define SONA_MODEL_ALIGN     64u /* bytes; every block, row and vector starts on it */
-#define SONA_MODEL_TOP       3u  /* patterns a query is assigned to, softly */
-#define SONA_MODEL_CHUNK     64u /* patterns measured at a time */
-#define SONA_MODEL_STACK     8u  /* stack weights: 4 for the centred terms, 4 for their means */
-#define SONA_MODEL_HOT_MAGIC 0x31544f48414e4f53ull  /* "SONAHOT1" */
+#define SONA_MODEL_ALIGN      64u /* bytes; every block, row and vector starts on it */
+#define SONA_MODEL_TOP        3u  /* patterns a query is assigned to, softly */
+#define SONA_MODEL_CHUNK      64u /* patterns measured at a time */
+#define SONA_MODEL_STACK      8u  /* stack weights: 4 for the centred terms, 4 for their means */
+#define SONA_MODEL_HOT_MAGIC  0x31544f48414e4f53ull /* "SONAHOT1" */
 #define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
 
 /* Largest norm of any stored vector, and of an embedding that is not normalised (a longer one is
@@ -67,13 +67,13 @@ struct sona_model_layout {
     uint32_t code_padded; /* rounded up to 16 */
 
     size_t hot_bytes, hot_dense_bytes;
-    size_t micro_a, micro_b; /* micro_rank rows of dim_padded floats; B stored transposed */
-    size_t micro_heads;      /* [routes_max][SONA_MICRO_RANK_MAX]: h_k = s B_m' w_k */
-    struct sona_model_rows routes;        /* struct sona_model_route, then the three below */
+    size_t micro_a, micro_b;       /* micro_rank rows of dim_padded floats; B stored transposed */
+    size_t micro_heads;            /* [routes_max][SONA_MICRO_RANK_MAX]: h_k = s B_m' w_k */
+    struct sona_model_rows routes; /* struct sona_model_route, then the three below */
     size_t route_head, route_code, route_cov; /* offsets in a route row: w, g, P (code_dim rows of
                                                  code_padded floats) */
-    struct sona_model_rows pattern_stats; /* per pattern: the two below, routes_max floats each,
-                                             then N and S of events without a route */
+    struct sona_model_rows pattern_stats;     /* per pattern: the two below, routes_max floats each,
+                                                 then N and S of events without a route */
     size_t pattern_n, pattern_s, pattern_bare; /* offsets in a pattern_stats row */
 
     size_t cold_bytes, cold_dense_bytes;
@@ -88,19 +88,19 @@ struct sona_model_layout {
 /* Start of a hot block. */
 struct sona_model_hot {
     uint64_t magic;
-    uint32_t bytes;      /* of the block, as a check */
-    uint32_t n_routes;   /* rows in use, free ones between them included */
-    uint64_t step;       /* events the learner has taken */
-    uint64_t outcomes;   /* of them, with a reward */
+    uint32_t bytes;    /* of the block, as a check */
+    uint32_t n_routes; /* rows in use, free ones between them included */
+    uint64_t step;     /* events the learner has taken */
+    uint64_t outcomes; /* of them, with a reward */
     uint32_t n_patterns;
-    uint32_t enabled;    /* 0: learning is off, decisions go on */
-    float lambda;        /* weight of the cost */
-    float max_explore;   /* bound on the exploring share */
-    float mse;           /* moving average of e^2 */
-    float micro_scale;   /* s = alpha / rank */
+    uint32_t enabled;  /* 0: learning is off, decisions go on */
+    float lambda;      /* weight of the cost */
+    float max_explore; /* bound on the exploring share */
+    float mse;         /* moving average of e^2 */
+    float micro_scale; /* s = alpha / rank */
     uint32_t reserved;
     float stack[SONA_MODEL_STACK];
-    uint32_t flags;      /* SONA_MODEL_USE_*: terms that take part */
+    uint32_t flags; /* SONA_MODEL_USE_*: terms that take part */
 };
 #define SONA_MODEL_USE_MICRO    1u
 #define SONA_MODEL_USE_BASE     2u
@@ -112,7 +112,7 @@ struct sona_model_route {
     uint32_t state;
     char name[SONA_ROUTE_NAME_MAX];
     float cost;
-    float n, s;     /* discounted count and sum of qualities, prior included in neither */
+    float n, s; /* discounted count and sum of qualities, prior included in neither */
     float prior_n, prior_s;
     float mean;     /* (s + prior_s) / (n + prior_n) */
     float bias;     /* b_k of the AdaGrad head */
@@ -164,15 +164,15 @@ struct sona_model_assignment {
 struct sona_model_scores {
     uint32_t n_routes;
     uint64_t candidate[SONA_ROUTES_MAX / 64]; /* bit k: route k may be chosen */
-    float *value;      /* [routes_max] v_k - lambda c_k; NaN where not a candidate */
-    float *quality;    /* [routes_max] v_k */
-    float *upper;      /* [routes_max] U_k = value + width */
-    float *propensity; /* [routes_max] by sona_model_decide(): chance of each route, 0 elsewhere */
-    float *term[4];    /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
+    float *value;       /* [routes_max] v_k - lambda c_k; NaN where not a candidate */
+    float *quality;     /* [routes_max] v_k */
+    float *upper;       /* [routes_max] U_k = value + width */
+    float *propensity;  /* [routes_max] by sona_model_decide(): chance of each route, 0 elsewhere */
+    float *term[4];     /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
     float term_mean[4]; /* the weighted means that centring removed */
-    float *code;       /* [code_padded] z = [A x; 1] */
-    float *space;      /* [dim_padded] x' = norm(x + A'A x), where patterns live */
-    float *scratch;    /* [code_padded] */
+    float *code;        /* [code_padded] z = [A x; 1] */
+    float *space;       /* [dim_padded] x' = norm(x + A'A x), where patterns live */
+    float *scratch;     /* [code_padded] */
     float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
     struct sona_model_assignment near;
 };

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /* Outcomes that come early, twice, for nothing, from elsewhere. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,16 +148,43 @@ Test(order, outcomes_from_a_second_process_are_learned, .timeout = 60)
     stage_close(&stage);
 }
 
+/* A copy of the sidecar where every user may run it: the build directory may be root's alone. */
+static void copy_sidecar(char dir[64], char path[96])
+{
+    const char *from = getenv("SONA_SIDECAR");
+    struct stat st;
+
+    (void)snprintf(dir, 64, "/tmp/sona-other-XXXXXX");
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    cr_assert(eq(int, chmod(dir, 0755), 0));
+    (void)snprintf(path, 96, "%s/sona-sidecar", dir);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+    cr_assert(eq(int, fstat(in, &st), 0));
+    for (off_t left = st.st_size; left > 0;) {
+        ssize_t n = sendfile(out, in, NULL, (size_t)left);
+
+        cr_assert(gt(i64, n, 0));
+        left -= n;
+    }
+    cr_assert(eq(int, fchmod(out, 0755), 0)); /* whatever the umask was */
+    (void)close(in);
+    (void)close(out);
+}
+
 /* As another user: a sidecar, a decision, whose id goes through the pipe; then wait for the
  * verdict. */
-static void decide_as_other(int to, int from)
+static void decide_as_other(const char *sidecar, int to, int from)
 {
     struct stage stage;
     float x[STAGE_DIM];
     sona_decision d;
     char byte;
 
-    if (setgid(65534) != 0 || setuid(65534) != 0)
+    /* The last: nobody outlives the test, not even one whose assertion failed here. */
+    if (setgid(65534) != 0 || setuid(65534) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        _exit(1);
+    if (setenv("SONA_SIDECAR", sidecar, 1) != 0)
         _exit(1);
     stage_open(&stage, NULL);
     sona_client *client = stage_client(&stage, 1);
@@ -173,16 +206,18 @@ static void decide_as_other(int to, int from)
 Test(order, an_outcome_for_another_users_decision_is_foreign, .timeout = 60)
 {
     int there[2], back[2], status = -1;
+    char dir[64], sidecar[96];
     struct stage stage;
     uint64_t id;
 
     if (geteuid() != 0)
         cr_skip("needs root to become another user");
+    copy_sidecar(dir, sidecar);
     cr_assert(eq(int, pipe(there), 0));
     cr_assert(eq(int, pipe(back), 0));
     pid_t pid = fork();
     if (pid == 0)
-        decide_as_other(there[1], back[0]);
+        decide_as_other(sidecar, there[1], back[0]);
     (void)close(there[1]);
     cr_assert(eq(i64, read(there[0], &stage.spawn, sizeof stage.spawn), sizeof stage.spawn),
               "the other user's sidecar did not start");
@@ -193,6 +228,8 @@ Test(order, an_outcome_for_another_users_decision_is_foreign, .timeout = 60)
     cr_assert(eq(i64, write(back[1], "d", 1), 1));
     cr_assert(eq(int, waitpid(pid, &status, 0), pid));
     cr_assert(eq(int, status, 0));
+    (void)unlink(sidecar);
+    (void)rmdir(dir);
     sona_lane_release(&lane);
     sona_client_close(&client);
 }

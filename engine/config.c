@@ -266,7 +266,9 @@ static sona_err unknown_key(const char *key, sona_diag *reterr)
         return sona_engine_diag(reterr, SONA_E_CONFIG, "unknown key \"%.64s\": did you mean %s?",
                                 key, guess);
     return sona_engine_diag(reterr, SONA_E_CONFIG,
-                            "unknown key \"%.64s\": sona_config_each() lists the known ones", key);
+                            "unknown key \"%.64s\": the known ones are in sona/config.h and in "
+                            "sona-sidecar --print-config",
+                            key);
 }
 
 static bool parse_flag(const char *text, uint64_t *ret)

@@ -52,7 +52,7 @@ sona_err sona_wire_path(const char *runtime_dir, const char *instance, char *ret
                                  "not beginning with '.'",
                                  SONA_INSTANCE_NAME_MAX - 1);
     if (!runtime_dir) {
-        runtime_dir = "/run/sona";
+        runtime_dir = SONA_WIRE_SYSTEM_DIR;
         if (access(runtime_dir, X_OK) != 0) {
             runtime_dir = getenv("XDG_RUNTIME_DIR");
             below = "/sona";

@@ -81,6 +81,8 @@ struct sona_wire_answer {
     uint32_t json_bytes; /* text behind this struct, no NUL */
 };
 
+#define SONA_WIRE_SYSTEM_DIR "/run/sona"
+
 /* Path of an instance's socket: <runtime_dir>/<instance>.sock. runtime_dir null: /run/sona if it
  * exists and may be entered, else $XDG_RUNTIME_DIR/sona. SONA_E_RANGE for a bad name or a path too
  * long for a socket address. */

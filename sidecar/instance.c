@@ -31,6 +31,9 @@ static sona_err dir_refused(const char *dir, const char *what, sona_diag *reterr
 static sona_err name_files(struct sona_sidecar_instance *s, const char *name,
                            const char *runtime_dir, sona_diag *reterr)
 {
+    /* Root may make the system's directory, which is where clients look first. */
+    if (!runtime_dir && geteuid() == 0)
+        runtime_dir = SONA_WIRE_SYSTEM_DIR;
     sona_err err = sona_wire_path(runtime_dir, name, s->socket_path, sizeof s->socket_path, reterr);
 
     if (err != SONA_OK)

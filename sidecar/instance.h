@@ -20,8 +20,9 @@ struct sona_sidecar_instance {
     bool made_dir;
 };
 
-/* Find the runtime directory (made with mode 0700 when absent) and take the lock. SONA_E_BUSY when
- * the instance runs; SONA_E_RANGE, SONA_E_PERMISSION, SONA_E_SYSTEM. */
+/* Find the runtime directory (made with mode 0700 when absent; null: as clients do, and /run/sona
+ * for root) and take the lock. SONA_E_BUSY when the instance runs; SONA_E_RANGE, SONA_E_PERMISSION,
+ * SONA_E_SYSTEM. */
 sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const char *name,
                                     const char *runtime_dir, sona_diag *reterr);
 /* Replace a socket left behind, bind, and listen. */

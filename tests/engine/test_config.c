@@ -253,8 +253,8 @@ Test(config, an_unknown_key_names_the_nearest_known_one)
     assert_refused(&config, "Lambda", "1", "did you mean lambda?");
     assert_refused(&config, "micro-lora-lr", "1", "did you mean micro_lora_lr?");
     assert_refused(&config, "dims", "8", "did you mean dim?");
-    assert_refused(&config, "x", "1", "sona_config_each() lists");
-    assert_refused(&config, "", "1", "sona_config_each() lists");
+    assert_refused(&config, "x", "1", "sona-sidecar --print-config");
+    assert_refused(&config, "", "1", "sona-sidecar --print-config");
     assert_refused(&config, "temperature", "1", "unknown key \"temperature\"");
 }
 

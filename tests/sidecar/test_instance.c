@@ -132,6 +132,26 @@ Test(instance, makes_its_directory_and_removes_it_again)
     cr_assert(not(exists(below)));
 }
 
+Test(instance, of_root_without_a_directory_lives_in_the_systems_one)
+{
+    struct sona_sidecar_instance s;
+    bool was_there = exists(SONA_WIRE_SYSTEM_DIR);
+    char name[32], path[128];
+    sona_diag diag;
+
+    if (geteuid() != 0)
+        cr_skip("needs root, whose directory it is");
+    (void)snprintf(name, sizeof name, "test-%d", (int)getpid()); /* nobody else's */
+    (void)unsetenv("XDG_RUNTIME_DIR");
+    cr_assert(eq(int, sona_sidecar_instance_open(&s, name, NULL, &diag), SONA_OK), "%s", diag.text);
+    cr_assert(eq(str, s.dir, (char *)SONA_WIRE_SYSTEM_DIR));
+    /* A client that names no directory looks in the same place. */
+    cr_assert(eq(int, sona_wire_path(NULL, name, path, sizeof path, &diag), SONA_OK));
+    cr_assert(eq(str, path, s.socket_path));
+    sona_sidecar_instance_close(&s);
+    cr_assert(eq(int, exists(SONA_WIRE_SYSTEM_DIR), was_there));
+}
+
 Test(instance, a_directory_that_cannot_be_used_is_named_with_the_remedy)
 {
     struct sona_sidecar_instance s;

@@ -140,6 +140,19 @@ static void tear_down(struct sona_client *client)
     free(client);
 }
 
+/* A library does not print: what is no error but worth a warning goes where errors go. */
+static void warn(const struct sona_client *client, sona_diag *reterr)
+{
+    if (!reterr)
+        return;
+    *reterr = (sona_diag){.code = SONA_OK};
+    /* Relaxed: this thread wrote it. */
+    if (atomic_load_explicit(&client->memlock_failures, memory_order_relaxed) > 0)
+        (void)sona_shm_diag_set(reterr, SONA_OK, 0,
+                                "memory of this client is not locked: it is over RLIMIT_MEMLOCK; "
+                                "raise it (ulimit -l) to keep page faults out of the request path");
+}
+
 sona_err sona_client_open(sona_client **ret, const sona_client_options *options, sona_diag *reterr)
 {
     static const sona_client_options defaults;
@@ -167,6 +180,7 @@ sona_err sona_client_open(sona_client **ret, const sona_client_options *options,
         tear_down(client);
         return err;
     }
+    warn(client, reterr);
     *ret = client;
     return SONA_OK;
 }

@@ -160,6 +160,8 @@ static sona_err open_client(struct sona_tools_router *router,
     client.runtime_dir = router->sidecar.runtime_dir;
     if (err == SONA_OK)
         err = sona_client_open(&router->client, &client, reterr);
+    if (err == SONA_OK && reterr->text[0] != '\0')
+        (void)fprintf(stderr, "warning: %s\n", reterr->text);
     if (err == SONA_OK)
         err = sona_lane_claim(router->client, &router->lane, reterr);
     if (err == SONA_OK && sona_version_of(router->lane, &version) == SONA_OK)

@@ -63,7 +63,8 @@ typedef struct sona_client_options {
  * @param options  null for the defaults; strings are copied
  * @return SONA_OK; SONA_E_ABSENT, SONA_E_ABI, SONA_E_GEOMETRY, SONA_E_PERMISSION, SONA_E_SHAPE (dim
  *         differs), SONA_E_TIMEOUT, SONA_E_SYSTEM, SONA_E_MEMORY, SONA_E_RANGE; see @p reterr.
- *         With SONA_DETACHED, SONA_E_ABSENT is not an error.
+ *         With SONA_DETACHED, SONA_E_ABSENT is not an error. On SONA_OK the text of @p reterr is
+ *         empty, or a warning: memory that could not be locked (RLIMIT_MEMLOCK).
  * @threads any. @cost milliseconds; system calls.
  */
 SONA_API sona_err sona_client_open(sona_client **ret, const sona_client_options *options,

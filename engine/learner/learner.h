@@ -43,9 +43,15 @@ struct sona_learner_event {
 size_t sona_learner_bytes(const sona_config *config);
 struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
 
-/* Learn from one event. SONA_OK: weights changed. SONA_E_ROUTE: unknown; SONA_E_DETACHED never.
- * Counts under `learned`, `drop_route`, `drop_route_retired`, `drop_disabled`, ...; the caller has
- * checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE, SONA_E_RANGE).
+/*
+ * Learn from one event. SONA_OK: weights changed and `learned` counts it, or learning is switched
+ * off and `drop_disabled` does. SONA_E_ROUTE: unknown or retired (drop_route, drop_route_retired).
+ * The caller has checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE,
+ * SONA_E_ZERO_VECTOR, SONA_E_RANGE). A refusal changes its counter and nothing else.
+ *
+ * Without a route there is no head to credit. Such an event teaches what routes share: the
+ * directions of queries (replay), the mass of the patterns near it, and MicroLoRA, which bends y
+ * along x when the quality is above the running baseline of such events and away from it below.
  */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 

@@ -65,9 +65,8 @@ static struct sona_model_view view_of(const struct sona_sidecar_learner *l)
 
 /* ---- publishing ---- */
 
-static bool floats_ok(const struct sona_sidecar_learner *l, const char *at, size_t count)
+static bool floats_ok(const char *at, size_t count)
 {
-    (void)l;
     return sona_model_all_finite((const float *)(const void *)at, count);
 }
 
@@ -85,14 +84,14 @@ static bool weights_ok(const struct sona_sidecar_learner *l)
         return sona_model_validate_hot(layout, view.hot) == SONA_OK &&
                sona_model_validate_cold(layout, view.cold) == SONA_OK;
     const char *hot = view.hot;
-    if (!floats_ok(l, hot + layout->micro_a, micro) || !floats_ok(l, hot + layout->micro_b, micro))
+    if (!floats_ok(hot + layout->micro_a, micro) || !floats_ok(hot + layout->micro_b, micro))
         return false;
     for (uint32_t k = 0; k < layout->routes.count; k++) {
         const char *row = hot + layout->routes.offset + k * layout->routes.stride;
 
         if (changed[k] >= l->published_step &&
-            (!floats_ok(l, row + layout->route_head, layout->dim_padded) ||
-             !floats_ok(l, row + layout->route_code, layout->code_padded)))
+            (!floats_ok(row + layout->route_head, layout->dim_padded) ||
+             !floats_ok(row + layout->route_code, layout->code_padded)))
             return false;
     }
     return true;

@@ -2,11 +2,11 @@
  * Copyright (c) 2026 The SONA authors */
 #include "tools/demo/options.h"
 
-#include <getopt.h>
 #include <stdio.h>
 
 #include "tools/dataset.h"
 #include "tools/fail.h"
+#include "tools/option.h"
 #include "tools/replay/options.h"
 
 enum option_id { DATA = 1000, LOG, ROWS, SEED, LAMBDA, EMBEDDED, OUT, JSON, HELP };
@@ -95,18 +95,14 @@ sona_err sona_demo_options_parse(struct sona_demo_options *ret, int argc, char *
                                  sona_diag *reterr)
 {
     struct sona_demo_options options = {.rows = UINT32_MAX, .seed = 1};
-    int id;
+    int id = 0;
 
-    opterr = 0;
     optind = 0;
-    while ((id = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        sona_err err;
+    while (id != -1) {
+        sona_err err = sona_tools_option_next("sona-demo", argc, argv, long_options, &id, reterr);
 
-        if (id == '?' || id == ':')
-            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "%.60s %s; see sona-demo --help",
-                                   argv[optind - 1],
-                                   id == ':' ? "needs a value" : "is not an option");
-        err = parse_one(&options, id, optarg, reterr);
+        if (err == SONA_OK && id != -1)
+            err = parse_one(&options, id, optarg, reterr);
         if (err != SONA_OK)
             return err;
     }

@@ -4,13 +4,13 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tools/fail.h"
+#include "tools/option.h"
 
 enum option_id {
     DATA = 1000,
@@ -296,18 +296,14 @@ sona_err sona_replay_options_parse(struct sona_replay_options *ret, int argc, ch
                            .seed = 1},
                   .feedback = 1},
     };
-    int id;
+    int id = 0;
 
-    opterr = 0;
     optind = 0;
-    while ((id = getopt_long(argc, argv, ":", long_options, NULL)) != -1) {
-        sona_err err;
+    while (id != -1) {
+        sona_err err = sona_tools_option_next("sona-replay", argc, argv, long_options, &id, reterr);
 
-        if (id == '?' || id == ':')
-            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "%.60s %s; see sona-replay --help",
-                                   argv[optind - 1],
-                                   id == ':' ? "needs a value" : "is not an option");
-        err = parse_one(&options, id, optarg, reterr);
+        if (err == SONA_OK && id != -1)
+            err = parse_one(&options, id, optarg, reterr);
         if (err != SONA_OK)
             return err;
     }

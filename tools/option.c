@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See option.h. */
+#include "tools/option.h"
+
+#include <stddef.h>
+
+#include "tools/fail.h"
+
+sona_err sona_tools_option_next(const char *program, int argc, char **argv,
+                                const struct option *known, int *ret_id, sona_diag *reterr)
+{
+    opterr = 0;
+    int id = getopt_long(argc, argv, ":", known, NULL);
+
+    if (id == '?' || id == ':')
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT, "%.60s %s; see %s --help", argv[optind - 1],
+                               id == ':' ? "needs a value" : "is not an option", program);
+    *ret_id = id;
+    return SONA_OK;
+}

@@ -25,6 +25,8 @@ struct sona_sidecar_joined {
     uint64_t version, now_ms;
     sona_route route;
     float quality, propensity;
+    uint32_t kind; /* enum sona_learner_kind */
+    uint32_t tenant;
 };
 static_assert(sizeof(struct sona_sidecar_joined) == 64, "the embedding is aligned");
 

@@ -264,6 +264,8 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         if (!j)
             break;
         struct sona_learner_event event = {
+            .kind = (enum sona_learner_kind)j->kind,
+            .tenant = j->tenant,
             .id = j->id,
             .x = sona_sidecar_joined_x(j),
             .route = j->route,

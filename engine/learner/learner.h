@@ -27,8 +27,17 @@
 struct sona_learner;
 struct sona_learner_job; /* the input and output of one background cycle */
 
+/* What an event says. */
+enum sona_learner_kind {
+    SONA_LEARNER_OUTCOME = 0, /* what came of a query: learn from it */
+    SONA_LEARNER_QUERY,       /* a query was seen; what comes of it may be told late, or never */
+    SONA_LEARNER_KINDS
+};
+
 /* A joined event: a query, the route that served it, and what came of it. */
 struct sona_learner_event {
+    enum sona_learner_kind kind;
+    uint32_t tenant; /* whose query it is; 0: nobody's in particular */
     uint64_t id;
     const float *x;   /* dim_padded floats, prepared (sona_model_prepare) */
     sona_route route; /* SONA_ROUTE_NONE: no route is known (a bare trajectory) */

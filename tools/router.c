@@ -27,8 +27,9 @@ static_assert(SONA_TOOLS_SETTINGS_MAX + 2 <= SONA_SPAWN_ARGS_MAX, "one argument 
 
 struct sona_tools_router {
     sona_config config;
-    sona_engine *engine; /* embedded */
-    uint64_t clock_ms;   /* its clock: a millisecond for each decision */
+    sona_engine *engine;                      /* embedded */
+    uint64_t clock_ms;                        /* its clock: a millisecond for each decision */
+    const struct sona_tools_learner *learner; /* or another one, not ours to free */
 
     struct sona_spawn sidecar; /* else */
     sona_client *client;
@@ -180,10 +181,11 @@ sona_err sona_tools_router_open(struct sona_tools_router **ret,
         return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for a router");
     router->stop = options->stop;
     err = sona_tools_settings_apply(options->settings, &router->config, reterr);
-    if (err == SONA_OK && options->embedded)
+    router->learner = options->learner;
+    if (err == SONA_OK && options->learner == NULL && options->embedded)
         err = sona_engine_create(&router->engine, &router->config, options->routes,
                                  options->n_routes, reterr);
-    else if (err == SONA_OK)
+    else if (err == SONA_OK && options->learner == NULL)
         err = open_client(router, options, reterr);
     if (err != SONA_OK) {
         sona_tools_router_close(&router);
@@ -213,6 +215,8 @@ sona_err sona_tools_router_decide(struct sona_tools_router *router, const float 
 {
     uint32_t dim = router->config.embedding_dim;
 
+    if (router->learner != NULL)
+        return router->learner->decide(router->learner->self, x, ret);
     if (router->engine != NULL)
         return sona_engine_decide(router->engine, x, dim, NULL, ++router->clock_ms, ret);
     return sona_decide(router->lane, x, dim, NULL, ret);
@@ -220,9 +224,14 @@ sona_err sona_tools_router_decide(struct sona_tools_router *router, const float 
 
 sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality)
 {
-    sona_err err = router->engine != NULL
-                       ? sona_engine_outcome(router->engine, id, quality, 0, router->clock_ms)
-                       : sona_outcome(router->lane, id, quality, NULL);
+    sona_err err;
+
+    if (router->learner != NULL)
+        err = router->learner->outcome(router->learner->self, id, quality);
+    else if (router->engine != NULL)
+        err = sona_engine_outcome(router->engine, id, quality, 0, router->clock_ms);
+    else
+        err = sona_outcome(router->lane, id, quality, NULL);
 
     router->told += err == SONA_OK;
     return err;
@@ -232,6 +241,7 @@ sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *
 {
     uint32_t dim = router->config.embedding_dim;
 
+    assert(router->learner == NULL);
     return router->engine != NULL ? sona_engine_apply(router->engine, x, dim, y)
                                   : sona_apply(router->lane, x, dim, y, NULL);
 }
@@ -240,6 +250,8 @@ sona_err sona_tools_router_score(struct sona_tools_router *router, const float *
 {
     uint32_t dim = router->config.embedding_dim;
 
+    if (router->learner != NULL)
+        return router->learner->score(router->learner->self, x, ret), SONA_OK;
     return router->engine != NULL
                ? sona_engine_score(router->engine, x, dim, ret)
                : sona_score(router->lane, x, dim, ret, router->config.routes_max, NULL);
@@ -252,6 +264,7 @@ sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *
     uint64_t id = 0;
     sona_err err;
 
+    assert(router->learner == NULL);
     if (router->engine != NULL) {
         err = sona_engine_begin(router->engine, x, dim, ++router->clock_ms, &id);
         if (err == SONA_OK)
@@ -269,11 +282,17 @@ sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *
     return err;
 }
 
+/* What it was told is learned when the call returns. */
+static bool in_process(const struct sona_tools_router *router)
+{
+    return router->engine != NULL || router->learner != NULL;
+}
+
 uint64_t sona_tools_router_seen(struct sona_tools_router *router)
 {
     sona_version_info version;
 
-    if (router->engine != NULL)
+    if (in_process(router))
         return router->told;
     if (sona_version_of(router->lane, &version) != SONA_OK || version.version == 0)
         return 0;
@@ -338,7 +357,7 @@ sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_vi
     uint64_t start, asked, now, step;
 
     *ret_visible = true;
-    if (router->engine != NULL)
+    if (in_process(router))
         return SONA_OK;
     start = asked = now = sona_tools_now_ns();
     for (; patience(router, start, now); now = sona_tools_now_ns()) {
@@ -371,7 +390,7 @@ sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *re
     struct sona_tools_totals totals;
     uint64_t start, now;
 
-    if (router->engine != NULL)
+    if (in_process(router))
         return SONA_OK;
     start = now = sona_tools_now_ns();
     for (; patience(router, start, now); now = sona_tools_now_ns()) {
@@ -394,12 +413,12 @@ uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router)
 
 const char *sona_tools_router_instance(const struct sona_tools_router *router)
 {
-    return router->engine != NULL ? NULL : router->sidecar.instance;
+    return in_process(router) ? NULL : router->sidecar.instance;
 }
 
 const char *sona_tools_router_runtime_dir(const struct sona_tools_router *router)
 {
-    return router->engine != NULL ? NULL : router->sidecar.runtime_dir;
+    return in_process(router) ? NULL : router->sidecar.runtime_dir;
 }
 
 static void totals_of_engine(const sona_engine *engine, struct sona_tools_totals *ret)
@@ -429,6 +448,10 @@ sona_err sona_tools_router_totals(struct sona_tools_router *router, struct sona_
     memset(ret, 0, sizeof *ret);
     if (router->engine != NULL) {
         totals_of_engine(router->engine, ret);
+        return SONA_OK;
+    }
+    if (router->learner != NULL) {
+        ret->counter[SONA_COUNTER_learned] = ret->step = router->told;
         return SONA_OK;
     }
     err = sona_tools_query(router->sidecar.runtime_dir, router->sidecar.instance, SONA_WIRE_STATS,

@@ -40,13 +40,24 @@ sona_err sona_tools_settings_base(struct sona_tools_settings *ret, uint32_t dim,
 sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, sona_config *ret,
                                    sona_diag *reterr);
 
+/* Another learner in SONA's place, so that both meet the same streams and are scored by the same
+ * code. Called by one thread; `self` is handed back. It has no adapter and no trajectories: apply
+ * and teach are not for it. */
+struct sona_tools_learner {
+    void *self;
+    sona_err (*decide)(void *self, const float *x, sona_decision *ret);
+    sona_err (*outcome)(void *self, uint64_t id, float quality);
+    void (*score)(void *self, const float *x, float *ret); /* of every route by index */
+};
+
 struct sona_tools_router_options {
     bool embedded;
     bool background_thread; /* sidecar: loop B on its own thread (not reproducible) */
     const struct sona_tools_settings *settings;
     const sona_route_spec *routes;
     uint32_t n_routes;
-    const volatile sig_atomic_t *stop; /* not null: waiting ends when it becomes true */
+    const struct sona_tools_learner *learner; /* not null: decides, and nothing is started */
+    const volatile sig_atomic_t *stop;        /* not null: waiting ends when it becomes true */
 };
 
 /* What became of the events, by the learner's own counters. */

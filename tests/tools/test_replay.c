@@ -54,6 +54,81 @@ Test(replay, a_learner_beats_the_best_single_route_where_every_topic_has_its_own
     cr_expect(le(dbl, result.decide.p50, result.decide.p99));
 }
 
+Test(replay, the_curve_cuts_the_stream_into_whole_points_that_average_to_the_mean)
+{
+    double sum = 0;
+
+    setup.curve = 250;
+    run();
+    cr_assert(eq(u32, result.n_curve, 4));
+    for (uint32_t i = 0; i < 4; i++)
+        sum += (double)result.curve[i] / 4;
+    cr_expect(epsilon_eq(dbl, sum, result.mean_reward, 1e-6));
+    cr_expect(gt(dbl, (double)result.curve[3], (double)result.curve[0]));
+    setup.curve = 300;
+    run();
+    cr_expect(eq(u32, result.n_curve, 3), "the last 100 make no whole point");
+}
+
+Test(replay, a_curve_of_too_many_points_is_refused)
+{
+    sona_diag diag = {0};
+
+    setup.curve = 1;
+    cr_expect(eq(int, sona_replay_run(&setup, &result, &diag), SONA_E_RANGE));
+    cr_expect(ne(ptr, strstr(diag.text, "--curve 1"), NULL));
+}
+
+/* Always the same route, whatever it is told; remembers the last it was told. */
+struct stubborn {
+    uint64_t id;
+    double told;
+};
+
+static sona_err stubborn_decide(void *self, const float *x, sona_decision *ret)
+{
+    struct stubborn *stubborn = self;
+
+    (void)x;
+    *ret = (sona_decision){.id = ++stubborn->id, .route = 2, .propensity = 1};
+    return SONA_OK;
+}
+
+static sona_err stubborn_outcome(void *self, uint64_t id, float quality)
+{
+    struct stubborn *stubborn = self;
+
+    cr_expect(eq(u64, id, stubborn->id));
+    stubborn->told += (double)quality;
+    return SONA_OK;
+}
+
+static void stubborn_score(void *self, const float *x, float *ret)
+{
+    (void)self, (void)x;
+    ret[0] = ret[1] = 0;
+    ret[2] = 1;
+}
+
+Test(replay, another_learner_meets_the_same_stream_and_is_scored_alike)
+{
+    struct stubborn stubborn = {0};
+    struct sona_tools_learner learner = {&stubborn, stubborn_decide, stubborn_outcome,
+                                         stubborn_score};
+    struct sona_replay_result ours;
+
+    run();
+    ours = result;
+    setup.learner = &learner;
+    run();
+    cr_expect(eq(dbl, result.base.best_fixed, ours.base.best_fixed));
+    cr_expect(eq(dbl, result.base.oracle, ours.base.oracle));
+    cr_expect(eq(u64, result.told, 1000));
+    cr_expect(eq(u64, result.totals.counter[SONA_COUNTER_learned], 1000));
+    cr_expect(epsilon_eq(dbl, result.mean_reward, stubborn.told / 1000, 1e-9));
+    cr_expect(epsilon_eq(dbl, result.policy[SONA_REPLAY_MARKS], 0.3667, 0.05));
+}
+
 Test(replay, every_outcome_told_is_learned_or_has_a_reason)
 {
     run();

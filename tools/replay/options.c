@@ -27,6 +27,7 @@ enum option_id {
     DELAY,
     FREE_RUN,
     JSON,
+    CURVE,
     HELP
 };
 
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
     {"delay", required_argument, NULL, DELAY},
     {"free-run", no_argument, NULL, FREE_RUN},
     {"json", no_argument, NULL, JSON},
+    {"curve", required_argument, NULL, CURVE},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
@@ -79,6 +81,7 @@ static const char help_text[] =
     "  --without LIST   switch parts off: micro,base,patterns,background,drift\n"
     "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
     "  --json           one JSON object per line, one line per seed\n"
+    "  --curve N        with --json: the mean reward of each N queries, too\n"
     "  --help           this text\n"
     "\n"
     "In lock-step (the default) a seed gives the same decisions with and without --embedded.\n"
@@ -273,6 +276,10 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         break;
     case FREE_RUN:
         setup->free_run = true;
+        break;
+    case CURVE:
+        err = parse_count("curve", text, 1, SONA_TOOLS_ROWS_MAX, &count, reterr);
+        setup->curve = (uint32_t)count;
         break;
     case JSON:
         options->json = true;

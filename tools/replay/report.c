@@ -77,6 +77,16 @@ static void add_special(json_t *to, const struct sona_replay_setup *setup,
         (void)json_object_set_new(to, "apgr", real(result->apgr));
 }
 
+/* {"width": queries for each point, "reward": [mean reward of each]} */
+static json_t *curve(const struct sona_replay_setup *setup, const struct sona_replay_result *result)
+{
+    json_t *points = json_array();
+
+    for (uint32_t i = 0; i < result->n_curve; i++)
+        (void)json_array_append_new(points, real((double)result->curve[i]));
+    return json_pack("{s:I, s:o}", "width", (json_int_t)setup->curve, "reward", points);
+}
+
 json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
                                 const struct sona_replay_result *result)
 {
@@ -101,6 +111,8 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
     (void)json_object_set_new(root, "oracle", real(result->base.oracle));
     (void)json_object_set_new(root, "policy_at", policies(result));
     add_special(root, setup, result);
+    if (setup->curve > 0)
+        (void)json_object_set_new(root, "curve", curve(setup, result));
     (void)json_object_set_new(root, "decide_ns", sona_replay_report_latency(&result->decide, 1));
     (void)json_object_set_new(root, "outcome_ns", sona_replay_report_latency(&result->outcome, 1));
     (void)json_object_set_new(root, "visible_us",

@@ -81,6 +81,7 @@ static sona_err run_init(struct run *run, sona_diag *reterr)
         .settings = &settings,
         .routes = setup->set->route,
         .n_routes = setup->set->routes,
+        .learner = setup->learner,
         .stop = setup->stop,
     };
     sona_err err = sona_replay_stream_init(&run->stream, setup->set, &setup->spec, reterr);
@@ -90,6 +91,10 @@ static sona_err run_init(struct run *run, sona_diag *reterr)
         err = make_settings(setup, &settings, reterr);
     if (err != SONA_OK)
         return err;
+    if (setup->curve > 0 && length / setup->curve > SONA_REPLAY_CURVE_MAX)
+        return sona_tools_fail(reterr, SONA_E_RANGE,
+                               "--curve %u makes more than %u points of %u queries", setup->curve,
+                               SONA_REPLAY_CURVE_MAX, length);
     run->x = malloc(setup->set->dim * sizeof *run->x);
     run->y = malloc(setup->set->dim * sizeof *run->y);
     run->reward = malloc(length * sizeof *run->reward);
@@ -299,6 +304,16 @@ static void sum_up_phases(struct run *run)
     result->forgetting = n_lost > 0 ? lost / n_lost : (double)NAN;
 }
 
+static void sum_up_curve(struct run *run)
+{
+    uint32_t width = run->setup->curve;
+    struct sona_replay_result *result = &run->result;
+
+    result->n_curve = width > 0 ? result->done / width : 0;
+    for (uint32_t i = 0; i < result->n_curve; i++)
+        result->curve[i] = (float)mean_between(run->reward, i * width, (i + 1) * width);
+}
+
 static void sum_up(struct run *run)
 {
     struct sona_replay_result *result = &run->result;
@@ -310,6 +325,7 @@ static void sum_up(struct run *run)
     result->mean_reward = mean_between(run->reward, 0, n);
     result->tail_reward = mean_between(run->reward, n - (n + 4) / 5, n);
     sona_replay_stream_baselines(stream, &result->base);
+    sum_up_curve(run);
     if (result->interrupted)
         return;
     result->policy[SONA_REPLAY_MARKS] = sona_replay_scorer_policy(

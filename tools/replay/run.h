@@ -23,6 +23,7 @@
 
 #define SONA_REPLAY_MARKS 4u /* policy_at 100, 300, 1000, 3000; the end is extra */
 extern const uint32_t sona_replay_mark[SONA_REPLAY_MARKS];
+#define SONA_REPLAY_CURVE_MAX 512u /* points of a learning curve */
 
 /* One feedback, as a display may want it. */
 struct sona_replay_step {
@@ -36,9 +37,13 @@ struct sona_replay_setup {
     struct sona_replay_spec spec;
     struct sona_tools_settings settings; /* what the user wants different */
     bool embedded;
-    bool free_run;                     /* do not wait for the snapshot after an outcome */
-    double feedback;                   /* share of the outcomes that is told, 0..1 */
-    uint32_t delay;                    /* decisions between a decision and its outcome */
+    bool free_run;   /* do not wait for the snapshot after an outcome */
+    double feedback; /* share of the outcomes that is told, 0..1 */
+    uint32_t delay;  /* decisions between a decision and its outcome */
+    uint32_t curve;  /* queries for each point of the curve; 0: none */
+    /* Not null: another learner in SONA's place (perf/learning). Borrowed; `embedded` must be set.
+     */
+    const struct sona_tools_learner *learner;
     bool measure_apply;                /* call and time sona_apply() for every query too */
     const volatile sig_atomic_t *stop; /* not null: end early when it becomes true */
     void (*on_step)(void *arg, const struct sona_replay_step *step); /* may be null */
@@ -61,6 +66,8 @@ struct sona_replay_result {
     double before, d0_200, d200_500, d500_1000; /* drift; NaN else */
     double after, end, forgetting;              /* blocks, tasks; NaN else */
     double apgr;                                /* two routes; NaN else */
+    uint32_t n_curve;                           /* whole points of `curve` queries each */
+    float curve[SONA_REPLAY_CURVE_MAX];         /* mean reward of each */
     struct sona_replay_latency decide, outcome, apply, visible;
     uint64_t told;       /* outcomes told */
     uint64_t unrecorded; /* decisions and outcomes that met a full ring: nothing was told */

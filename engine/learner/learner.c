@@ -149,12 +149,12 @@ static bool is_zero(const float *x, uint32_t n)
 /* The caller has checked; the learner's finiteness does not rest on that. */
 static sona_err check(struct sona_learner *l, const struct sona_learner_event *event)
 {
-    float norm2;
+    float norm2 = sona_kernels_active()->dot(event->x, event->x, l->layout.dim_padded);
 
-    if (!sona_model_all_finite(event->x, l->layout.dim_padded) || !isfinite(event->quality) ||
-        !isfinite(event->propensity))
+    /* A finite sum of squares has finite parts; only one that is not needs the second look. */
+    if ((!isfinite(norm2) && !sona_model_all_finite(event->x, l->layout.dim_padded)) ||
+        !isfinite(event->quality) || !isfinite(event->propensity))
         return refuse(l, SONA_COUNTER_drop_not_finite, SONA_E_NOT_FINITE);
-    norm2 = sona_kernels_active()->dot(event->x, event->x, l->layout.dim_padded);
     if (is_zero(event->x, l->layout.dim_padded))
         return refuse(l, SONA_COUNTER_drop_zero_vector, SONA_E_ZERO_VECTOR);
     if (!(event->quality >= 0 && event->quality <= 1) ||
@@ -188,8 +188,7 @@ static void learn_route(struct sona_learner *l, const struct sona_learner_event 
     struct sona_model_view view = sona_learner_view(l);
     float rest, error, target;
 
-    /* The only failure is "no candidate", and k is one. */
-    (void)sona_model_score(&view, event->x, NULL, scores);
+    sona_model_predict(&view, event->x, scores);
     error = sona_learner_stack_learn(l, scores, k, event->quality, &rest);
     if (sona_learner_row(l, k)->fit)
         sona_learner_heads_path(l, k, event->x, event->quality);

@@ -66,27 +66,28 @@ float sona_learner_micro_gradient(const struct sona_model_layout *layout, const 
     return e;
 }
 
-static void scale_row(float *row, uint32_t n, float limit)
+/* Scale the row back when it is longer than `limit`; its norm afterwards. */
+static float scale_row(float *row, uint32_t n, float limit)
 {
-    float norm = sqrtf(sona_kernels_active()->dot(row, row, n));
+    const struct sona_kernels *kernels = sona_kernels_active();
+    float norm = sqrtf(kernels->dot(row, row, n));
 
-    if (norm > limit)
-        for (uint32_t i = 0; i < n; i++)
-            row[i] *= limit / norm;
+    if (!(norm > limit))
+        return norm;
+    for (uint32_t i = 0; i < n; i++)
+        row[i] *= limit / norm;
+    return sqrtf(kernels->dot(row, row, n));
 }
 
 static void keep_bounds(struct sona_learner *l, float *a, float *b)
 {
-    const struct sona_kernels *kernels = sona_kernels_active();
     uint32_t n = l->layout.dim_padded, rank = l->layout.geometry.micro_rank;
     float fresh = sqrtf((float)l->layout.geometry.dim);
     float share = MICRO_MAX / ((float)rank * (sona_learner_head(l)->micro_scale + 1e-6f));
 
     for (uint32_t r = 0; r < rank; r++) {
-        float norm;
+        float norm = scale_row(a + (size_t)r * n, n, A_MAX * fresh);
 
-        scale_row(a + (size_t)r * n, n, A_MAX * fresh);
-        norm = sqrtf(kernels->dot(a + (size_t)r * n, a + (size_t)r * n, n));
         scale_row(b + (size_t)r * n, n, share / (norm + 1e-6f));
     }
 }
@@ -96,15 +97,17 @@ void sona_learner_micro_heads(struct sona_learner *l)
     const struct sona_model_layout *layout = &l->layout;
     float *h = sona_model_floats_of(sona_learner_hot(l), layout->micro_heads);
     const float *b = sona_model_floats(sona_learner_hot(l), layout->micro_b);
-    uint32_t n_routes = sona_learner_head(l)->n_routes;
-    float column[SONA_ROUTES_MAX];
+    uint32_t n_routes = sona_learner_head(l)->n_routes, rank = layout->geometry.micro_rank;
 
-    for (uint32_t r = 0; r < layout->geometry.micro_rank; r++) {
-        sona_kernels_active()->dot_rows(
-            sona_learner_part(l, 0, layout->route_head), sona_model_stride(&layout->routes),
-            n_routes, b + (size_t)r * layout->dim_padded, layout->dim_padded, column);
-        for (uint32_t k = 0; k < n_routes; k++)
-            h[(size_t)k * SONA_MICRO_RANK_MAX + r] = sona_learner_head(l)->micro_scale * column[k];
+    /* Head by head: B stays near while the heads stream past it once. */
+    for (uint32_t k = 0; k < n_routes; k++) {
+        float *row = h + (size_t)k * SONA_MICRO_RANK_MAX;
+
+        sona_kernels_active()->dot_rows(b, layout->dim_padded, rank,
+                                        sona_learner_part(l, k, layout->route_head),
+                                        layout->dim_padded, row);
+        for (uint32_t r = 0; r < rank; r++)
+            row[r] *= sona_learner_head(l)->micro_scale;
     }
 }
 

@@ -28,26 +28,68 @@ bool sona_model_all_finite(const float *x, size_t count)
     return !bad;
 }
 
+typedef float four __attribute__((vector_size(4 * sizeof(float))));
+typedef double four_wide __attribute__((vector_size(4 * sizeof(double))));
+
+/* Through memory: a vector this wide is not a return value on every machine. */
+static inline void widen(const float *x, four_wide *ret)
+{
+    four v;
+
+    memcpy(&v, x, sizeof v);
+    *ret = __builtin_convertvector(v, four_wide);
+}
+
+/* In double: the squares of the largest and of the smallest floats are still numbers. Hence also
+ * the check: the sum is finite exactly when every float is. */
+static double sum_of_squares(const float *x, uint32_t n)
+{
+    four_wide sum = {0, 0, 0, 0};
+    double part[4];
+    uint32_t i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        four_wide v;
+
+        widen(x + i, &v);
+        sum += v * v;
+    }
+    for (uint32_t j = 0; j < 4; j++)
+        part[j] = sum[j] + (i + j < n ? (double)x[i + j] * (double)x[i + j] : 0);
+    return part[0] + part[1] + part[2] + part[3];
+}
+
+static void scale_into(const float *x, double scale, uint32_t n, float *ret)
+{
+    const four_wide factor = {scale, scale, scale, scale};
+    uint32_t i = 0;
+
+    for (; i + 4 <= n; i += 4) {
+        four_wide v;
+        four narrow;
+
+        widen(x + i, &v);
+        narrow = __builtin_convertvector(v * factor, four);
+        memcpy(ret + i, &narrow, sizeof narrow);
+    }
+    for (; i < n; i++)
+        ret[i] = (float)((double)x[i] * scale);
+}
+
 sona_err sona_model_prepare(const struct sona_model_layout *layout, const float *x, float *ret)
 {
     uint32_t dim = layout->geometry.dim;
-    double sum[4] = {0, 0, 0, 0};
-    double norm, scale = 1;
+    double norm = sqrt(sum_of_squares(x, dim)), scale = 1;
 
-    if (!sona_model_all_finite(x, dim))
+    if (!isfinite(norm))
         return SONA_E_NOT_FINITE;
-    /* In double: the squares of the largest and of the smallest floats are still numbers. */
-    for (uint32_t i = 0; i < dim; i++)
-        sum[i & 3] += (double)x[i] * (double)x[i];
-    norm = sqrt(sum[0] + sum[1] + sum[2] + sum[3]);
     if (!(norm > 0))
         return SONA_E_ZERO_VECTOR;
     if (layout->geometry.flags & SONA_GEOMETRY_NORMALIZE)
         scale = 1 / norm;
     else if (norm > (double)SONA_MODEL_NORM_MAX)
         scale = (double)SONA_MODEL_NORM_MAX / norm;
-    for (uint32_t i = 0; i < dim; i++)
-        ret[i] = (float)((double)x[i] * scale);
+    scale_into(x, scale, dim, ret);
     for (uint32_t i = dim; i < layout->dim_padded; i++)
         ret[i] = 0;
     return SONA_OK;

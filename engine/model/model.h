@@ -214,6 +214,11 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
 void sona_model_distances(const struct sona_model_view *view, const float *space, uint32_t from,
                           uint32_t count, float *ret);
 
+/* Terms and qualities of every enabled route for the prepared query x, and where it lies: the part
+ * of scoring that learning needs. Values, widths and candidates are left as they were. */
+void sona_model_predict(const struct sona_model_view *view, const float *x,
+                        struct sona_model_scores *scores);
+
 /* Score every candidate for the prepared query x; `candidates` may be null: every enabled route.
  * Terms and qualities are filled for all enabled routes. SONA_E_NO_ROUTE when no candidate is left,
  * SONA_E_RANGE for a cost outside 0..1. */

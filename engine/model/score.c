@@ -324,15 +324,28 @@ static sona_err choose_among(struct scoring *s, const sona_candidates *candidate
     return any ? SONA_OK : SONA_E_NO_ROUTE;
 }
 
+static void predict_all(struct scoring *s)
+{
+    begin(s);
+    sona_model_locate(s->view, s->x, s->out);
+    fill_terms(s);
+    centre(s);
+    predict(s);
+}
+
+void sona_model_predict(const struct sona_model_view *view, const float *x,
+                        struct sona_model_scores *scores)
+{
+    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
+
+    predict_all(&s);
+}
+
 sona_err sona_model_score(const struct sona_model_view *view, const float *x,
                           const sona_candidates *candidates, struct sona_model_scores *scores)
 {
     struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
 
-    begin(&s);
-    sona_model_locate(view, x, scores);
-    fill_terms(&s);
-    centre(&s);
-    predict(&s);
+    predict_all(&s);
     return choose_among(&s, candidates);
 }

@@ -31,6 +31,8 @@ struct sona_learner_job; /* the input and output of one background cycle */
 enum sona_learner_kind {
     SONA_LEARNER_OUTCOME = 0, /* what came of a query: learn from it */
     SONA_LEARNER_QUERY,       /* a query was seen; what comes of it may be told late, or never */
+    SONA_LEARNER_REVOKE,      /* take back what the outcome `id` taught; nothing else is read */
+    SONA_LEARNER_REPLACE,     /* the same, then learn its query and route with `quality` */
     SONA_LEARNER_KINDS
 };
 

@@ -8,15 +8,13 @@
  *               a flood of new decisions must not make duplicates look like unknown ids
  *     parked    outcomes that overtook their decision
  *
- *     add ──► waiting ──outcome──► settled (joined)
- *               │  └──window────► settled (abandoned)
- *               └──arena full───► forgotten (evicted)
- *     outcome, decision on its way ──► parked ──add──► joined
+ *     add ──► waiting ──outcome──► settled (told) ──revoke──► settled (revoked)
+ *               │  ├──revoke───► settled (revoked)
+ *               │  └──window───► settled (expired), perhaps with a default quality
+ *               └──arena full──► forgotten (evicted)
+ *     outcome or revocation, decision on its way ──► parked ──add──► the same as above
  *
- * Accounting, checked by the tests after every operation:
- *     decisions + trajectories = pending + joined + drop_evicted + drop_abandoned
- *     outcomes = joined + parked_now + the refusals of outcomes
- * where joined is what was handed to the caller, who counts it once more under what came of it.
+ * Accounting, checked by the tests after every operation: the books of sona/stats.h.
  */
 #include <assert.h>
 #include <string.h>
@@ -24,9 +22,13 @@
 #include "engine/pending/pending.h"
 #include "engine/pending/pool.h"
 
+enum fate { TOLD, EXPIRED, REVOKED };
+
 struct settled {
     uint64_t owner;
-    bool abandoned; /* its window closed; else joined */
+    uint64_t begun_ms;
+    enum fate fate;
+    float quality; /* as told last */
 };
 
 struct parked {
@@ -34,12 +36,14 @@ struct parked {
     uint64_t since_ms;
     float quality;
     uint32_t latency_us;
+    bool revoke; /* not an outcome: what takes it back */
 };
 
 struct sona_pending {
     uint32_t dim_padded;
     uint32_t max_steps;
     uint64_t window_ms;
+    float default_quality; /* negative: none */
 
     struct sona_pending_pool waiting_pool, settled_pool, parked_pool;
     struct sona_pending_entry *waiting;
@@ -76,7 +80,8 @@ static void *carve(char **at, size_t bytes)
 }
 
 struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t dim_padded,
-                                       uint64_t window_ms, uint32_t max_steps)
+                                       uint64_t window_ms, uint32_t max_steps,
+                                       float default_quality)
 {
     char *at = memory;
     struct sona_pending *pending = carve(&at, round_up(sizeof(*pending)));
@@ -86,6 +91,7 @@ struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t
     pending->dim_padded = dim_padded;
     pending->max_steps = max_steps;
     pending->window_ms = window_ms;
+    pending->default_quality = default_quality;
 
     sona_pending_pool_init(&pending->waiting_pool, carve(&at, sona_pending_pool_bytes(capacity)),
                            capacity);
@@ -110,23 +116,39 @@ static bool outlived(const struct sona_pending *pending, uint64_t since_ms, uint
 
 /* Move a waiting entry among the settled ones; the oldest of those is forgotten for it if need be.
  * Its vector stays readable until the place is taken again. */
-static void settle(struct sona_pending *pending, uint32_t place, bool abandoned)
+static void settle(struct sona_pending *pending, uint32_t place, enum fate fate, float quality)
 {
+    const struct sona_pending_entry *entry = &pending->waiting[place];
     struct sona_pending_pool *pool = &pending->settled_pool;
     uint32_t to;
 
     if (pool->taken == pool->capacity)
         sona_pending_pool_give(pool, pool->oldest);
-    to = sona_pending_pool_take(pool, pending->waiting[place].id);
-    pending->settled[to] =
-        (struct settled){.owner = pending->waiting[place].owner, .abandoned = abandoned};
+    to = sona_pending_pool_take(pool, entry->id);
+    pending->settled[to] = (struct settled){.owner = entry->owner,
+                                            .begun_ms = entry->begun_ms,
+                                            .fate = fate,
+                                            .quality = quality};
     sona_pending_pool_give(&pending->waiting_pool, place);
+}
+
+/* A decision that gets the default quality when its window ends. */
+static bool has_default(const struct sona_pending *pending, uint32_t place)
+{
+    return pending->default_quality >= 0 &&
+           pending->waiting[place].kind == SONA_PENDING_DECISION;
 }
 
 static void abandon(struct sona_pending *pending, uint32_t place)
 {
     COUNT(pending, drop_abandoned);
-    settle(pending, place, true);
+    settle(pending, place, EXPIRED, 0);
+}
+
+static void withdraw(struct sona_pending *pending, uint32_t place)
+{
+    COUNT(pending, withdrawn);
+    settle(pending, place, REVOKED, 0);
 }
 
 static void join(struct sona_pending *pending, uint32_t place, float quality, uint32_t latency_us,
@@ -134,11 +156,12 @@ static void join(struct sona_pending *pending, uint32_t place, float quality, ui
 {
     *ret = (struct sona_pending_joined){
         .entry = pending->waiting[place], .quality = quality, .latency_us = latency_us};
-    settle(pending, place, false);
+    COUNT(pending, joined);
+    settle(pending, place, TOLD, quality);
 }
 
-/* Join the owner's parked outcome with the entry that has just come, and refuse those of others.
- * At most one is the owner's: a second was a duplicate when it came. */
+/* Resolve the owner's parked word with the entry that has just come, and refuse those of others.
+ * At most one is the owner's. */
 static bool join_parked(struct sona_pending *pending, uint32_t place,
                         struct sona_pending_joined *ret)
 {
@@ -150,12 +173,14 @@ static bool join_parked(struct sona_pending *pending, uint32_t place,
 
         if (at == SONA_PENDING_NONE)
             return joined;
-        if (pending->parked[at].owner == entry.owner) {
-            assert(!joined);
-            join(pending, place, pending->parked[at].quality, pending->parked[at].latency_us, ret);
-            joined = true;
-        } else {
+        const struct parked *parked = &pending->parked[at];
+        if (parked->owner != entry.owner) {
             COUNT(pending, drop_foreign);
+        } else if (parked->revoke) {
+            withdraw(pending, place);
+        } else {
+            join(pending, place, parked->quality, parked->latency_us, ret);
+            joined = true;
         }
         sona_pending_pool_give(&pending->parked_pool, at);
     }
@@ -172,6 +197,7 @@ bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_en
     if (sona_pending_pool_find(pool, entry->id) != SONA_PENDING_NONE ||
         sona_pending_pool_find(&pending->settled_pool, entry->id) != SONA_PENDING_NONE) {
         COUNT(pending, drop_duplicate);
+        COUNT(pending, strays);
         *err = SONA_E_DUPLICATE;
         return false;
     }
@@ -206,6 +232,7 @@ static sona_err refuse(struct sona_pending *pending, sona_counter reason, sona_e
 /* Why no entry with this id is waiting, for a step or a route. */
 static sona_err refuse_absent(struct sona_pending *pending, uint64_t id)
 {
+    COUNT(pending, strays);
     if (sona_pending_pool_find(&pending->settled_pool, id) != SONA_PENDING_NONE)
         return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
     return refuse(pending, SONA_COUNTER_drop_unknown_id, SONA_E_UNKNOWN_ID);
@@ -234,84 +261,179 @@ sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_rout
     if (place == SONA_PENDING_NONE)
         return refuse_absent(pending, id);
     /* A decision's route was drawn with a known propensity; another route would belie it. */
-    if (pending->waiting[place].kind != SONA_PENDING_TRAJECTORY)
+    if (pending->waiting[place].kind != SONA_PENDING_TRAJECTORY) {
+        COUNT(pending, strays);
         return refuse(pending, SONA_COUNTER_drop_unknown_id, SONA_E_UNKNOWN_ID);
+    }
     pending->waiting[place].route = route;
     return SONA_OK;
 }
 
-/* Keep an outcome for the decision that is on its way. One per owner: somebody else's outcome for
- * the same id must not keep the owner's out. */
-static sona_err park(struct sona_pending *pending, uint64_t id, const struct parked *outcome)
+/* What a second word does to one of the same owner that is parked: the later outcome counts, and a
+ * revocation beats every outcome. Counted as if the first had been learned. */
+static sona_err park_again(struct sona_pending *pending, struct parked *first,
+                           const struct parked *second)
+{
+    if (first->revoke)
+        return refuse(pending, SONA_COUNTER_drop_revoked, SONA_E_DUPLICATE);
+    if (second->revoke) {
+        COUNT(pending, drop_revoked); /* the outcome; the revocation waits in its place */
+        first->revoke = true;
+        return SONA_OK;
+    }
+    if (first->quality == second->quality)
+        return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
+    COUNT(pending, replacing);
+    COUNT(pending, replaced);
+    first->quality = second->quality;
+    first->latency_us = second->latency_us;
+    return SONA_OK;
+}
+
+/* Keep a word for the decision that is on its way. One per owner: somebody else's for the same id
+ * must not keep the owner's out. */
+static sona_err park(struct sona_pending *pending, uint64_t id, const struct parked *word)
 {
     struct sona_pending_pool *pool = &pending->parked_pool;
     uint32_t at;
 
     for (at = sona_pending_pool_find(pool, id); at != SONA_PENDING_NONE;
          at = sona_pending_pool_find_next(pool, at))
-        if (pending->parked[at].owner == outcome->owner)
-            return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
+        if (pending->parked[at].owner == word->owner)
+            return park_again(pending, &pending->parked[at], word);
     at = sona_pending_pool_take(pool, id);
     if (at == SONA_PENDING_NONE)
         return refuse(pending, SONA_COUNTER_drop_parked_full, SONA_E_LIMIT);
-    pending->parked[at] = *outcome;
+    pending->parked[at] = *word;
     COUNT(pending, parked);
     return SONA_OK;
+}
+
+/* SONA_OK when the waiting entry may still be spoken about. */
+static sona_err check_waiting(struct sona_pending *pending, uint32_t place, uint64_t owner,
+                              uint64_t now_ms)
+{
+    if (pending->waiting[place].owner != owner)
+        return refuse(pending, SONA_COUNTER_drop_foreign, SONA_E_PERMISSION);
+    if (!outlived(pending, pending->waiting[place].begun_ms, now_ms))
+        return SONA_OK;
+    if (!has_default(pending, place)) /* else it waits for the default, a tick away */
+        abandon(pending, place);
+    return refuse(pending, SONA_COUNTER_drop_expired, SONA_E_TIMEOUT);
+}
+
+/* A second word about a settled entry. */
+static sona_err speak_again(struct sona_pending *pending, uint32_t place, uint64_t id,
+                            const struct parked *word, struct sona_pending_joined *ret)
+{
+    struct settled *settled = &pending->settled[place];
+
+    if (settled->owner != word->owner)
+        return refuse(pending, SONA_COUNTER_drop_foreign, SONA_E_PERMISSION);
+    if (settled->fate == REVOKED)
+        return refuse(pending, SONA_COUNTER_drop_revoked, SONA_E_DUPLICATE);
+    if (settled->fate == TOLD && !word->revoke && settled->quality == word->quality)
+        return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
+    if (settled->fate == EXPIRED || outlived(pending, settled->begun_ms, word->since_ms))
+        return refuse(pending, SONA_COUNTER_drop_expired, SONA_E_TIMEOUT);
+    *ret = (struct sona_pending_joined){
+        .word = word->revoke ? SONA_PENDING_REVOKING : SONA_PENDING_REPLACING,
+        .entry = {.id = id, .owner = word->owner, .route = SONA_ROUTE_NONE},
+        .quality = word->quality,
+        .latency_us = word->latency_us,
+    };
+    if (word->revoke) {
+        COUNT(pending, revoking);
+        settled->fate = REVOKED;
+    } else {
+        COUNT(pending, replacing);
+        settled->quality = word->quality;
+    }
+    return SONA_OK;
+}
+
+/* One word about an id, wherever the id stands. */
+static sona_err speak(struct sona_pending *pending, uint64_t id, const struct parked *word,
+                      bool on_its_way, struct sona_pending_joined *ret, bool *joined)
+{
+    uint32_t place = sona_pending_pool_find(&pending->waiting_pool, id);
+    sona_err err;
+
+    *joined = false;
+    if (place != SONA_PENDING_NONE) {
+        err = check_waiting(pending, place, word->owner, word->since_ms);
+        if (err != SONA_OK)
+            return err;
+        if (word->revoke) {
+            withdraw(pending, place);
+            return SONA_OK;
+        }
+        join(pending, place, word->quality, word->latency_us, ret);
+        *joined = true;
+        return SONA_OK;
+    }
+    place = sona_pending_pool_find(&pending->settled_pool, id);
+    if (place != SONA_PENDING_NONE) {
+        err = speak_again(pending, place, id, word, ret);
+        *joined = err == SONA_OK;
+        return err;
+    }
+    if (!on_its_way)
+        return refuse(pending, SONA_COUNTER_drop_unknown_id, SONA_E_UNKNOWN_ID);
+    return park(pending, id, word);
 }
 
 sona_err sona_pending_outcome(struct sona_pending *pending, uint64_t id, uint64_t owner,
                               float quality, uint32_t latency_us, uint64_t now_ms, bool on_its_way,
                               struct sona_pending_joined *ret, bool *joined)
 {
-    uint32_t place = sona_pending_pool_find(&pending->waiting_pool, id);
-    uint32_t done;
-
-    *joined = false;
     COUNT(pending, outcomes);
-    if (place != SONA_PENDING_NONE) {
-        if (pending->waiting[place].owner != owner)
-            return refuse(pending, SONA_COUNTER_drop_foreign, SONA_E_PERMISSION);
-        if (outlived(pending, pending->waiting[place].begun_ms, now_ms)) {
-            abandon(pending, place);
-            return refuse(pending, SONA_COUNTER_drop_expired, SONA_E_TIMEOUT);
-        }
-        join(pending, place, quality, latency_us, ret);
-        *joined = true;
-        return SONA_OK;
-    }
-    done = sona_pending_pool_find(&pending->settled_pool, id);
-    if (done != SONA_PENDING_NONE) {
-        if (pending->settled[done].owner != owner)
-            return refuse(pending, SONA_COUNTER_drop_foreign, SONA_E_PERMISSION);
-        if (pending->settled[done].abandoned)
-            return refuse(pending, SONA_COUNTER_drop_expired, SONA_E_TIMEOUT);
-        return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
-    }
-    if (!on_its_way)
-        return refuse(pending, SONA_COUNTER_drop_unknown_id, SONA_E_UNKNOWN_ID);
-    return park(
+    return speak(
         pending, id,
         &(struct parked){
-            .owner = owner, .since_ms = now_ms, .quality = quality, .latency_us = latency_us});
+            .owner = owner, .since_ms = now_ms, .quality = quality, .latency_us = latency_us},
+        on_its_way, ret, joined);
 }
 
-void sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t budget)
+sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t owner,
+                             uint64_t now_ms, bool on_its_way, struct sona_pending_joined *ret,
+                             bool *joined)
+{
+    COUNT(pending, revokes);
+    return speak(pending, id,
+                 &(struct parked){.owner = owner, .since_ms = now_ms, .revoke = true}, on_its_way,
+                 ret, joined);
+}
+
+bool sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t *budget,
+                         struct sona_pending_joined *ret)
 {
     struct sona_pending_pool *waiting = &pending->waiting_pool;
     struct sona_pending_pool *parked = &pending->parked_pool;
 
     /* Both lists are in order of arrival, hence of age: the first young one ends the walk. */
-    for (; budget > 0 && waiting->oldest != SONA_PENDING_NONE; budget--) {
-        if (!outlived(pending, pending->waiting[waiting->oldest].begun_ms, now_ms))
+    for (; *budget > 0 && waiting->oldest != SONA_PENDING_NONE; (*budget)--) {
+        uint32_t place = waiting->oldest;
+
+        if (!outlived(pending, pending->waiting[place].begun_ms, now_ms))
             break;
-        abandon(pending, waiting->oldest);
+        if (has_default(pending, place)) {
+            *ret = (struct sona_pending_joined){.entry = pending->waiting[place],
+                                                .quality = pending->default_quality};
+            COUNT(pending, defaulted);
+            settle(pending, place, EXPIRED, 0);
+            (*budget)--;
+            return true;
+        }
+        abandon(pending, place);
     }
-    for (; budget > 0 && parked->oldest != SONA_PENDING_NONE; budget--) {
+    for (; *budget > 0 && parked->oldest != SONA_PENDING_NONE; (*budget)--) {
         if (!outlived(pending, pending->parked[parked->oldest].since_ms, now_ms))
             break;
         COUNT(pending, drop_unknown_id);
         sona_pending_pool_give(parked, parked->oldest);
     }
+    return false;
 }
 
 void sona_pending_unpark(struct sona_pending *pending, uint64_t tag, uint64_t mask)

@@ -6,9 +6,13 @@
  * A fixed arena of entries in a hash table by id, in order of arrival. A full arena evicts the
  * oldest waiting entry and counts it. Of a resolved entry the id stays, as long as `capacity`
  * others are not resolved after it, so that a second outcome is told from an unknown one. An
- * outcome whose decision is known to be still on its way (the caller says so) is parked and
- * resolved when the decision arrives. A second outcome for one id is a duplicate, whether it says
- * the same or not. Used by sona_engine in process and by the sidecar's intake.
+ * outcome or revocation whose decision is known to be still on its way (the caller says so) is
+ * parked and resolved when the decision arrives.
+ *
+ * Within the feedback window, counted from the decision, a second outcome that says the same is a
+ * duplicate and one that says something else replaces the first; a revocation takes it back for
+ * good, in whichever order it and the outcome arrive. Used by sona_engine in process and by the
+ * sidecar's intake.
  */
 #ifndef SONA_ENGINE_PENDING_PENDING_H
 #define SONA_ENGINE_PENDING_PENDING_H
@@ -42,17 +46,27 @@ struct sona_pending_entry {
     const float *x;   /* dim_padded floats in the arena, prepared; valid until the next call */
 };
 
+/* What the learner is to be told. */
+enum sona_pending_word {
+    SONA_PENDING_JOINED = 0, /* an outcome, or the default quality after a window */
+    SONA_PENDING_REPLACING,  /* another outcome for entry.id; of the entry only the id is known */
+    SONA_PENDING_REVOKING    /* the outcome of entry.id is taken back; likewise */
+};
+
 /* A joined outcome, to be handed to the learner at once. */
 struct sona_pending_joined {
+    enum sona_pending_word word;
     struct sona_pending_entry entry;
     float quality;
     uint32_t latency_us;
 };
 
-/* Bytes of memory for capacity entries of dim_padded floats, and its initialisation. */
+/* Bytes of memory for capacity entries of dim_padded floats, and its initialisation. A decision
+ * whose window ends gets default_quality, or nothing when that is negative. */
 size_t sona_pending_bytes(uint32_t capacity, uint32_t dim_padded);
 struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t dim_padded,
-                                       uint64_t window_ms, uint32_t max_steps);
+                                       uint64_t window_ms, uint32_t max_steps,
+                                       float default_quality);
 
 /* Remember a decision or trajectory; x is copied; begun_ms, steps and reward_sum of `entry` are not
  * read: it begins now, without steps. When an outcome is parked for it, it is joined at once:
@@ -67,17 +81,24 @@ sona_err sona_pending_step(struct sona_pending *pending, uint64_t id, float rewa
 sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_route route);
 /* Join an outcome. `on_its_way`: the decision was sent but has not been added yet, so park. Returns
  * SONA_OK with *joined telling whether `ret` was filled now (else it is parked);
- * SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE, SONA_E_PERMISSION (another owner), SONA_E_TIMEOUT (expired),
- * SONA_E_LIMIT (no parking space). Every refusal is counted. */
+ * SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (said before, or revoked), SONA_E_PERMISSION (another owner),
+ * SONA_E_TIMEOUT (expired), SONA_E_LIMIT (no parking space). Every refusal is counted. */
 sona_err sona_pending_outcome(struct sona_pending *pending, uint64_t id, uint64_t owner,
                               float quality, uint32_t latency_us, uint64_t now_ms, bool on_its_way,
                               struct sona_pending_joined *ret, bool *joined);
+/* Take an outcome back: as sona_pending_outcome(). A decision that still waits is withdrawn: SONA_OK
+ * with *joined false, and its outcome will be refused. */
+sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t owner,
+                             uint64_t now_ms, bool on_its_way, struct sona_pending_joined *ret,
+                             bool *joined);
 /* Forget what waited longer than the window, counted as drop_abandoned (entries) and
- * drop_unknown_id (parked outcomes whose decision never came). Bounded work per call: at most
- * `budget` entries. */
-void sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t budget);
+ * drop_unknown_id (what was parked for a decision that never came). True: a decision is to be
+ * learned with the default quality, counted as defaulted; call again. At most *budget entries are
+ * looked at, which is taken off *budget. */
+bool sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t *budget,
+                         struct sona_pending_joined *ret);
 /* The caller knows that no decision with this id will come any more (its lane is drained and gone):
- * parked outcomes for ids with (id & mask) == tag are counted as unknown and forgotten. */
+ * what is parked for ids with (id & mask) == tag is counted as unknown and forgotten. */
 void sona_pending_unpark(struct sona_pending *pending, uint64_t tag, uint64_t mask);
 
 /* Add this table's counters and gauges to `stats`. */

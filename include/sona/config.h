@@ -52,7 +52,9 @@ extern "C" {
     X(flag, patterns, 1, 0, 1, "", "ReasoningBank residual")                                     \
     X(flag, background, 1, 0, 1, "", "background loop")                                          \
     X(flag, drift, 1, 0, 1, "", "Page-Hinkley drift detection per route")                        \
-    X(u64, seed, 1, 0, UINT64_MAX, "", "seed of everything random in the learner")
+    X(u64, seed, 1, 0, UINT64_MAX, "", "seed of everything random in the learner")               \
+    X(f32, default_quality, -1, -1, 1, "",                                                       \
+      "learned for a decision whose feedback window ends without an outcome; negative: nothing")
 
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
 typedef struct sona_config {

@@ -15,7 +15,23 @@
 extern "C" {
 #endif
 
-/** X(name, help): what happened, counted by the learner's side. Append only. */
+/**
+ * X(name, help): what happened, counted by the learner's side. Append only.
+ *
+ * The books. An event that is refused at sight ends as drop_not_finite, drop_shape, drop_range,
+ * drop_zero_vector, drop_route, drop_no_route or drop_malformed and takes no part in what follows.
+ * Of the others, in an engine after every call and in a sidecar when nothing is on its way:
+ *
+ *     queries   decisions + trajectories
+ *               = pending + joined + withdrawn + defaulted + drop_evicted + drop_abandoned
+ *     words     outcomes + revokes + strays
+ *     about     = parked_now + joined + replacing + revoking + withdrawn + drop_unknown_id
+ *     an id       + drop_duplicate + drop_expired + drop_foreign + drop_revoked + drop_parked_full
+ *     learning  joined + defaulted + replacing + revoking
+ *               = learned + replaced + revoked + drop_disabled + drop_bypass + drop_route_retired
+ *                 + drop_revoke_late
+ *     steps     each is one of steps, drop_steps and strays
+ */
 #define SONA_COUNTERS(X)                                                                      \
     X(decisions, "decisions recorded")                                                        \
     X(outcomes, "outcomes of decisions and ends of trajectories received")                    \
@@ -54,7 +70,19 @@ extern "C" {
     X(clients_refused, "attachments refused")                                                 \
     X(clients_reclaimed, "attachments whose owner died, drained and freed")                   \
     X(lanes_quarantined, "lanes closed because their indices made no sense")                  \
-    X(drop_no_route, "decisions refused: no candidate route left")
+    X(drop_no_route, "decisions refused: no candidate route left")                            \
+    X(joined, "outcomes joined with their decision or trajectory")                            \
+    X(strays, "steps, routes and second decisions for an id that is not waiting")             \
+    X(revokes, "revocations received")                                                        \
+    X(withdrawn, "decisions and trajectories revoked before their outcome came")              \
+    X(defaulted, "decisions whose window ended: default_quality stood in for their outcome")  \
+    X(replacing, "different second outcomes within the window, handed to the learner")        \
+    X(replaced, "outcomes that took the place of an earlier one")                             \
+    X(revoking, "revocations of an outcome, handed to the learner")                           \
+    X(revoked, "outcomes taken back")                                                         \
+    X(drop_revoked, "outcomes and revocations of an id that was revoked before")              \
+    X(drop_revoke_late, "second outcomes and revocations of one that the replay has not")     \
+    X(drop_bypass, "outcomes of a route in mode bypass")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

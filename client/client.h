@@ -56,6 +56,7 @@
     X(trajectories)             \
     X(steps)                    \
     X(searches)                 \
+    X(revokes)                  \
     X(identity)                 \
     X(retries)                  \
     X(dropped_full)             \

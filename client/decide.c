@@ -128,6 +128,27 @@ sona_err sona_outcome(sona_lane *lane, uint64_t decision_id, float quality,
     return sona_client_leave(&call, SONA_OK);
 }
 
+sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id)
+{
+    struct sona_client_call call;
+    sona_err why;
+
+    if (!lane)
+        return SONA_E_ARGUMENT;
+    if (!sona_client_enter(&call, lane))
+        return SONA_E_FORKED;
+    if (id == 0)
+        return sona_client_refuse(&call, SONA_E_UNKNOWN_ID);
+
+    struct sona_record *record = sona_client_event_reserve(&call, &why);
+    if (!record)
+        return sona_client_leave(&call, sona_client_event_drop(&call, why));
+    *record = (struct sona_record){.kind = SONA_RECORD_REVOKE, .id = id, .route = SONA_ROUTE_NONE};
+    sona_client_event_commit(&call, record);
+    sona_client_count(call.state, SONA_CLIENT_revokes);
+    return sona_client_leave(&call, SONA_OK);
+}
+
 sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_scores,
                     uint32_t capacity, uint64_t *ret_version)
 {

@@ -69,7 +69,7 @@ static sona_engine *build(char *memory, const struct plan *plan, const sona_conf
     engine->job = sona_learner_job_init(memory + plan->job, config);
     engine->pending = sona_pending_init(memory + plan->pending, config->trajectory_capacity,
                                         plan->layout.dim_padded, config->feedback_window_ms,
-                                        config->max_trajectory_steps);
+                                        config->max_trajectory_steps, config->default_quality);
     sona_model_scratch_init(&engine->layout, memory + plan->scratch, &engine->scores);
     engine->query = (float *)(void *)(memory + plan->query);
     return engine;
@@ -228,11 +228,36 @@ static bool cycle(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret)
     return true;
 }
 
+/* Let the learner have what was joined, and a cycle if one is due then. */
+static sona_err learn(sona_engine *engine, const struct sona_pending_joined *joined,
+                      uint64_t now_ms)
+{
+    static const enum sona_learner_kind kinds[] = {
+        [SONA_PENDING_JOINED] = SONA_LEARNER_OUTCOME,
+        [SONA_PENDING_REPLACING] = SONA_LEARNER_REPLACE,
+        [SONA_PENDING_REVOKING] = SONA_LEARNER_REVOKE,
+    };
+    sona_cycle_report ignored;
+    sona_err err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                           .kind = kinds[joined->word],
+                                                           .id = joined->entry.id,
+                                                           .x = joined->entry.x,
+                                                           .route = joined->entry.route,
+                                                           .quality = joined->quality,
+                                                           .propensity = joined->entry.propensity,
+                                                           .version = joined->entry.version,
+                                                           .now_ms = now_ms,
+                                                       });
+
+    if (sona_learner_cycle_due(engine->learner, now_ms))
+        cycle(engine, now_ms, &ignored);
+    return err;
+}
+
 sona_err sona_engine_settle(sona_engine *engine, uint64_t id, float quality, uint32_t latency_us,
                             uint64_t now_ms)
 {
     struct sona_pending_joined joined;
-    sona_cycle_report ignored;
     bool found;
     sona_err err;
 
@@ -243,20 +268,19 @@ sona_err sona_engine_settle(sona_engine *engine, uint64_t id, float quality, uin
     /* Decisions are added before their id is told, so no outcome is ever on its way before one. */
     err = sona_pending_outcome(engine->pending, id, OWNER, quality, latency_us, now_ms, false,
                                &joined, &found);
-    if (err != SONA_OK)
-        return err;
-    err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
-                                                  .id = joined.entry.id,
-                                                  .x = joined.entry.x,
-                                                  .route = joined.entry.route,
-                                                  .quality = joined.quality,
-                                                  .propensity = joined.entry.propensity,
-                                                  .version = joined.entry.version,
-                                                  .now_ms = now_ms,
-                                              });
-    if (sona_learner_cycle_due(engine->learner, now_ms))
-        cycle(engine, now_ms, &ignored);
-    return err;
+    return err == SONA_OK ? learn(engine, &joined, now_ms) : err;
+}
+
+sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t now_ms)
+{
+    struct sona_pending_joined joined;
+    bool found;
+    sona_err err;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    err = sona_pending_revoke(engine->pending, id, OWNER, now_ms, false, &joined, &found);
+    return err == SONA_OK && found ? learn(engine, &joined, now_ms) : err;
 }
 
 sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
@@ -270,10 +294,13 @@ sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float qu
 sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret_report)
 {
     sona_cycle_report report = {.ran = false};
+    struct sona_pending_joined joined;
+    uint32_t budget = UINT32_MAX;
 
     if (engine == NULL)
         return SONA_E_ARGUMENT;
-    sona_pending_expire(engine->pending, now_ms, UINT32_MAX);
+    while (sona_pending_expire(engine->pending, now_ms, &budget, &joined))
+        learn(engine, &joined, now_ms);
     if (sona_learner_cycle_due(engine->learner, now_ms))
         cycle(engine, now_ms, &report);
     if (ret_report != NULL)

@@ -24,9 +24,10 @@ enum sona_record_kind {
     SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own */
     SONA_RECORD_STEP = 4,  /* floats: activations, attention; reward (value), score, node, layer */
     SONA_RECORD_ROUTE = 5, /* route of a trajectory */
-    SONA_RECORD_CONTEXT = 6,    /* floats area: NUL-terminated text */
-    SONA_RECORD_END = 7,        /* quality (value) of a trajectory */
-    SONA_RECORD_PATTERN_HIT = 8 /* node = pattern row, version = snapshot */
+    SONA_RECORD_CONTEXT = 6,     /* floats area: NUL-terminated text */
+    SONA_RECORD_END = 7,         /* quality (value) of a trajectory */
+    SONA_RECORD_PATTERN_HIT = 8, /* node = pattern row, version = snapshot */
+    SONA_RECORD_REVOKE = 9       /* id of a decision or trajectory anywhere */
 };
 
 struct sona_record {

@@ -283,6 +283,22 @@ static uint32_t drain_round(struct sona_sidecar_intake *in)
     return taken;
 }
 
+/* Windows that ended; a default quality goes to the learner like any outcome. */
+static void expire(struct sona_sidecar_intake *in)
+{
+    uint32_t budget = SONA_SIDECAR_EXPIRE_BUDGET;
+    uint64_t before = in->handed;
+    struct sona_sidecar_joined *slot;
+
+    while ((slot = sona_shm_queue_reserve(in->stream->queue)) &&
+           sona_sidecar_join_expire(&in->join, in->expired_ms, &budget, slot)) {
+        sona_shm_queue_commit(in->stream->queue);
+        in->handed++;
+    }
+    if (in->handed != before)
+        sona_sidecar_wake_notify(&in->stream->wake);
+}
+
 static void *intake_loop(void *arg)
 {
     struct sona_sidecar_intake *in = arg;
@@ -296,7 +312,7 @@ static void *intake_loop(void *arg)
         uint32_t taken = drain_round(in);
         if (in->now_us / 1000 - in->expired_ms >= EXPIRE_MS) {
             in->expired_ms = in->now_us / 1000;
-            sona_sidecar_join_expire(&in->join, in->expired_ms);
+            expire(in);
             refresh_figures(in);
         }
         if (taken > 0) {

@@ -6,10 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/learner/learner.h"
 #include "engine/pending/pending.h"
 #include "shm/diag.h"
-
-#define EXPIRE_BUDGET 256 /* entries looked at in one call */
 
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr)
@@ -25,7 +24,8 @@ sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config
     memset(ret, 0, sizeof *ret);
     ret->bytes = bytes;
     ret->pending = sona_pending_init(memory, config->trajectory_capacity, layout->dim_padded,
-                                     config->feedback_window_ms, config->max_trajectory_steps);
+                                     config->feedback_window_ms, config->max_trajectory_steps,
+                                     config->default_quality);
     ret->rules.geometry = layout->geometry;
     ret->rules.dim_padded = layout->dim_padded;
     return SONA_OK;
@@ -41,7 +41,14 @@ void sona_sidecar_join_done(struct sona_sidecar_join *join)
 static void hand_over(const struct sona_sidecar_join *join, const struct sona_pending_joined *from,
                       uint64_t now_ms, struct sona_sidecar_joined *ret)
 {
+    static const enum sona_learner_kind kinds[] = {
+        [SONA_PENDING_JOINED] = SONA_LEARNER_OUTCOME,
+        [SONA_PENDING_REPLACING] = SONA_LEARNER_REPLACE,
+        [SONA_PENDING_REVOKING] = SONA_LEARNER_REVOKE,
+    };
+
     *ret = (struct sona_sidecar_joined){
+        .kind = kinds[from->word],
         .id = from->entry.id,
         .version = from->entry.version,
         .now_ms = now_ms,
@@ -49,8 +56,9 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
         .quality = from->quality,
         .propensity = from->entry.propensity,
     };
-    memcpy(sona_sidecar_joined_x(ret), from->entry.x,
-           join->rules.dim_padded * sizeof *from->entry.x);
+    if (from->entry.x)
+        memcpy(sona_sidecar_joined_x(ret), from->entry.x,
+               join->rules.dim_padded * sizeof *from->entry.x);
 }
 
 static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_taken *t,
@@ -82,8 +90,12 @@ static bool settle(struct sona_sidecar_join *join, const struct sona_sidecar_tak
     const struct sona_record *r = t->record;
     struct sona_pending_joined joined;
     bool found = false;
-    sona_err err = sona_pending_outcome(join->pending, r->id, t->owner, r->value, r->latency_us,
-                                        t->now_ms, t->on_its_way, &joined, &found);
+    sona_err err =
+        r->kind == SONA_RECORD_REVOKE
+            ? sona_pending_revoke(join->pending, r->id, t->owner, t->now_ms, t->on_its_way, &joined,
+                                  &found)
+            : sona_pending_outcome(join->pending, r->id, t->owner, r->value, r->latency_us,
+                                   t->now_ms, t->on_its_way, &joined, &found);
 
     if (err != SONA_OK || !found) /* counted by the table, or parked in it */
         return false;
@@ -109,6 +121,7 @@ bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_si
         return remember(join, taken, ret);
     case SONA_RECORD_OUTCOME:
     case SONA_RECORD_END:
+    case SONA_RECORD_REVOKE:
         return settle(join, taken, ret);
     case SONA_RECORD_STEP:
         (void)sona_pending_step(join->pending, r->id, r->value); /* counted by the table */
@@ -128,9 +141,15 @@ void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag)
     sona_pending_unpark(join->pending, SONA_ID(tag, 0, 0), SONA_ID(0xffff, 0, 0));
 }
 
-void sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms)
+bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, uint32_t *budget,
+                              struct sona_sidecar_joined *ret)
 {
-    sona_pending_expire(join->pending, now_ms, EXPIRE_BUDGET);
+    struct sona_pending_joined joined;
+
+    if (!sona_pending_expire(join->pending, now_ms, budget, &joined))
+        return false;
+    hand_over(join, &joined, now_ms, ret);
+    return true;
 }
 
 void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats)

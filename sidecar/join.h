@@ -19,7 +19,7 @@
 
 struct sona_pending;
 
-#define SONA_SIDECAR_KINDS (SONA_RECORD_PATTERN_HIT + 1)
+#define SONA_SIDECAR_KINDS (SONA_RECORD_REVOKE + 1)
 
 struct sona_sidecar_join {
     struct sona_pending *pending;
@@ -34,7 +34,7 @@ struct sona_sidecar_join {
 struct sona_sidecar_taken {
     struct sona_sidecar_origin origin;
     uint64_t owner;  /* who speaks: uid */
-    bool on_its_way; /* OUTCOME, END: the decision may still lie in its lane */
+    bool on_its_way; /* OUTCOME, END, REVOKE: the decision may still lie in its lane */
     uint64_t now_ms;
     struct sona_record *record; /* private copy, with its floats */
 };
@@ -48,8 +48,11 @@ bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_si
                             struct sona_sidecar_joined *ret);
 /* Nothing more will come under this tag: outcomes parked for it are unknown. */
 void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag);
-/* Forget what waited too long, a bounded number. */
-void sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms);
+/* Forget what waited too long, a bounded number: *budget entries. True: a decision gets the default
+ * quality, and fills `ret`; call again. */
+#define SONA_SIDECAR_EXPIRE_BUDGET 256u
+bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, uint32_t *budget,
+                              struct sona_sidecar_joined *ret);
 /* Add the counters and gauges to `stats`. */
 void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats);
 

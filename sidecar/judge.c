@@ -13,7 +13,7 @@
 static int header(const struct sona_sidecar_origin *origin, const struct sona_record *r)
 {
     bool ok = r->magic == SONA_RECORD_MAGIC && r->version == SONA_RECORD_VERSION &&
-              r->kind >= SONA_RECORD_DECIDE && r->kind <= SONA_RECORD_PATTERN_HIT &&
+              r->kind >= SONA_RECORD_DECIDE && r->kind <= SONA_RECORD_REVOKE &&
               r->lane_seq == origin->seq;
 
     return ok ? SONA_SIDECAR_ACCEPTED : SONA_COUNTER_drop_malformed;
@@ -127,6 +127,8 @@ int sona_sidecar_judge(const struct sona_sidecar_rules *rules,
     case SONA_RECORD_CONTEXT:
         HOLD(near_id(origin, r));
         return context(rules, r);
+    case SONA_RECORD_REVOKE: /* whose id it is, the table says */
+        return SONA_SIDECAR_ACCEPTED;
     case SONA_RECORD_PATTERN_HIT:
         return r->node < rules->geometry.patterns_max ? SONA_SIDECAR_ACCEPTED
                                                       : SONA_COUNTER_drop_range;

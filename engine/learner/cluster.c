@@ -294,6 +294,8 @@ static void count_outcomes(struct sona_learner_job *j)
         const struct sona_learner_entry *entry = &entries[i];
 
         label[i] = SONA_LEARNER_NO_ROUTE;
+        if (sona_learner_entry_gone(entry))
+            continue;
         sona_model_locate(&view, sona_learner_job_x(j, i), &scores);
         for (uint32_t a = 0; a < scores.near.count; a++)
             sona_learner_patterns_add(&j->layout, tally_of(j, j->tally, scores.near.index[a]),

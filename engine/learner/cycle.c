@@ -110,6 +110,7 @@ bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_
     l->cycle_running = 1;
     l->fresh = 0;
     l->cycle_start = sona_learner_step(l);
+    sona_learner_slots_clear(l);
     sona_learner_cycle_schedule(l, now_ms);
 
     j->step = sona_learner_step(l);
@@ -219,6 +220,18 @@ static void take_patterns(struct sona_learner *l, const struct sona_learner_job 
     l->pattern_id = j->pattern_id;
 }
 
+/* What was taken back while the job counted it, out of the new counts. */
+static void uncount(struct sona_learner *l, const struct sona_learner_job *j, uint32_t i)
+{
+    const struct sona_learner_entry *seen = &sona_learner_job_entries(j)[i];
+    struct sona_model_view view = sona_learner_view(l);
+    struct sona_model_scores scores;
+
+    sona_model_scratch_init(&l->layout, (unsigned char *)l + l->scores, &scores);
+    sona_model_locate(&view, sona_learner_job_x(j, i), &scores);
+    sona_learner_patterns_uncount(l, &scores.near, seen->route, seen->quality, seen->weight);
+}
+
 /* New labels for the outcomes that the job saw; those evicted since go to the new archive. */
 static void relabel(struct sona_learner *l, const struct sona_learner_job *j)
 {
@@ -227,9 +240,12 @@ static void relabel(struct sona_learner *l, const struct sona_learner_job *j)
     const uint32_t *label = sona_learner_job_at(j, j->label);
 
     for (uint32_t i = 0; i < j->count; i++) {
-        struct sona_learner_entry *now = &entries[(j->first_slot + i) % l->config.replay_capacity];
+        uint32_t slot = (j->first_slot + i) % l->config.replay_capacity;
+        struct sona_learner_entry *now = &entries[slot];
 
-        if (now->step == seen[i].step)
+        if (sona_learner_slot_gone(l, slot))
+            uncount(l, j, i);
+        else if (now->step == seen[i].step)
             now->pattern = label[i];
         else if (label[i] < l->archive_rows)
             sona_learner_patterns_add(&l->layout, sona_learner_archive(l, label[i]), seen[i].route,
@@ -267,7 +283,7 @@ static void reapply(struct sona_learner *l, const struct sona_learner_job *j)
         struct sona_learner_entry *entry = &entries[slot];
         const float *x = sona_learner_replay_x(l, slot);
 
-        if (entry->step <= j->step)
+        if (entry->step <= j->step || sona_learner_entry_gone(entry))
             continue;
         sona_model_locate(&view, x, &scores);
         if (entry->route != SONA_LEARNER_NO_ROUTE && sona_learner_row(l, entry->route)->fit &&

@@ -67,7 +67,7 @@ static float clamp_error(float e)
     return sona_model_clamp(e, -ERROR_MAX, ERROR_MAX);
 }
 
-void sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality)
+float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality)
 {
     const struct sona_kernels *kernels = sona_kernels_active();
     struct sona_model_route *row = sona_learner_row(l, k);
@@ -81,6 +81,37 @@ void sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float 
     memory->bias_grad2 += e * e;
     row->bias += SONA_LEARNER_RATE * e / sqrtf(memory->bias_grad2 + SONA_LEARNER_EPSILON);
     bound(w, n);
+    return e;
+}
+
+void sona_learner_heads_uncount(struct sona_learner *l, uint32_t k, float quality, float weight)
+{
+    struct sona_model_route *row = sona_learner_row(l, k);
+
+    row->n = sona_model_clamp(row->n - weight, 0, 1e7f);
+    row->s = sona_model_clamp(row->s - weight * quality, 0, row->n);
+    row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
+}
+
+/* One coordinate. The accumulator as it is now gives the size of the step: exactly the one taken
+ * when nothing came in between, else a smaller one, since later steps have seen its effect. After a
+ * drift the accumulator is `weight` of what it was, and so is its share in it. */
+static void unstep(float g, float weight, float *grad2, float *w)
+{
+    *w -= SONA_LEARNER_RATE * g * sqrtf(weight / (*grad2 + SONA_LEARNER_EPSILON));
+    *grad2 = sona_model_clamp(*grad2 - weight * g * g, 0, INFINITY);
+}
+
+void sona_learner_heads_step_back(struct sona_learner *l, uint32_t k, const float *x, float error,
+                                  float weight)
+{
+    float *w = sona_learner_part(l, k, l->layout.route_head);
+    float *grad2 = sona_learner_floats(l, l->grad2) + (size_t)k * l->layout.dim_padded;
+
+    for (uint32_t i = 0; i < l->layout.dim_padded; i++)
+        unstep(error * x[i], weight, &grad2[i], &w[i]);
+    unstep(error, weight, &sona_learner_routes(l)[k].bias_grad2, &sona_learner_row(l, k)->bias);
+    bound(w, l->layout.dim_padded);
 }
 
 void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality)

@@ -54,6 +54,7 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->scores, sona_model_scratch_bytes(&l->layout));
     place(&end, &l->scratch, 2 * (size_t)SONA_LEARNER_FOLD_ROWS * vector);
     place(&end, &l->kept, l->layout.layer_stride);
+    place(&end, &l->gone, (config->replay_capacity + 63) / 64 * sizeof(uint64_t));
     l->bytes = end;
     return end;
 }
@@ -131,7 +132,7 @@ bool sona_learner_enabled(const struct sona_learner *learner)
     return sona_learner_head(learner)->enabled != 0;
 }
 
-static sona_err refuse(struct sona_learner *l, sona_counter counter, sona_err err)
+sona_err sona_learner_count_as(struct sona_learner *l, sona_counter counter, sona_err err)
 {
     l->counter[counter]++;
     return err;
@@ -154,13 +155,13 @@ static sona_err check(struct sona_learner *l, const struct sona_learner_event *e
     /* A finite sum of squares has finite parts; only one that is not needs the second look. */
     if ((!isfinite(norm2) && !sona_model_all_finite(event->x, l->layout.dim_padded)) ||
         !isfinite(event->quality) || !isfinite(event->propensity))
-        return refuse(l, SONA_COUNTER_drop_not_finite, SONA_E_NOT_FINITE);
+        return sona_learner_count_as(l, SONA_COUNTER_drop_not_finite, SONA_E_NOT_FINITE);
     if (is_zero(event->x, l->layout.dim_padded))
-        return refuse(l, SONA_COUNTER_drop_zero_vector, SONA_E_ZERO_VECTOR);
+        return sona_learner_count_as(l, SONA_COUNTER_drop_zero_vector, SONA_E_ZERO_VECTOR);
     if (!(event->quality >= 0 && event->quality <= 1) ||
         !(event->propensity >= 0 && event->propensity <= 1) ||
         !(norm2 <= 1.01f * SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX))
-        return refuse(l, SONA_COUNTER_drop_range, SONA_E_RANGE);
+        return sona_learner_count_as(l, SONA_COUNTER_drop_range, SONA_E_RANGE);
     return SONA_OK;
 }
 
@@ -170,23 +171,23 @@ static sona_err check_route(struct sona_learner *l, sona_route route)
     const struct sona_model_route *row;
 
     if (k >= sona_learner_head(l)->n_routes)
-        return refuse(l, SONA_COUNTER_drop_route, SONA_E_ROUTE);
+        return sona_learner_count_as(l, SONA_COUNTER_drop_route, SONA_E_ROUTE);
     row = sona_learner_row(l, k);
     if (row->id == route && row->state == SONA_ROUTE_ENABLED)
         return SONA_OK;
     /* This generation was there once: the outcome of a route that was retired meanwhile. */
     if (row->state != SONA_ROUTE_FREE &&
         SONA_ROUTE_GENERATION(route) <= SONA_ROUTE_GENERATION(row->id))
-        return refuse(l, SONA_COUNTER_drop_route_retired, SONA_E_ROUTE);
-    return refuse(l, SONA_COUNTER_drop_route, SONA_E_ROUTE);
+        return sona_learner_count_as(l, SONA_COUNTER_drop_route_retired, SONA_E_ROUTE);
+    return sona_learner_count_as(l, SONA_COUNTER_drop_route, SONA_E_ROUTE);
 }
 
-/* A route's outcome. */
-static void learn_route(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k,
-                        struct sona_model_scores *scores)
+/* A route's outcome. Returns the error of its AdaGrad head. */
+static float learn_route(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k,
+                         struct sona_model_scores *scores)
 {
     struct sona_model_view view = sona_learner_view(l);
-    float rest, error, target;
+    float rest, error, target, residual;
 
     sona_model_predict(&view, event->x, scores);
     error = sona_learner_stack_learn(l, scores, k, event->quality, &rest);
@@ -194,7 +195,7 @@ static void learn_route(struct sona_learner *l, const struct sona_learner_event 
         sona_learner_heads_path(l, k, event->x, event->quality);
     sona_learner_drift_watch(l, k, error);
     sona_learner_heads_count(l, k, event->quality);
-    sona_learner_heads_adagrad(l, k, event->x, event->quality);
+    residual = sona_learner_heads_adagrad(l, k, event->x, event->quality);
     if (sona_learner_row(l, k)->fit && l->config.base)
         sona_learner_heads_code(l, k, event->x, scores->code, event->quality);
     target = sona_model_clamp(event->quality - rest, -2, 2);
@@ -202,6 +203,7 @@ static void learn_route(struct sona_learner *l, const struct sona_learner_event 
         sona_learner_micro_step(l, sona_learner_part(l, k, l->layout.route_head), event->x, target);
     sona_learner_head(l)->outcomes++;
     sona_learner_touch_route(l, k);
+    return residual;
 }
 
 /*
@@ -223,35 +225,21 @@ static void learn_bare(struct sona_learner *l, const struct sona_learner_event *
     l->bare_s = 0.995f * l->bare_s + event->quality;
 }
 
-sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
+void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k)
 {
-    struct sona_learner *l = learner;
     struct sona_model_scores scores;
-    uint32_t k = SONA_LEARNER_NO_ROUTE;
-    sona_err err = check(l, event);
-
-    if (err == SONA_OK && event->route != SONA_ROUTE_NONE) {
-        err = check_route(l, event->route);
-        k = SONA_ROUTE_INDEX(event->route);
-    }
-    if (err != SONA_OK)
-        return err;
-    if (!sona_learner_enabled(l)) {
-        l->counter[SONA_COUNTER_drop_disabled]++;
-        return SONA_OK;
-    }
+    float error = 0;
 
     sona_learner_head(l)->step++;
     sona_model_scratch_init(&l->layout, (unsigned char *)l + l->scores, &scores);
     if (k != SONA_LEARNER_NO_ROUTE)
-        learn_route(l, event, k, &scores);
+        error = learn_route(l, event, k, &scores);
     else
         learn_bare(l, event, &scores);
     if (l->config.patterns)
         sona_learner_patterns_count(l, &scores.near, k, event->quality);
-    sona_learner_replay_push(l, event, k,
-                             scores.near.count ? scores.near.index[0] : SONA_LEARNER_NO_ROUTE);
-    l->counter[SONA_COUNTER_learned]++;
+    sona_learner_replay_push(
+        l, event, k, scores.near.count ? scores.near.index[0] : SONA_LEARNER_NO_ROUTE, error);
     l->fresh++;
     l->quality_count += 1;
     l->quality_sum += (double)event->quality;
@@ -260,6 +248,27 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
         l->clock_started = 1;
         l->last_cycle_ms = event->now_ms;
     }
+}
+
+sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
+{
+    struct sona_learner *l = learner;
+    uint32_t k = SONA_LEARNER_NO_ROUTE;
+    sona_err err;
+
+    if (event->kind == SONA_LEARNER_REVOKE || event->kind == SONA_LEARNER_REPLACE)
+        return sona_learner_revise(l, event);
+    err = check(l, event);
+    if (err == SONA_OK && event->route != SONA_ROUTE_NONE) {
+        err = check_route(l, event->route);
+        k = SONA_ROUTE_INDEX(event->route);
+    }
+    if (err != SONA_OK)
+        return err;
+    if (!sona_learner_enabled(l))
+        return sona_learner_count_as(l, SONA_COUNTER_drop_disabled, SONA_OK);
+    l->counter[SONA_COUNTER_learned]++;
+    sona_learner_teach(l, event, k);
     return SONA_OK;
 }
 

@@ -63,6 +63,10 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
  * Without a route there is no head to credit. Such an event teaches what routes share: the
  * directions of queries (replay), the mass of the patterns near it, and MicroLoRA, which bends y
  * along x when the quality is above the running baseline of such events and away from it below.
+ *
+ * REVOKE and REPLACE find the outcome in the replay by its id: O(replay_capacity). SONA_OK counted
+ * as revoked or replaced; SONA_E_TIMEOUT when the replay no longer has it (drop_revoke_late). What
+ * is taken back when: see revoke.c.
  */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 

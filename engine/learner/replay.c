@@ -16,7 +16,7 @@ static void archive(struct sona_learner *l, const struct sona_learner_entry *ent
 }
 
 void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_event *event,
-                              uint32_t k, uint32_t pattern)
+                              uint32_t k, uint32_t pattern, float error)
 {
     uint32_t slot = l->replay_next;
     struct sona_learner_entry *entry = &sona_learner_entries(l)[slot];
@@ -33,8 +33,11 @@ void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_
         .pattern = pattern,
         .quality = event->quality,
         .weight = 1,
+        .error = error,
+        .tenant = event->tenant,
     };
-    memcpy(sona_learner_replay_x(l, slot), event->x, l->layout.dim_padded * sizeof(float));
+    /* A replacement may come from the very slot that it goes to. */
+    memmove(sona_learner_replay_x(l, slot), event->x, l->layout.dim_padded * sizeof(float));
 }
 
 void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float factor)

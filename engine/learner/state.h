@@ -57,9 +57,17 @@ struct sona_learner_entry {
     uint64_t step;
     uint32_t route;   /* index, or SONA_LEARNER_NO_ROUTE */
     uint32_t pattern; /* nearest one; SONA_LEARNER_NO_ROUTE: none yet */
-    float quality;
-    float weight; /* 1; less when the route drifted since */
+    float quality;    /* negative: taken back (sona_learner_entry_gone) */
+    float weight;     /* 1; less when the route drifted since */
+    float error;      /* of the AdaGrad head when it learned this, for the step back */
+    uint32_t tenant;
 };
+
+/* Taken back: no evidence any more, and only its query is still there. */
+static inline bool sona_learner_entry_gone(const struct sona_learner_entry *entry)
+{
+    return entry->quality < 0;
+}
 
 /* Least squares on the stack weights, as precision and moment: both are sums, so the precision is
  * positive definite by construction. */
@@ -74,6 +82,7 @@ struct sona_learner {
     /* Offsets from the start of this struct, in bytes. */
     size_t bytes, hot, cold, grad2, path, common, route, archive, means, entry, replay;
     size_t route_changes, pattern_changes, scores, scratch, kept;
+    size_t gone; /* a bit per replay slot: what it held was taken back while a job had a copy */
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
 
@@ -166,7 +175,12 @@ static inline void sona_learner_touch_pattern(struct sona_learner *l, uint32_t c
 /* heads.c: what one outcome does to its route. */
 void sona_learner_heads_init(struct sona_learner *l, uint32_t k);
 void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality);
-void sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality);
+/* Returns the head's error before the step, which is what takes the step back. */
+float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality);
+/* The opposites of count and adagrad, for evidence that weighs `weight` by now. */
+void sona_learner_heads_uncount(struct sona_learner *l, uint32_t k, float quality, float weight);
+void sona_learner_heads_step_back(struct sona_learner *l, uint32_t k, const float *x, float error,
+                                  float weight);
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
                              float quality);
 void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality);
@@ -209,7 +223,7 @@ void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error);
 
 /* replay.c */
 void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_event *event,
-                              uint32_t k, uint32_t pattern);
+                              uint32_t k, uint32_t pattern, float error);
 void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float factor);
 void sona_learner_replay_discount_archive(struct sona_learner *l, uint32_t k, float factor);
 void sona_learner_replay_forget(struct sona_learner *l, uint32_t k);
@@ -219,9 +233,23 @@ void sona_learner_patterns_add(const struct sona_model_layout *layout, float *ta
                                float quality, float weight);
 void sona_learner_patterns_count(struct sona_learner *l, const struct sona_model_assignment *near,
                                  uint32_t k, float quality);
+/* Take `weight` times what was counted out again. */
+void sona_learner_patterns_uncount(struct sona_learner *l, const struct sona_model_assignment *near,
+                                   uint32_t k, float quality, float weight);
 void sona_learner_patterns_discount(struct sona_learner *l, uint32_t k, float factor);
 
+/* revoke.c: REVOKE and REPLACE. */
+sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_event *event);
+/* Whether the outcome that a running job copied from `slot` was taken back since. */
+bool sona_learner_slot_gone(const struct sona_learner *l, uint32_t slot);
+void sona_learner_slots_clear(struct sona_learner *l);
+
 /* learner.c */
+/* Learn an event that was checked; k: its route's row, or SONA_LEARNER_NO_ROUTE. Counts all but
+ * what it is counted as. */
+void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k);
+/* How an event ended: count it, and return `err`. */
+sona_err sona_learner_count_as(struct sona_learner *l, sona_counter counter, sona_err err);
 void sona_learner_config_copy(sona_config *ret, const sona_config *config);
 void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms);
 /* Have one after SONA_LEARNER_REFIT outcomes at the latest. */

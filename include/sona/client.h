@@ -128,7 +128,8 @@ typedef struct sona_outcome_info {
 
 /**
  * [hot] Tell how good a decision was: late, from another thread or process of the same user if you
- * like. Unknown ids and second outcomes are found out and counted by the sidecar.
+ * like. Unknown ids and second outcomes are found out and counted by the sidecar: one that says the
+ * same changes nothing, one that says something else within the feedback window replaces the first.
  * @param decision_id  of a recorded decision; 0 is refused with SONA_E_UNKNOWN_ID
  * @param quality      0..1
  * @param info         null, or what else is known
@@ -137,6 +138,16 @@ typedef struct sona_outcome_info {
  */
 SONA_API sona_err sona_outcome(sona_lane *lane, uint64_t decision_id, float quality,
                                const sona_outcome_info *info);
+
+/**
+ * [hot] Take back what was told about a decision or trajectory, for good: late, from another thread
+ * or process of the same user, and before or after the outcome itself gets through. What lets go of
+ * it when: see sona_engine_revoke(). A second revocation changes nothing.
+ * @return SONA_OK; SONA_E_FULL, SONA_E_DETACHED, SONA_E_UNKNOWN_ID (0), SONA_E_FORKED. An unknown
+ *         id, one whose window is over, and one that the replay no longer has are found out and
+ *         counted by the sidecar.
+ */
+SONA_API sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id);
 
 /** [hot] Write the value of every route by index (cost subtracted) for @p x; NaN where a route is
  *  not enabled. Neither records nor explores. @param ret_scores @p capacity floats
@@ -186,7 +197,7 @@ typedef struct sona_client_stats {
     uint64_t attachments; /**< how often it attached */
     uint32_t dim;         /**< of the instance; 0 = never attached */
     uint32_t lanes_claimed;
-    uint64_t applies, decides, outcomes, trajectories, steps, searches;
+    uint64_t applies, decides, outcomes, trajectories, steps, searches, revokes;
     uint64_t identity; /**< answers without a model */
     uint64_t retries;  /**< reads repeated because a slot changed under the reader */
     uint64_t dropped_full;

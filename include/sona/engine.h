@@ -66,14 +66,31 @@ SONA_API sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32
                                      const sona_candidates *candidates, uint64_t now_ms,
                                      sona_decision *ret);
 /**
- * Tell how good a decision was, and learn from it at once (loop A).
+ * Tell how good a decision was, and learn from it at once (loop A). A second outcome that says the
+ * same changes nothing; one that says something else within feedback_window_ms of the decision
+ * takes the place of the first, as if that had been revoked.
  * @param quality  0..1
- * @return SONA_OK: learned, or counted as drop_disabled; SONA_E_NOT_FINITE, SONA_E_RANGE,
- *         SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE, SONA_E_TIMEOUT (later than feedback_window_ms),
- *         SONA_E_ROUTE (the route was retired meanwhile): counted
+ * @return SONA_OK: learned, replaced, or counted as drop_disabled; SONA_E_NOT_FINITE, SONA_E_RANGE,
+ *         SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (told before, or revoked), SONA_E_TIMEOUT (later than
+ *         feedback_window_ms, or the first outcome is no longer in the replay), SONA_E_ROUTE (the
+ *         route was retired meanwhile): counted
  */
 SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
                                       uint32_t latency_us, uint64_t now_ms);
+
+/**
+ * Take back what was told about a decision or trajectory, for good: a later outcome is refused, and
+ * a decision that still waits for one is withdrawn.
+ *
+ * The mean of the route, the counts of the patterns and the route's AdaGrad head let go of the
+ * outcome at once, the refit heads at the next background cycle, which is brought forward. What
+ * the stack weights and MicroLoRA took from it fades with the outcomes that follow.
+ * @return SONA_OK: taken back, or counted as drop_disabled; SONA_E_UNKNOWN_ID; SONA_E_DUPLICATE:
+ *         it was revoked before, nothing changes; SONA_E_TIMEOUT: later than feedback_window_ms, or
+ *         the replay (replay_capacity outcomes) no longer has it; counted
+ * @cost O(replay_capacity + embedding_dim)
+ */
+SONA_API sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t now_ms);
 
 /** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
 SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,
@@ -110,7 +127,8 @@ SONA_API sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_
 SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,
                                             uint32_t k, sona_pattern *ret, uint32_t *ret_count);
 
-/** Let time pass: expire what waits too long and run a background cycle if one is due. */
+/** Let time pass: expire what waits too long, learn default_quality (if there is one) for each
+ *  decision among it, and run a background cycle if one is due. */
 SONA_API sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms,
                                    sona_cycle_report *ret_report);
 /** Run a background cycle now. Nothing is ever discarded. */

@@ -314,7 +314,7 @@ Test(config, a_field_out_of_range_is_found_whoever_wrote_it)
         sona_config_init(&config);
 #define SPOIL_u32(field)  config.field = UINT32_MAX
 #define SPOIL_u64(field)  config.field = UINT64_MAX
-#define SPOIL_f32(field)  config.field = -1.0f
+#define SPOIL_f32(field)  config.field = -2.0f
 #define SPOIL_flag(field) memset(&config.field, 2, sizeof(config.field))
 #define SPOIL(type, key, def, min, max, alias_, help) \
     if (strcmp(rows[i].name, #key) == 0)              \

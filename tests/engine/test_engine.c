@@ -103,7 +103,7 @@ Test(engine, unknown_and_repeated_outcomes_are_told_apart)
     cr_assert(eq(int, sona_engine_outcome(engine, decision.id + 1, 1, 0, 0), SONA_E_UNKNOWN_ID));
     cr_assert(eq(int, sona_engine_outcome(engine, decision.id, 1, 0, 0), SONA_OK));
     cr_assert(eq(int, sona_engine_outcome(engine, decision.id, 1, 0, 0), SONA_E_DUPLICATE));
-    cr_assert(eq(int, sona_engine_outcome(engine, decision.id, 0, 0, 0), SONA_E_DUPLICATE));
+    cr_assert(eq(int, sona_engine_outcome(engine, decision.id, 1, 0, 0), SONA_E_DUPLICATE));
     cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_drop_unknown_id), 2));
     cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_drop_duplicate), 2));
     cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_learned), 1));

@@ -4,6 +4,7 @@
  */
 #include "record_fixture.h"
 
+#include "engine/learner/learner.h"
 #include "sidecar/join.h"
 
 struct fixture {
@@ -74,6 +75,19 @@ static bool outcome(struct fixture *f, uint64_t id, uint64_t owner, bool on_its_
     r->id = id;
     r->value = 0.75f;
     return take(f, owner, on_its_way, 20);
+}
+
+static bool revoke(struct fixture *f, uint64_t id, uint64_t owner)
+{
+    record_init(&f->room, SONA_RECORD_REVOKE, f->next)->id = id;
+    return take(f, owner, false, 30);
+}
+
+static bool expire(struct fixture *f, uint64_t now_ms)
+{
+    uint32_t budget = SONA_SIDECAR_EXPIRE_BUDGET;
+
+    return sona_sidecar_join_expire(&f->join, now_ms, &budget, &f->out.joined);
 }
 
 static uint64_t count(const struct fixture *f, sona_counter counter)
@@ -185,12 +199,49 @@ Test(join, a_decision_without_an_outcome_is_abandoned_after_the_window)
 
     open_fixture(&f, 16);
     uint64_t id = decide(&f, NULL); /* at 10 ms */
-    sona_sidecar_join_expire(&f.join, 1010);
+    cr_assert(not(expire(&f, 1010)));
     cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_abandoned), 0));
-    sona_sidecar_join_expire(&f.join, 1011);
+    cr_assert(not(expire(&f, 1011)));
     cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_abandoned), 1));
     cr_assert(not(outcome(&f, id, 1, false)));
     cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_expired), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_revocation_goes_to_the_learner_by_its_id)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL);
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_OUTCOME));
+    cr_assert(not(revoke(&f, id, 2)), "of another user");
+    cr_assert(revoke(&f, id, 1));
+    cr_assert(eq(u64, f.out.joined.id, id));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_REVOKE));
+    cr_assert(not(revoke(&f, id, 1)), "a second time");
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_revoking), 1));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_foreign), 1));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_revoked), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_different_second_outcome_goes_to_the_learner_as_a_replacement)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL);
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(not(outcome(&f, id, 1, false)), "the same again");
+    struct sona_record *r = record_init(&f.room, SONA_RECORD_OUTCOME, f.next);
+    r->id = id;
+    r->value = 0.125f;
+    cr_assert(take(&f, 1, false, 20));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_REPLACE));
+    cr_assert(eq(u64, f.out.joined.id, id));
+    cr_assert(eq(flt, f.out.joined.quality, 0.125f));
     sona_sidecar_join_done(&f.join);
 }
 
@@ -207,7 +258,7 @@ static uint64_t draw(uint64_t *state)
 static void scribble(struct fixture *f, uint64_t *rng)
 {
     struct sona_record *r =
-        record_init(&f->room, (int)(draw(rng) % (SONA_RECORD_PATTERN_HIT + 2)), f->next);
+        record_init(&f->room, (int)(draw(rng) % (SONA_SIDECAR_KINDS + 1)), f->next);
 
     if (r->kind != SONA_RECORD_DECIDE && r->kind != SONA_RECORD_BEGIN)
         r->id = SONA_ID(TAG + draw(rng) % 2, LANE, f->next - 8 + draw(rng) % 16);
@@ -233,7 +284,7 @@ Test(join, every_record_ends_in_exactly_one_counter)
         scribble(&f, &rng);
         joined += take(&f, draw(&rng) % 16 == 0 ? 2 : 1, draw(&rng) % 2, n / 16);
         if (n % 100 == 0)
-            sona_sidecar_join_expire(&f.join, n / 16);
+            cr_assert(not(expire(&f, n / 16)));
     }
     memset(&s, 0, sizeof s);
     sona_sidecar_join_stats(&f.join, &s);
@@ -248,9 +299,13 @@ Test(join, every_record_ends_in_exactly_one_counter)
                  a[SONA_RECORD_DECIDE] + a[SONA_RECORD_BEGIN]));
     cr_assert(eq(u64, c[SONA_COUNTER_outcomes], a[SONA_RECORD_OUTCOME] + a[SONA_RECORD_END]));
     cr_assert(gt(u64, joined, 100), "the test joins something");
-    cr_assert(
-        eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
-           s.pending + joined + c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
-        "seed %llu", (unsigned long long)seed);
+    cr_assert(eq(u64, c[SONA_COUNTER_revokes], a[SONA_RECORD_REVOKE]));
+    cr_assert(eq(u64, joined,
+                 c[SONA_COUNTER_joined] + c[SONA_COUNTER_replacing] - c[SONA_COUNTER_replaced] +
+                     c[SONA_COUNTER_revoking]));
+    cr_assert(eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
+                 s.pending + c[SONA_COUNTER_joined] + c[SONA_COUNTER_withdrawn] +
+                     c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
+              "seed %llu", (unsigned long long)seed);
     sona_sidecar_join_done(&f.join);
 }

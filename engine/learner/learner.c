@@ -267,9 +267,8 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
         return err;
     if (!sona_learner_enabled(l))
         return sona_learner_count_as(l, SONA_COUNTER_drop_disabled, SONA_OK);
-    l->counter[SONA_COUNTER_learned]++;
     sona_learner_teach(l, event, k);
-    return SONA_OK;
+    return sona_learner_count_as(l, SONA_COUNTER_learned, SONA_OK);
 }
 
 bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms)

@@ -86,8 +86,8 @@ sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_rout
 sona_err sona_pending_outcome(struct sona_pending *pending, uint64_t id, uint64_t owner,
                               float quality, uint32_t latency_us, uint64_t now_ms, bool on_its_way,
                               struct sona_pending_joined *ret, bool *joined);
-/* Take an outcome back: as sona_pending_outcome(). A decision that still waits is withdrawn: SONA_OK
- * with *joined false, and its outcome will be refused. */
+/* Take an outcome back: as sona_pending_outcome(). A decision that still waits is withdrawn:
+ * SONA_OK with *joined false, and its outcome will be refused. */
 sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t owner,
                              uint64_t now_ms, bool on_its_way, struct sona_pending_joined *ret,
                              bool *joined);

@@ -425,6 +425,31 @@ static void assert_same(const struct table *t, const struct model *m, const char
     assert_adds_up(&s, at);
 }
 
+/* Few different values: often the same again. */
+static void operate_outcome(struct table *t, struct model *m, uint64_t id, uint64_t owner,
+                            float value, uint64_t now_ms, bool on_its_way, const char *at)
+{
+    int i = list_find(&m->waiting, id);
+    struct item before = i >= 0 ? m->waiting.item[i] : (struct item){.id = 0};
+    bool found;
+
+    cr_assert(eq(int, outcome(t, id, owner, value, now_ms, on_its_way),
+                 model_word(m, id, owner, value, now_ms, on_its_way, false, &found)),
+              "%s", at);
+    cr_assert(eq(int, t->found, found), "%s", at);
+    if (found)
+        cr_assert(eq(flt, t->joined.quality, value), "%s", at);
+    if (found && before.id != 0) {
+        cr_assert(eq(int, t->joined.word, SONA_PENDING_JOINED), "%s", at);
+        cr_assert(eq(u64, t->joined.entry.id, before.id), "%s", at);
+        cr_assert(eq(u32, t->joined.entry.steps, before.steps), "%s", at);
+        cr_assert(eq(u32, t->joined.entry.route, before.route), "%s", at);
+        cr_assert(eq(flt, t->joined.entry.reward_sum, before.value), "%s", at);
+        cr_assert(eq(flt, t->joined.entry.x[0], (float)before.id), "%s", at);
+        cr_assert(eq(flt, t->joined.entry.x[1], (float)before.owner), "%s", at);
+    }
+}
+
 /* One random operation on both; the answers must agree. */
 static void operate(struct table *t, struct model *m, struct dice *dice, uint64_t now_ms,
                     const char *at)
@@ -435,8 +460,6 @@ static void operate(struct table *t, struct model *m, struct dice *dice, uint64_
     enum sona_pending_kind kind =
         dice_below(dice, 2) == 0 ? SONA_PENDING_DECISION : SONA_PENDING_TRAJECTORY;
     float value = (float)dice_below(dice, 100) / 128, parked_value = 0;
-    int i = list_find(&m->waiting, id);
-    struct item before = i >= 0 ? m->waiting.item[i] : (struct item){.id = 0};
 
     switch (dice_below(dice, 12)) {
     case 0:
@@ -459,22 +482,7 @@ static void operate(struct table *t, struct model *m, struct dice *dice, uint64_
     case 3:
     case 4:
     case 5:
-        value = (float)dice_below(dice, 3) / 4; /* often the same again */
-        cr_assert(eq(int, outcome(t, id, owner, value, now_ms, on_its_way),
-                     model_word(m, id, owner, value, now_ms, on_its_way, false, &found)),
-                  "%s", at);
-        cr_assert(eq(int, t->found, found), "%s", at);
-        if (found)
-            cr_assert(eq(flt, t->joined.quality, value), "%s", at);
-        if (found && before.id != 0) {
-            cr_assert(eq(int, t->joined.word, SONA_PENDING_JOINED), "%s", at);
-            cr_assert(eq(u64, t->joined.entry.id, before.id), "%s", at);
-            cr_assert(eq(u32, t->joined.entry.steps, before.steps), "%s", at);
-            cr_assert(eq(u32, t->joined.entry.route, before.route), "%s", at);
-            cr_assert(eq(flt, t->joined.entry.reward_sum, before.value), "%s", at);
-            cr_assert(eq(flt, t->joined.entry.x[0], (float)before.id), "%s", at);
-            cr_assert(eq(flt, t->joined.entry.x[1], (float)before.owner), "%s", at);
-        }
+        operate_outcome(t, m, id, owner, (float)dice_below(dice, 3) / 4, now_ms, on_its_way, at);
         break;
     case 6:
         cr_assert(eq(int, sona_pending_step(t->pending, id, value), model_step(m, id, value)), "%s",

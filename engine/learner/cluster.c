@@ -16,6 +16,7 @@
 #define OUTCOMES_PER_PATTERN 8u    /* that shape them, at least: fewer patterns else */
 #define ARCHIVE_KEEP         0.98f /* of evicted evidence, per cycle */
 #define PATTERN_WIDTH        0.15f /* softmax width over squared distances */
+#define LINE_MAX             4.0f  /* qualities lie in 0..1: more says that a head exploded */
 #define MERGE_BELOW          1e-4f /* squared distance of two centroids that are one pattern */
 
 /* The outcomes that shape the clusters. */
@@ -264,8 +265,10 @@ static void predict_at_patterns(struct sona_learner_job *j)
 
         memset(line, 0, layout->geometry.routes_max * sizeof *line);
         for (uint32_t k = 0; k < j->n_routes; k++)
-            line[k] = sona_learner_job_row(j, k)->mean +
-                      kernels->dot(sona_learner_job_head(j, k), mean_of(j, c), layout->dim_padded);
+            line[k] = sona_model_clamp(
+                sona_learner_job_row(j, k)->mean +
+                    kernels->dot(sona_learner_job_head(j, k), mean_of(j, c), layout->dim_padded),
+                -LINE_MAX, LINE_MAX);
     }
 }
 

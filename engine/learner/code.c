@@ -139,7 +139,8 @@ static void fit_covariance(struct sona_learner_job *j, uint32_t k)
     for (uint32_t i = j->first[k]; i < j->first[k + 1]; i++) {
         const float *z =
             sona_learner_job_floats(j, j->codes) + (size_t)order[i] * layout->code_padded;
-        double weight = (double)entries[order[i]].weight;
+        double weight = (double)entries[order[i]].weight *
+                        (double)sona_learner_pull(layout, sona_learner_job_x(j, order[i]));
 
         for (uint32_t a = 0; a < n; a++)
             for (uint32_t b = 0; b <= a; b++)

@@ -49,8 +49,7 @@ void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality)
     row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
 }
 
-/* Scale a vector back when it is longer than any vector may be. */
-static void bound(float *w, size_t n)
+void sona_learner_heads_bound(float *w, size_t n)
 {
     float norm2 = sona_kernels_active()->dot(w, w, n);
 
@@ -80,7 +79,7 @@ float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float
     kernels->adagrad(e, SONA_LEARNER_RATE, SONA_LEARNER_EPSILON, x, grad2, w, n);
     memory->bias_grad2 += e * e;
     row->bias += SONA_LEARNER_RATE * e / sqrtf(memory->bias_grad2 + SONA_LEARNER_EPSILON);
-    bound(w, n);
+    sona_learner_heads_bound(w, n);
     return e;
 }
 
@@ -111,7 +110,7 @@ void sona_learner_heads_step_back(struct sona_learner *l, uint32_t k, const floa
     for (uint32_t i = 0; i < l->layout.dim_padded; i++)
         unstep(error * x[i], weight, &grad2[i], &w[i]);
     unstep(error, weight, &sona_learner_routes(l)[k].bias_grad2, &sona_learner_row(l, k)->bias);
-    bound(w, l->layout.dim_padded);
+    sona_learner_heads_bound(w, l->layout.dim_padded);
 }
 
 void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality)
@@ -150,15 +149,15 @@ void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x,
         sona_model_floats(sona_learner_cold(l), sona_model_at(&layout->refit, k, 0));
     float e = clamp_error(quality - kernels->dot(g, code, layout->code_padded) -
                           kernels->dot(refit, x, layout->dim_padded));
-    float gain;
+    float pull = sona_learner_pull(layout, x), variance, gain;
 
     kernels->dot_rows(p, layout->code_padded, layout->code_dim, code, layout->code_padded, pz);
-    gain = kernels->dot(pz, code, layout->code_dim);
-    if (!(gain >= 0)) { /* rounding ate the covariance: begin again from the prior */
+    variance = pull * kernels->dot(pz, code, layout->code_dim);
+    if (!(variance >= 0)) { /* rounding ate the covariance: begin again from the prior */
         sona_learner_heads_prior(layout, p);
         return;
     }
-    gain = 1 / (1 + gain);
+    gain = pull / (1 + variance);
     for (uint32_t i = 0; i < layout->code_dim; i++) {
         g[i] += gain * e * pz[i];
         for (uint32_t j = 0; j <= i; j++) {
@@ -171,5 +170,5 @@ void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x,
         if (p[(size_t)i * layout->code_padded + i] < 1e-7f)
             p[(size_t)i * layout->code_padded + i] = 1e-7f;
     }
-    bound(g, layout->code_dim);
+    sona_learner_heads_bound(g, layout->code_dim);
 }

@@ -44,7 +44,9 @@ static void gram(const struct sona_learner_job *j, uint32_t from, uint32_t to, c
     for (uint32_t i = from; i < to; i++) {
         const float *x = sona_learner_job_x(j, order(j)[i]);
 
-        kernels->axpy(entries[order(j)[i]].weight * kernels->dot(x, v, n), x, out, n);
+        kernels->axpy(entries[order(j)[i]].weight * sona_learner_pull(&j->layout, x) *
+                          kernels->dot(x, v, n),
+                      x, out, n);
     }
 }
 
@@ -55,9 +57,13 @@ static void moment(const struct sona_learner_job *j, uint32_t from, uint32_t to,
     uint32_t n = j->layout.dim_padded;
 
     memset(out, 0, n * sizeof *out);
-    for (uint32_t i = from; i < to; i++)
-        sona_kernels_active()->axpy(entries[order(j)[i]].weight * residual(j)[order(j)[i]],
-                                    sona_learner_job_x(j, order(j)[i]), out, n);
+    for (uint32_t i = from; i < to; i++) {
+        const float *x = sona_learner_job_x(j, order(j)[i]);
+
+        sona_kernels_active()->axpy(entries[order(j)[i]].weight * sona_learner_pull(&j->layout, x) *
+                                        residual(j)[order(j)[i]],
+                                    x, out, n);
+    }
 }
 
 /* (X'WX + COMMON_RIDGE) w0 = X'W r, from where the last cycle left w0. */
@@ -199,7 +205,9 @@ void sona_learner_job_refit_heads(struct sona_learner_job *j)
     j->routes_refit = 0;
     for (uint32_t k = 0; k < j->n_routes; k++)
         fit_route(j, k);
-    for (uint32_t k = 0; k < j->n_routes; k++)
+    for (uint32_t k = 0; k < j->n_routes; k++) {
         sona_kernels_active()->axpy(1, sona_learner_job_floats(j, j->common),
                                     sona_learner_job_head(j, k), j->layout.dim_padded);
+        sona_learner_heads_bound(sona_learner_job_head(j, k), j->layout.dim_padded);
+    }
 }

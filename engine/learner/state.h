@@ -162,6 +162,20 @@ static inline float *sona_learner_archive(const struct sona_learner *l, uint32_t
     return sona_learner_floats(l, l->archive + c * l->layout.pattern_stats.stride);
 }
 
+/* Weight of an outcome in least squares: a query longer than 1 counts as one of unit length would,
+ * so that no outcome adds more than 2 to a precision, and floats still tell the sums from the
+ * prior.
+ */
+static inline float sona_learner_pull(const struct sona_model_layout *layout, const float *x)
+{
+    float norm2;
+
+    if (layout->geometry.flags & SONA_GEOMETRY_NORMALIZE)
+        return 1;
+    norm2 = sona_kernels_active()->dot(x, x, layout->dim_padded);
+    return norm2 > 1 ? 1 / norm2 : 1;
+}
+
 static inline void sona_learner_touch_route(struct sona_learner *l, uint32_t k)
 {
     ((uint64_t *)(void *)((unsigned char *)l + l->route_changes))[k] = sona_learner_head(l)->step;
@@ -184,6 +198,8 @@ void sona_learner_heads_step_back(struct sona_learner *l, uint32_t k, const floa
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
                              float quality);
 void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality);
+/* Scale a vector back when it is longer than any vector may be. */
+void sona_learner_heads_bound(float *w, size_t n);
 /* The covariance of a code head before any evidence. */
 void sona_learner_heads_prior(const struct sona_model_layout *layout, float *cov);
 

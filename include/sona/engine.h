@@ -107,7 +107,8 @@ SONA_API sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route
  *  @return as sona_engine_outcome() */
 SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality, uint64_t now_ms);
 
-/** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping.
+/** Write y = x + MicroLoRA(x) + BaseLoRA_0(x). x and y: @p dim floats, not overlapping. |y - x| is
+ *  at most about 2 |x|; y is finite for |x| up to 1e30.
  *  @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_NOT_FINITE */
 SONA_API sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim,
                                     float *y);

@@ -88,7 +88,7 @@ sona_err sona_version_of(sona_lane *lane, sona_version_info *ret)
 {
     struct sona_client_call call;
     struct sona_client_read read;
-    uint64_t step = 0;
+    uint64_t step = 0, observed = 0;
 
     if (!lane)
         return SONA_E_ARGUMENT;
@@ -99,10 +99,15 @@ sona_err sona_version_of(sona_lane *lane, sona_version_info *ret)
     sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         step = sona_model_step(&read.view);
+        observed = sona_model_observed(&read.view);
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT))
             break;
     }
     uint64_t version = sona_client_read_end(&call, &read);
-    *ret = (sona_version_info){.version = version, .step = version ? step : 0};
+    *ret = (sona_version_info){.version = version};
+    if (version != 0) {
+        ret->step = step;
+        ret->observed = observed;
+    }
     return sona_client_leave(&call, SONA_OK);
 }

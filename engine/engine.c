@@ -186,6 +186,12 @@ uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, 
     /* Neither a known id nor a parked outcome can be met: ids are new, and nothing is parked here.
      */
     sona_pending_add(engine->pending, &entry, now_ms, &joined, &err);
+    (void)sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                  .kind = SONA_LEARNER_QUERY,
+                                                  .id = entry.id,
+                                                  .x = engine->query,
+                                                  .now_ms = now_ms,
+                                              }); /* the query was prepared: it is sound */
     return entry.id;
 }
 

@@ -37,18 +37,19 @@ void sona_sidecar_join_done(struct sona_sidecar_join *join)
     join->pending = NULL;
 }
 
+/* What a word about an entry is to the learner. */
+static const enum sona_learner_kind word_kind[] = {
+    [SONA_PENDING_JOINED] = SONA_LEARNER_OUTCOME,
+    [SONA_PENDING_REPLACING] = SONA_LEARNER_REPLACE,
+    [SONA_PENDING_REVOKING] = SONA_LEARNER_REVOKE,
+};
+
 /* Copy a joined event out of the table, whose vector is valid until its next call. */
 static void hand_over(const struct sona_sidecar_join *join, const struct sona_pending_joined *from,
-                      uint64_t now_ms, struct sona_sidecar_joined *ret)
+                      enum sona_learner_kind kind, uint64_t now_ms, struct sona_sidecar_joined *ret)
 {
-    static const enum sona_learner_kind kinds[] = {
-        [SONA_PENDING_JOINED] = SONA_LEARNER_OUTCOME,
-        [SONA_PENDING_REPLACING] = SONA_LEARNER_REPLACE,
-        [SONA_PENDING_REVOKING] = SONA_LEARNER_REVOKE,
-    };
-
     *ret = (struct sona_sidecar_joined){
-        .kind = kinds[from->word],
+        .kind = (uint32_t)kind,
         .id = from->entry.id,
         .version = from->entry.version,
         .now_ms = now_ms,
@@ -61,6 +62,7 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
                join->rules.dim_padded * sizeof *from->entry.x);
 }
 
+/* The learner sees every query that is remembered; one whose outcome was parked comes with it. */
 static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_taken *t,
                      struct sona_sidecar_joined *ret)
 {
@@ -75,12 +77,14 @@ static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_t
         .propensity = decision ? r->value : 0,
         .x = sona_record_floats(t->record),
     };
-    struct sona_pending_joined joined;
+    struct sona_pending_joined joined = {.entry = entry};
     sona_err err; /* counted by the table */
+    bool settled = sona_pending_add(join->pending, &entry, t->now_ms, &joined, &err);
 
-    if (!sona_pending_add(join->pending, &entry, t->now_ms, &joined, &err))
+    if (err != SONA_OK)
         return false;
-    hand_over(join, &joined, t->now_ms, ret);
+    hand_over(join, &joined, settled ? SONA_LEARNER_QUERY_OUTCOME : SONA_LEARNER_QUERY, t->now_ms,
+              ret);
     return true;
 }
 
@@ -99,7 +103,7 @@ static bool settle(struct sona_sidecar_join *join, const struct sona_sidecar_tak
 
     if (err != SONA_OK || !found) /* counted by the table, or parked in it */
         return false;
-    hand_over(join, &joined, t->now_ms, ret);
+    hand_over(join, &joined, word_kind[joined.word], t->now_ms, ret);
     return true;
 }
 
@@ -148,7 +152,7 @@ bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, u
 
     if (!sona_pending_expire(join->pending, now_ms, budget, &joined))
         return false;
-    hand_over(join, &joined, now_ms, ret);
+    hand_over(join, &joined, word_kind[joined.word], now_ms, ret);
     return true;
 }
 

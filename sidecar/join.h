@@ -43,7 +43,8 @@ sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config
                                 const struct sona_model_layout *layout, sona_diag *reterr);
 void sona_sidecar_join_done(struct sona_sidecar_join *join);
 
-/* Take one record. True: an event was joined, and fills `ret` and the embedding behind it. */
+/* Take one record. True: the learner has something to see, a query or what came of one, in `ret`
+ * and the embedding behind it. */
 bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
                             struct sona_sidecar_joined *ret);
 /* Nothing more will come under this tag: outcomes parked for it are unknown. */

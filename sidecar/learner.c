@@ -274,12 +274,14 @@ static uint32_t learn(struct sona_sidecar_learner *l)
             .version = j->version,
             .now_ms = j->now_ms,
         };
-        if (sona_learner_learn(l->learner, &event) == SONA_OK) /* else it counted why */
+        /* A query alone shows only in lock-step, where the next decision waits for it. */
+        if (sona_learner_learn(l->learner, &event) == SONA_OK && /* else it counted why */
+            (event.kind != SONA_LEARNER_QUERY || !l->background))
             l->dirty = true;
         sona_shm_queue_release(l->stream->queue);
         l->taken++;
         l->stale = true;
-        if (!l->background)
+        if (!l->background && event.kind != SONA_LEARNER_QUERY)
             cycle_inline(l, event.now_ms);
     }
     return n;

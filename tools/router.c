@@ -36,11 +36,10 @@ struct sona_tools_router {
     sona_lane *lane;
     const volatile sig_atomic_t *stop;
     uint64_t told;
+    uint64_t asked;        /* decisions recorded */
     uint64_t first_step;   /* of the snapshot before the first outcome */
     uint64_t settled_step; /* of the snapshot that contained `settled_told` outcomes */
     uint64_t settled_told;
-    uint64_t installs; /* background cycles seen to be installed */
-    uint64_t cold;     /* cold half of the snapshot seen last */
 };
 
 sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
@@ -167,7 +166,6 @@ static sona_err open_client(struct sona_tools_router *router,
         err = sona_lane_claim(router->client, &router->lane, reterr);
     if (err == SONA_OK && sona_version_of(router->lane, &version) == SONA_OK)
         router->first_step = router->settled_step = version.step;
-    router->cold = SONA_SHM_ID_COLD(version.version);
     return err;
 }
 
@@ -214,12 +212,15 @@ sona_err sona_tools_router_decide(struct sona_tools_router *router, const float 
                                   sona_decision *ret)
 {
     uint32_t dim = router->config.embedding_dim;
+    sona_err err;
 
     if (router->learner != NULL)
         return router->learner->decide(router->learner->self, x, ret);
     if (router->engine != NULL)
         return sona_engine_decide(router->engine, x, dim, NULL, ++router->clock_ms, ret);
-    return sona_decide(router->lane, x, dim, NULL, ret);
+    err = sona_decide(router->lane, x, dim, NULL, ret);
+    router->asked += err == SONA_OK && ret->id != 0;
+    return err;
 }
 
 sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality)
@@ -273,6 +274,7 @@ sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *
             err = sona_engine_end(router->engine, id, quality, router->clock_ms);
     } else {
         err = sona_trajectory_begin(router->lane, x, dim, &id);
+        router->asked += err == SONA_OK;
         if (err == SONA_OK)
             err = sona_trajectory_route(router->lane, id, route);
         if (err == SONA_OK)
@@ -296,9 +298,7 @@ uint64_t sona_tools_router_seen(struct sona_tools_router *router)
         return router->told;
     if (sona_version_of(router->lane, &version) != SONA_OK || version.version == 0)
         return 0;
-    router->installs += SONA_SHM_ID_COLD(version.version) != router->cold;
-    router->cold = SONA_SHM_ID_COLD(version.version);
-    return version.step - router->first_step - router->installs;
+    return version.step - router->first_step;
 }
 
 static uint64_t step_now(const struct sona_tools_router *router)
@@ -382,6 +382,22 @@ sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_vi
         }
     }
     *ret_visible = false;
+    return gave_up(router, reterr);
+}
+
+sona_err sona_tools_router_watch(struct sona_tools_router *router, sona_diag *reterr)
+{
+    uint64_t start, now;
+
+    if (in_process(router))
+        return SONA_OK;
+    start = now = sona_tools_now_ns();
+    for (; patience(router, start, now); now = sona_tools_now_ns()) {
+        sona_version_info version;
+
+        if (sona_version_of(router->lane, &version) == SONA_OK && version.observed >= router->asked)
+            return SONA_OK;
+    }
     return gave_up(router, reterr);
 }
 

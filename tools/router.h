@@ -85,9 +85,8 @@ sona_err sona_tools_router_score(struct sona_tools_router *router, const float *
 sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
                                  float quality);
 
-/* How many of the outcomes told the snapshot that decides now contains, as far as a reader can
- * tell: each step of the learner is an outcome or the install of a background cycle, and an install
- * shows as a new cold half. Call it often: installs between two calls are counted once. */
+/* How many of the outcomes told the snapshot that decides now contains: each step of the learner is
+ * one. */
 uint64_t sona_tools_router_seen(struct sona_tools_router *router);
 /* Wait until it contains all of them, spinning first. For lock-step, where one outcome is on its
  * way and the background loop runs inline: then any new step is that outcome. *ret_visible false:
@@ -95,7 +94,10 @@ uint64_t sona_tools_router_seen(struct sona_tools_router *router);
  * when told to stop. SONA_E_TIMEOUT when nothing moves for 10 s: the sidecar is gone or stuck. */
 sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_visible,
                                   sona_diag *reterr);
-/* The same with any number on their way and cycles at any time: asks the sidecar's counters. */
+/* Wait until the learner has seen the queries of all decisions taken, for lock-step: what it makes
+ * of them shows in the snapshot that decides next. SONA_E_TIMEOUT as above. */
+sona_err sona_tools_router_watch(struct sona_tools_router *router, sona_diag *reterr);
+/* Settle with any number on their way and cycles at any time: asks the sidecar's counters. */
 sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr);
 
 /* Dimension and capacity of the route table. */

@@ -225,6 +225,17 @@ static void learn_bare(struct sona_learner *l, const struct sona_learner_event *
     l->bare_s = 0.995f * l->bare_s + event->quality;
 }
 
+/* A query, seen before its outcome. */
+static sona_err observe(struct sona_learner *l, const struct sona_learner_event *event)
+{
+    const struct sona_learner_event query = {.x = event->x};
+    sona_err err = check(l, &query);
+
+    if (err == SONA_OK)
+        sona_learner_head(l)->observed++;
+    return err;
+}
+
 void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k)
 {
     struct sona_model_scores scores;
@@ -250,15 +261,11 @@ void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event 
     }
 }
 
-sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
+static sona_err learn(struct sona_learner *l, const struct sona_learner_event *event)
 {
-    struct sona_learner *l = learner;
     uint32_t k = SONA_LEARNER_NO_ROUTE;
-    sona_err err;
+    sona_err err = check(l, event);
 
-    if (event->kind == SONA_LEARNER_REVOKE || event->kind == SONA_LEARNER_REPLACE)
-        return sona_learner_revise(l, event);
-    err = check(l, event);
     if (err == SONA_OK && event->route != SONA_ROUTE_NONE) {
         err = check_route(l, event->route);
         k = SONA_ROUTE_INDEX(event->route);
@@ -269,6 +276,31 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
         return sona_learner_count_as(l, SONA_COUNTER_drop_disabled, SONA_OK);
     sona_learner_teach(l, event, k);
     return sona_learner_count_as(l, SONA_COUNTER_learned, SONA_OK);
+}
+
+sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
+{
+    sona_err err;
+
+    switch (event->kind) {
+    case SONA_LEARNER_REVOKE:
+    case SONA_LEARNER_REPLACE:
+        return sona_learner_revise(learner, event);
+    case SONA_LEARNER_QUERY:
+        return observe(learner, event);
+    case SONA_LEARNER_QUERY_OUTCOME:
+        err = observe(learner, event);
+        return err != SONA_OK ? err : learn(learner, event);
+    case SONA_LEARNER_OUTCOME:
+    case SONA_LEARNER_KINDS:
+        break;
+    }
+    return learn(learner, event);
+}
+
+uint64_t sona_learner_observed(const struct sona_learner *learner)
+{
+    return sona_learner_head(learner)->observed;
 }
 
 bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms)

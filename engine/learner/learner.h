@@ -29,10 +29,11 @@ struct sona_learner_job; /* the input and output of one background cycle */
 
 /* What an event says. */
 enum sona_learner_kind {
-    SONA_LEARNER_OUTCOME = 0, /* what came of a query: learn from it */
-    SONA_LEARNER_QUERY,       /* a query was seen; what comes of it may be told late, or never */
-    SONA_LEARNER_REVOKE,      /* take back what the outcome `id` taught; nothing else is read */
-    SONA_LEARNER_REPLACE,     /* the same, then learn its query and route with `quality` */
+    SONA_LEARNER_OUTCOME = 0,   /* what came of a query: learn from it */
+    SONA_LEARNER_QUERY,         /* a query was seen; what comes of it may be told late, or never */
+    SONA_LEARNER_REVOKE,        /* take back what the outcome `id` taught; nothing else is read */
+    SONA_LEARNER_REPLACE,       /* the same, then learn its query and route with `quality` */
+    SONA_LEARNER_QUERY_OUTCOME, /* a query, and an outcome that was there before it */
     SONA_LEARNER_KINDS
 };
 
@@ -67,8 +68,13 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
  * REVOKE and REPLACE find the outcome in the replay by its id: O(replay_capacity). SONA_OK counted
  * as revoked or replaced; SONA_E_TIMEOUT when the replay no longer has it (drop_revoke_late). What
  * is taken back when: see revoke.c.
+ *
+ * A query (SONA_LEARNER_QUERY) is counted and looked at; of the event only kind, id, x and now_ms
+ * are read. Each query is told once, before its outcome.
  */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
+/* Queries seen so far. A query takes no step and publishes nothing by itself. */
+uint64_t sona_learner_observed(const struct sona_learner *learner);
 
 /* The working model: what sona_model_* reads, and what a publisher copies from. */
 struct sona_model_view sona_learner_view(const struct sona_learner *learner);

@@ -10,7 +10,7 @@
 #include "engine/model/model.h"
 
 _Static_assert(SONA_MODEL_ALIGN % sizeof(float) == 0, "strides are whole floats");
-_Static_assert(sizeof(struct sona_model_hot) == 96 && sizeof(struct sona_model_cold) == 48 &&
+_Static_assert(sizeof(struct sona_model_hot) == 104 && sizeof(struct sona_model_cold) == 48 &&
                    sizeof(struct sona_model_route) == 112 &&
                    sizeof(struct sona_model_pattern) == 48,
                "the same on every ABI: no hole, no hidden tail");

@@ -184,3 +184,8 @@ uint64_t sona_model_step(const struct sona_model_view *view)
 {
     return sona_model_hot_of(view)->step;
 }
+
+uint64_t sona_model_observed(const struct sona_model_view *view)
+{
+    return sona_model_hot_of(view)->observed;
+}

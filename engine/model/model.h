@@ -92,6 +92,7 @@ struct sona_model_hot {
     uint32_t n_routes; /* rows in use, free ones between them included */
     uint64_t step;     /* events the learner has taken */
     uint64_t outcomes; /* of them, with a reward */
+    uint64_t observed; /* queries the learner has seen; they take no step */
     uint32_t n_patterns;
     uint32_t enabled;  /* 0: learning is off, decisions go on */
     float lambda;      /* weight of the cost */
@@ -249,5 +250,6 @@ uint32_t sona_model_routes(const struct sona_model_view *view, sona_route_info *
 /* SONA_OK when `route` names an enabled row with its generation, else SONA_E_ROUTE. */
 sona_err sona_model_route_check(const struct sona_model_view *view, sona_route route);
 uint64_t sona_model_step(const struct sona_model_view *view);
+uint64_t sona_model_observed(const struct sona_model_view *view);
 
 #endif

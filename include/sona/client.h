@@ -185,8 +185,9 @@ SONA_API sona_err sona_routes(sona_lane *lane, sona_route_info *ret, uint32_t ca
 
 /** The snapshot a lane sees now. */
 typedef struct sona_version_info {
-    uint64_t version; /**< snapshot id, 0 = none */
-    uint64_t step;    /**< events the learner had taken when it was published */
+    uint64_t version;  /**< snapshot id, 0 = none */
+    uint64_t step;     /**< events the learner had taken when it was published */
+    uint64_t observed; /**< queries it had seen; may lag while no outcome comes */
 } sona_version_info;
 /** [hot] Say which snapshot is current. */
 SONA_API sona_err sona_version_of(sona_lane *lane, sona_version_info *ret);

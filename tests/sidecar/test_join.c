@@ -117,13 +117,38 @@ Test(join, an_outcome_brings_back_what_was_decided)
     sona_sidecar_join_done(&f.join);
 }
 
+Test(join, every_query_is_told_once_with_its_outcome_when_that_came_first)
+{
+    struct fixture f;
+    bool told;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, &told);
+    cr_assert(told);
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_QUERY));
+    cr_assert(eq(u64, f.out.joined.id, id));
+    cr_assert(eq(flt, f.out.x[0], 1.0f));
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_OUTCOME));
+
+    /* The next outcome overtakes its decision. */
+    id = record_init(&f.room, SONA_RECORD_DECIDE, f.next + 1)->id;
+    cr_assert(not(outcome(&f, id, 1, true)));
+    cr_assert(eq(u64, decide(&f, &told), id));
+    cr_assert(told);
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_QUERY_OUTCOME));
+    cr_assert(eq(flt, f.out.joined.quality, 0.75f));
+    sona_sidecar_join_done(&f.join);
+}
+
 Test(join, a_trajectory_of_several_records_ends_as_one_event)
 {
     struct fixture f;
 
     open_fixture(&f, 16);
     uint64_t id = record_init(&f.room, SONA_RECORD_BEGIN, f.next)->id;
-    cr_assert(not(take(&f, 1, false, 1)));
+    cr_assert(take(&f, 1, false, 1));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_QUERY));
     for (int n = 0; n < 3; n++) {
         record_init(&f.room, SONA_RECORD_STEP, f.next)->id = id;
         cr_assert(not(take(&f, 1, false, 1)));
@@ -275,14 +300,18 @@ static void scribble(struct fixture *f, uint64_t *rng)
 Test(join, every_record_ends_in_exactly_one_counter)
 {
     struct fixture f;
-    uint64_t seed = 4711, rng = seed, joined = 0, refused = 0;
+    uint64_t seed = 4711, rng = seed, joined = 0, queries = 0, refused = 0;
     sona_stats s;
 
     cr_log_info("seed %llu", (unsigned long long)seed);
     open_fixture(&f, 64);
     for (uint64_t n = 0; n < 100000; n++) {
         scribble(&f, &rng);
-        joined += take(&f, draw(&rng) % 16 == 0 ? 2 : 1, draw(&rng) % 2, n / 16);
+        if (take(&f, draw(&rng) % 16 == 0 ? 2 : 1, draw(&rng) % 2, n / 16)) {
+            joined += f.out.joined.kind != SONA_LEARNER_QUERY;
+            queries += f.out.joined.kind == SONA_LEARNER_QUERY ||
+                       f.out.joined.kind == SONA_LEARNER_QUERY_OUTCOME;
+        }
         if (n % 100 == 0)
             cr_assert(not(expire(&f, n / 16)));
     }
@@ -307,5 +336,6 @@ Test(join, every_record_ends_in_exactly_one_counter)
                  s.pending + c[SONA_COUNTER_joined] + c[SONA_COUNTER_withdrawn] +
                      c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
               "seed %llu", (unsigned long long)seed);
+    cr_assert(eq(u64, queries, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories]));
     sona_sidecar_join_done(&f.join);
 }

@@ -196,6 +196,11 @@ static sona_err step(struct run *run, uint32_t t, const struct sona_replay_phase
         return sona_tools_fail(reterr, err != SONA_OK ? err : SONA_E_ROUTE,
                                "query %u was not decided: %s; %s", t, sona_err_text(err),
                                sona_err_remedy(err));
+    if (!setup->free_run && !setup->embedded) {
+        err = sona_tools_router_watch(run->router, reterr);
+        if (err != SONA_OK)
+            return err;
+    }
     run->result.decisions = chain(run->result.decisions, &decision);
     quality = sona_replay_stream_quality(&run->stream, t, row, route);
     run->reward[t] = sona_replay_stream_reward(&run->stream, t, row, route);

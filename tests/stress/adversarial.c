@@ -270,8 +270,10 @@ static void decide(struct world *w, uint32_t i)
         w->ids[at] = d.id;
     }
     tell(w, id, d.route, i);
-    if (below(w, 50) == 0)
+    if (below(w, 50) == 0) /* once more: the same, or something else, or nothing after all */
         tell(w, id, d.route, i);
+    if (below(w, 50) == 0)
+        (void)sona_engine_revoke(w->engine, id, w->now_ms);
 }
 
 static void trajectory(struct world *w, uint32_t i)

@@ -160,5 +160,7 @@ void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *s
 {
     for (int c = 0; c < SONA_COUNTER_COUNT; c++)
         stats->counter[c] += join->refused[c];
+    /* A word about another attachment's trajectory: booked as the table books its own strays. */
+    stats->counter[SONA_COUNTER_strays] += join->refused[SONA_COUNTER_drop_unknown_id];
     sona_pending_stats(join->pending, stats);
 }

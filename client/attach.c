@@ -273,7 +273,7 @@ static void rehearse(struct sona_client_attachment *a)
     sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
         (void)sona_model_decide(&read.view, x, NULL, sona_model_random(1, 0, 0), scores, &decision);
-        (void)sona_model_find_patterns(&read.view, x, 1, scores, &pattern);
+        (void)sona_model_find_patterns(&read.view, x, 1, &pattern);
         if (record)
             sona_model_apply(&read.view, x, sona_record_floats(record));
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))

@@ -46,7 +46,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
 
     sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
-        count = sona_model_find_patterns(&read.view, call.port->x, k, &call.port->scores, ret);
+        count = sona_model_find_patterns(&read.view, call.port->x, k, ret);
         if (sona_client_read_valid(&call, &read, HALVES))
             break;
     }

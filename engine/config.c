@@ -426,6 +426,7 @@ void sona_config_geometry(const sona_config *config, sona_geometry *ret)
     ret->patterns_max = config->pattern_clusters;
     ret->attention_dim = config->attention_dim;
     ret->flags = config->normalize ? SONA_GEOMETRY_NORMALIZE : 0;
+    ret->hidden_dim = config->hidden_dim;
 }
 
 void sona_config_each(void (*visit)(void *arg, const char *name, const char *alias,

@@ -22,7 +22,7 @@
 /* Where each part lies in the allocation. */
 struct plan {
     struct sona_model_layout layout;
-    size_t learner, job, pending, scratch, query; /* offsets */
+    size_t learner, job, pending, sums, scratch, query; /* offsets */
     size_t bytes;
 };
 
@@ -51,6 +51,7 @@ static sona_err plan_make(struct plan *ret, const sona_config *config, sona_diag
     ret->job = claim(&at, sona_learner_job_bytes(config));
     ret->pending =
         claim(&at, sona_pending_bytes(config->trajectory_capacity, ret->layout.dim_padded));
+    ret->sums = claim(&at, sona_pending_sums_bytes(config->step_capacity, ret->layout.dim_padded));
     ret->scratch = claim(&at, sona_model_scratch_bytes(&ret->layout));
     ret->query = claim(&at, ret->layout.dim_padded * sizeof(float));
     ret->bytes = at;
@@ -70,6 +71,9 @@ static sona_engine *build(char *memory, const struct plan *plan, const sona_conf
     engine->pending = sona_pending_init(memory + plan->pending, config->trajectory_capacity,
                                         plan->layout.dim_padded, config->feedback_window_ms,
                                         config->max_trajectory_steps, config->default_quality);
+    engine->sums =
+        sona_pending_sums_init(memory + plan->sums, config->step_capacity, plan->layout.dim_padded);
+    sona_pending_use_sums(engine->pending, engine->sums);
     sona_model_scratch_init(&engine->layout, memory + plan->scratch, &engine->scores);
     engine->query = (float *)(void *)(memory + plan->query);
     return engine;
@@ -234,6 +238,27 @@ static bool cycle(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret)
     return true;
 }
 
+/* What the steps of a trajectory did, layer by layer, before its outcome. */
+static void learn_steps(sona_engine *engine, const struct sona_pending_joined *joined,
+                        uint64_t now_ms)
+{
+    uint32_t at = joined->entry.sums;
+    struct sona_pending_layer layer;
+
+    while (sona_pending_sums_next(engine->sums, &at, joined->quality, &layer))
+        (void)sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                      .kind = SONA_LEARNER_STEPS,
+                                                      .id = joined->entry.id,
+                                                      .x = layer.wins,
+                                                      .base = layer.base,
+                                                      .credit = layer.credit,
+                                                      .layer = layer.layer,
+                                                      .route = joined->entry.route,
+                                                      .quality = layer.reward,
+                                                      .now_ms = now_ms,
+                                                  });
+}
+
 /* Let the learner have what was joined, and a cycle if one is due then. */
 static sona_err learn(sona_engine *engine, const struct sona_pending_joined *joined,
                       uint64_t now_ms)
@@ -244,17 +269,21 @@ static sona_err learn(sona_engine *engine, const struct sona_pending_joined *joi
         [SONA_PENDING_REVOKING] = SONA_LEARNER_REVOKE,
     };
     sona_cycle_report ignored;
-    sona_err err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
-                                                           .kind = kinds[joined->word],
-                                                           .id = joined->entry.id,
-                                                           .x = joined->entry.x,
-                                                           .route = joined->entry.route,
-                                                           .quality = joined->quality,
-                                                           .propensity = joined->entry.propensity,
-                                                           .version = joined->entry.version,
-                                                           .now_ms = now_ms,
-                                                       });
+    sona_err err;
 
+    if (joined->word == SONA_PENDING_JOINED)
+        learn_steps(engine, joined, now_ms);
+    err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                  .kind = kinds[joined->word],
+                                                  .id = joined->entry.id,
+                                                  .x = joined->entry.x,
+                                                  .route = joined->entry.route,
+                                                  .quality = joined->quality,
+                                                  .propensity = joined->entry.propensity,
+                                                  .version = joined->entry.version,
+                                                  .now_ms = now_ms,
+                                                  .type = joined->entry.type,
+                                              });
     if (sona_learner_cycle_due(engine->learner, now_ms))
         cycle(engine, now_ms, &ignored);
     return err;

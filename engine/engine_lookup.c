@@ -97,7 +97,7 @@ sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t
     if (err != SONA_OK)
         return err;
     view = sona_learner_view(engine->learner);
-    *ret_count = sona_model_find_patterns(&view, engine->query, k, &engine->scores, ret);
+    *ret_count = sona_model_find_patterns(&view, engine->query, k, ret);
     return SONA_OK;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* Trajectories in the words of the seeds: begin, step, route, end. */
+/* Trajectories in the words of the seeds: begin, step, route, context, end. */
 #include <math.h>
+#include <string.h>
 
 #include "engine/facade.h"
 
@@ -36,6 +37,16 @@ static sona_err check_step(const sona_engine *engine, const sona_step *step)
     return step->layer < config->base_lora_layers ? SONA_OK : SONA_E_RANGE;
 }
 
+/* Activations are used up to the smaller of hidden and embedding dimension. */
+static uint32_t used(const sona_engine *engine, uint32_t n)
+{
+    const sona_config *config = &engine->config;
+    uint32_t most =
+        config->hidden_dim < config->embedding_dim ? config->hidden_dim : config->embedding_dim;
+
+    return n < most ? n : most;
+}
+
 sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_step *step)
 {
     sona_err err;
@@ -46,7 +57,31 @@ sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_step *ste
     err = check_step(engine, step);
     if (err != SONA_OK)
         return sona_engine_refuse(engine, err);
-    return sona_pending_step(engine->pending, id, step->reward);
+    err = sona_pending_step(engine->pending, id, step->reward);
+    if (err != SONA_OK)
+        return err;
+    sona_pending_note(engine->pending, step->node_id, step->score, step->reward, step->latency_us);
+    if (step->n_activations > 0)
+        sona_pending_activations(
+            engine->pending, id,
+            &(struct sona_pending_activations){
+                .h = step->activations,
+                .n = used(engine, step->n_activations),
+                .layer = step->layer,
+                .credit = sona_pending_credit(step->attention, step->n_attention),
+                .reward = step->reward,
+                .rewarded = step->rewarded || step->reward != 0,
+            });
+    return SONA_OK;
+}
+
+sona_err sona_engine_context(sona_engine *engine, uint64_t id, const char *context)
+{
+    if (engine == NULL || context == NULL)
+        return SONA_E_ARGUMENT;
+    if (strnlen(context, SONA_CONTEXT_MAX) == SONA_CONTEXT_MAX)
+        return sona_engine_refuse(engine, SONA_E_RANGE);
+    return sona_pending_context(engine->pending, id, sona_pattern_type_of(context));
 }
 
 sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route route)

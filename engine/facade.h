@@ -25,6 +25,7 @@ struct sona_engine {
     struct sona_learner *learner;
     struct sona_learner_job *job;
     struct sona_pending *pending;
+    struct sona_pending_sums *sums;
     struct sona_model_scores scores; /* into the scratch */
     float *query;                    /* dim_padded floats, prepared */
 

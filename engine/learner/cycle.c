@@ -9,6 +9,7 @@
  */
 #include <string.h>
 
+#include "engine/learner/bank.h"
 #include "engine/learner/job.h"
 
 #define ALIGN(bytes) (((size_t)(bytes) + 63) & ~(size_t)63)
@@ -105,16 +106,25 @@ bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_
     struct sona_learner_job *j = job;
     size_t vector = l->layout.dim_padded * sizeof(float);
 
-    if (!l->config.background || l->cycle_running || l->fresh == 0 || !sona_learner_enabled(l))
+    if (!l->config.background || l->cycle_running || (l->fresh == 0 && l->fresh_hits == 0) ||
+        !sona_learner_enabled(l))
         return false;
     l->cycle_running = 1;
-    l->fresh = 0;
+    j->fresh = l->fresh;
+    l->fresh = l->fresh_hits = 0;
+    sona_learner_hits_take(l);
     l->cycle_start = sona_learner_step(l);
     sona_learner_slots_clear(l);
     sona_learner_cycle_schedule(l, now_ms);
 
     j->step = sona_learner_step(l);
     j->pattern_id = l->pattern_id;
+    j->bank_step = l->bank_step;
+    j->bank_id = l->bank_id;
+    j->consolidate =
+        l->counter[SONA_COUNTER_learned] - l->consolidated >= l->config.consolidation_interval;
+    if (j->consolidate)
+        l->consolidated = l->counter[SONA_COUNTER_learned];
     j->draws = j->step << 20; /* no cycle draws a million numbers: none draws another's */
     j->n_routes = sona_learner_head(l)->n_routes;
     memcpy(sona_learner_job_at(j, j->hot), sona_learner_hot(l), l->layout.pattern_stats.offset);
@@ -160,8 +170,10 @@ void sona_learner_cycle_run(struct sona_learner_job *job)
     sona_learner_job_code(job);
     cold->has_code = 1;
     sona_learner_job_base(job);
-    if (job->config.patterns)
+    if (job->config.patterns) {
         sona_learner_job_cluster(job);
+        sona_learner_job_bank(job);
+    }
 }
 
 /* The route that the job knew under index k is the one that is there now. */
@@ -218,6 +230,20 @@ static void take_patterns(struct sona_learner *l, const struct sona_learner_job 
     memcpy(in_learner(l, l->means), sona_learner_job_at(j, j->means),
            l->archive_rows * layout->dim_padded * sizeof(float));
     l->pattern_id = j->pattern_id;
+}
+
+/* The bank came with the cold half; what belongs to it elsewhere. */
+static void take_bank(struct sona_learner *l, const struct sona_learner_job *j)
+{
+    l->bank_step = j->step;
+    l->bank_id = j->bank_id;
+    l->counter[SONA_COUNTER_patterns_missed] += j->bank_missed;
+    l->counter[SONA_COUNTER_patterns_merged] += j->bank_merged;
+    l->counter[SONA_COUNTER_patterns_pruned] += j->bank_pruned;
+    l->counter[SONA_COUNTER_consolidations] += j->consolidate;
+    for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++)
+        if (!same_route(l, j, k))
+            sona_learner_bank_forget_route(&l->layout, sona_learner_cold(l), k);
 }
 
 /* What was taken back while the job counted it, out of the new counts. */
@@ -307,18 +333,23 @@ void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learne
         return; /* not the job that was started last: it has nothing to give */
     l->cycle_running = 0;
     sona_learner_base_keep(l);
+    sona_learner_hits_carry(l, job);
     memcpy(cold, sona_learner_job_at(j, j->cold), l->layout.cold_bytes);
     memcpy(in_learner(l, l->common), sona_learner_job_at(j, j->common),
            l->layout.dim_padded * sizeof(float));
     take_routes(l, j);
     if (l->config.patterns) {
         take_patterns(l, j);
+        take_bank(l, j);
         relabel(l, j);
     }
     discount_changed(l, j);
     reapply(l, j);
-    if (l->config.micro && l->counter[SONA_COUNTER_micro_updates] > 0) {
+    sona_learner_layers_install(l);
+    if ((l->config.micro && l->counter[SONA_COUNTER_micro_updates] > 0) ||
+        sona_learner_layer_trained(l, 0)) {
         ret->fold_discarded = sona_learner_fold(l);
+        sona_learner_layers_folded(l);
         sona_learner_micro_reset(l);
     }
     ret->base_change = sona_learner_base_change(l);
@@ -327,6 +358,6 @@ void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learne
     l->counter[SONA_COUNTER_background_cycles]++;
     ret->ran = true;
     ret->replayed = j->count;
-    ret->patterns = sona_learner_head(l)->n_patterns;
+    ret->patterns = cold->n_bank;
     ret->routes_refit = j->routes_refit;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * The fold: B_0 A_0 + s B_m A_m, cut to the base rank by its singular values.
+ * The fold: B_0 A_0 + s B_m A_m, and what steps taught layer 0, cut to the base rank by its
+ * singular values.
  *
  * Both factors are reduced to orthonormal rows, so that the singular value decomposition is one of
- * a square matrix of base_rank + micro_rank rows. What the cut loses is at most the sum of the
- * discarded singular values, for any x of unit length; that sum is counted.
+ * a square matrix of as many rows as the parts have together. What the cut loses is at most the sum
+ * of the discarded singular values, for any x of unit length; that sum is counted.
  */
 #include <math.h>
 #include <string.h>
@@ -19,26 +20,32 @@ _Static_assert(SONA_LEARNER_FOLD_ROWS <= SONA_LEARNER_SMALL, "fits the small mat
 
 typedef double small_matrix[SONA_LEARNER_FOLD_ROWS * SONA_LEARNER_FOLD_ROWS];
 
-/* Rows `base` then `micro` (scaled) as coordinates in an orthonormal basis of their span. */
-static void reduce(const struct sona_model_layout *layout, const float *base, const float *micro,
-                   float scale, float *basis, double *coordinates)
+/* Rows that take part in a fold. */
+struct part {
+    const float *rows;
+    uint32_t count;
+    float scale;
+};
+#define PARTS 3 /* BaseLoRA, MicroLoRA, what layer 0's steps taught */
+
+/* The rows of all parts (scaled) as coordinates in an orthonormal basis of their span. */
+static void reduce(const struct part parts[PARTS], uint32_t rows, uint32_t n, float *basis,
+                   double *coordinates)
 {
     const struct sona_kernels *kernels = sona_kernels_active();
-    uint32_t n = layout->dim_padded, base_rank = layout->geometry.base_rank;
-    uint32_t rows = base_rank + layout->geometry.micro_rank;
+    uint32_t i = 0;
 
-    memcpy(basis, base, (size_t)base_rank * n * sizeof(float));
-    memcpy(basis + (size_t)base_rank * n, micro, (size_t)(rows - base_rank) * n * sizeof(float));
+    for (uint32_t p = 0; p < PARTS; i += parts[p++].count)
+        memcpy(basis + (size_t)i * n, parts[p].rows, (size_t)parts[p].count * n * sizeof(float));
     for (uint32_t r = 0; r < rows; r++)
         sona_learner_orthonormalise(basis, n, r, n);
-    for (uint32_t i = 0; i < rows; i++) {
-        const float *row =
-            i < base_rank ? base + (size_t)i * n : micro + (size_t)(i - base_rank) * n;
-
-        for (uint32_t j = 0; j < rows; j++)
-            coordinates[i * rows + j] = (double)(i < base_rank ? 1 : scale) *
-                                        (double)kernels->dot(row, basis + (size_t)j * n, n);
-    }
+    i = 0;
+    for (uint32_t p = 0; p < PARTS; p++)
+        for (uint32_t r = 0; r < parts[p].count; r++, i++)
+            for (uint32_t j = 0; j < rows; j++)
+                coordinates[i * rows + j] =
+                    (double)parts[p].scale *
+                    (double)kernels->dot(parts[p].rows + (size_t)r * n, basis + (size_t)j * n, n);
 }
 
 /* core = sum over rows of b_r a_r' in the two bases. */
@@ -65,7 +72,10 @@ double sona_learner_fold(struct sona_learner *l)
     const struct sona_model_layout *layout = &l->layout;
     struct sona_model_cold *cold = sona_learner_cold(l);
     uint32_t n = layout->dim_padded, rank = layout->geometry.base_rank;
-    uint32_t rows = rank + layout->geometry.micro_rank;
+    uint32_t micro_rank = layout->geometry.micro_rank;
+    uint32_t steps_rank = sona_learner_layer_trained(l, 0) ? rank : 0;
+    uint32_t rows = rank + micro_rank + steps_rank;
+    const float *steps = sona_learner_layer_rows(l, 0);
     float *base_a = sona_model_floats_of(cold, layout->base_a);
     float *base_b = sona_model_floats_of(cold, layout->base_b);
     float *basis_b = sona_learner_floats(l, l->scratch);
@@ -73,9 +83,15 @@ double sona_learner_fold(struct sona_learner *l)
     small_matrix b, a, core, u, v;
     double s[SONA_LEARNER_FOLD_ROWS], kept = 0, discarded = 0, shrink;
 
-    reduce(layout, base_b, sona_model_floats(sona_learner_hot(l), layout->micro_b),
-           sona_learner_head(l)->micro_scale, basis_b, b);
-    reduce(layout, base_a, sona_model_floats(sona_learner_hot(l), layout->micro_a), 1, basis_a, a);
+    reduce((struct part[]){{base_b, rank, 1},
+                           {sona_model_floats(sona_learner_hot(l), layout->micro_b), micro_rank,
+                            sona_learner_head(l)->micro_scale},
+                           {steps + (size_t)rank * n, steps_rank, 1}},
+           rows, n, basis_b, b);
+    reduce((struct part[]){{base_a, rank, 1},
+                           {sona_model_floats(sona_learner_hot(l), layout->micro_a), micro_rank, 1},
+                           {steps, steps_rank, 1}},
+           rows, n, basis_a, a);
     multiply(b, a, rows, core);
     sona_learner_svd(core, rows, u, s, v);
 

@@ -33,6 +33,11 @@ struct sona_learner_job {
     uint64_t step; /* learner step at the start */
     uint64_t pattern_id;
     uint64_t draws;
+    /* The pattern bank. In: outcomes up to bank_step are in it; of `fresh` ones since, some may
+     * have left the replay. In and out: the last id. Out: what came of it. */
+    uint64_t bank_step, fresh, bank_id, bank_missed;
+    uint32_t bank_merged, bank_pruned;
+    uint32_t consolidate, reserved;
 };
 
 static inline float *sona_learner_job_floats(const struct sona_learner_job *j, size_t offset)

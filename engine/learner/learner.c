@@ -55,6 +55,9 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->scratch, 2 * (size_t)SONA_LEARNER_FOLD_ROWS * vector);
     place(&end, &l->kept, l->layout.layer_stride);
     place(&end, &l->gone, (config->replay_capacity + 63) / 64 * sizeof(uint64_t));
+    place(&end, &l->layers, geometry.layers * l->layout.layer_stride);
+    place(&end, &l->baselines, sona_learner_baselines_bytes(&geometry));
+    place(&end, &l->hits, geometry.patterns_max * sizeof(struct sona_learner_hits));
     l->bytes = end;
     return end;
 }
@@ -291,6 +294,10 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
     case SONA_LEARNER_QUERY_OUTCOME:
         err = observe(learner, event);
         return err != SONA_OK ? err : learn(learner, event);
+    case SONA_LEARNER_STEPS:
+        return sona_learner_layers_learn(learner, event);
+    case SONA_LEARNER_HIT:
+        return sona_learner_hit(learner, event);
     case SONA_LEARNER_OUTCOME:
     case SONA_LEARNER_KINDS:
         break;
@@ -305,8 +312,8 @@ uint64_t sona_learner_observed(const struct sona_learner *learner)
 
 bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms)
 {
-    if (!learner->config.background || learner->cycle_running || learner->fresh == 0 ||
-        !sona_learner_enabled(learner))
+    if (!learner->config.background || learner->cycle_running ||
+        (learner->fresh == 0 && learner->fresh_hits == 0) || !sona_learner_enabled(learner))
         return false;
     return learner->counter[SONA_COUNTER_learned] >= learner->next_cycle ||
            (now_ms > learner->last_cycle_ms &&
@@ -348,7 +355,8 @@ void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
     ret->memory_bytes = l->bytes;
     for (uint32_t k = 0; k < head->n_routes; k++)
         ret->routes += sona_learner_row(l, k)->state == SONA_ROUTE_ENABLED;
-    ret->patterns = head->n_patterns;
+    ret->patterns = ((const struct sona_model_cold *)sona_learner_cold(l))->n_bank;
+    ret->layers_trained = sona_learner_layers_trained(l);
     ret->mean_quality = l->quality_count > 0 ? l->quality_sum / l->quality_count : 0;
     ret->recent_quality = l->recent_quality;
     ret->mse = (double)head->mse;

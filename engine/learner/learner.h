@@ -34,6 +34,8 @@ enum sona_learner_kind {
     SONA_LEARNER_REVOKE,        /* take back what the outcome `id` taught; nothing else is read */
     SONA_LEARNER_REPLACE,       /* the same, then learn its query and route with `quality` */
     SONA_LEARNER_QUERY_OUTCOME, /* a query, and an outcome that was there before it */
+    SONA_LEARNER_STEPS,         /* what a trajectory's steps did in one layer; before its outcome */
+    SONA_LEARNER_HIT,           /* a search found a pattern nearest */
     SONA_LEARNER_KINDS
 };
 
@@ -48,6 +50,12 @@ struct sona_learner_event {
     float propensity; /* 0 = unknown */
     uint64_t version; /* snapshot that decided */
     uint64_t now_ms;
+    uint32_t type; /* OUTCOME: sona_pattern_type that its contexts name; 0: none */
+    /* STEPS: x = sum a r h, base = sum a h over the layer's steps (h unit, a credit, r reward;
+     * dim_padded floats each), credit = sum a, quality = sum a r / sum a, any finite number. */
+    uint32_t layer; /* HIT: row of the pattern, whose number is `id` */
+    float credit;
+    const float *base;
 };
 
 /* Bytes for `config`, and initialisation of that memory (64-byte aligned, any content).
@@ -71,6 +79,9 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
  *
  * A query (SONA_LEARNER_QUERY) is counted and looked at; of the event only kind, id, x and now_ms
  * are read. Each query is told once, before its outcome.
+ *
+ * SONA_LEARNER_STEPS trains a copy of one BaseLoRA layer (layers.c) and SONA_LEARNER_HIT notes an
+ * access to a pattern (asked.c): neither takes a step, and readers see both after the next install.
  */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 /* Queries seen so far. A query takes no step and publishes nothing by itself. */
@@ -103,6 +114,13 @@ sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_s
 sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route route);
 void sona_learner_set_enabled(struct sona_learner *learner, bool enabled);
 bool sona_learner_enabled(const struct sona_learner *learner);
+
+/* The pattern bank, at once; no cycle is running. */
+void sona_learner_decay(struct sona_learner *learner, float factor, sona_bank_report *ret);
+void sona_learner_prune(struct sona_learner *learner, const sona_prune_rule *rule,
+                        sona_bank_report *ret);
+void sona_learner_consolidate(struct sona_learner *learner, float similarity,
+                              sona_bank_report *ret);
 
 /* Counters (by name; others than the learner's own are added by the room that saw the event) and
  * gauges. `ret` is written whole. */

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SONA_LEARNER_SMALL 24u /* rows of a small matrix */
+#define SONA_LEARNER_SMALL 36u /* rows of a small matrix */
 
 /* Solve M x = b for a symmetric positive definite M of n <= SONA_LEARNER_SMALL rows, `stride`
  * doubles apart. False when M is not positive definite; x is then untouched. */

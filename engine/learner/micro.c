@@ -17,7 +17,7 @@
 #define A_MAX     4.0f /* norm of a row of A, in multiples of that of a fresh one */
 
 /* Roughly normal, variance 1: the sum of four uniforms. No call to libm: the same everywhere. */
-static float normal(uint64_t seed, uint64_t stream, uint64_t n)
+float sona_learner_normal(uint64_t seed, uint64_t stream, uint64_t n)
 {
     uint64_t bits = sona_model_random(seed, stream, n);
     float sum = 0;
@@ -41,8 +41,8 @@ void sona_learner_micro_reset(struct sona_learner *l)
     for (uint32_t r = 0; r < layout->geometry.micro_rank; r++)
         for (uint32_t i = 0; i < layout->geometry.dim; i++)
             a[(size_t)r * layout->dim_padded + i] =
-                normal(l->config.seed, SONA_LEARNER_STREAM_MICRO + l->resets,
-                       (uint64_t)r * layout->dim_padded + i);
+                sona_learner_normal(l->config.seed, SONA_LEARNER_STREAM_MICRO + l->resets,
+                                    (uint64_t)r * layout->dim_padded + i);
 }
 
 float sona_learner_micro_gradient(const struct sona_model_layout *layout, const float *a,

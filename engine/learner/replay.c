@@ -35,6 +35,7 @@ void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_
         .weight = 1,
         .error = error,
         .tenant = event->tenant,
+        .type = event->type < SONA_MODEL_TYPES ? event->type : 0,
     };
     /* A replacement may come from the very slot that it goes to. */
     memmove(sona_learner_replay_x(l, slot), event->x, l->layout.dim_padded * sizeof(float));

@@ -100,6 +100,7 @@ sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route rout
     row->state = SONA_ROUTE_RETIRED;
     row->n = row->s = 0;
     sona_learner_heads_init(l, k);
+    sona_learner_layers_forget(l, k);
     sona_learner_patterns_discount(l, k, 0);
     sona_learner_replay_forget(l, k);
     sona_learner_micro_heads(l);

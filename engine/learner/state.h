@@ -40,6 +40,8 @@
 #define SONA_LEARNER_STREAM_MICRO   (1ull << 32)
 #define SONA_LEARNER_STREAM_CODE    (2ull << 32)
 #define SONA_LEARNER_STREAM_CLUSTER (3ull << 32)
+#define SONA_LEARNER_STREAM_LAYER   (4ull << 32)
+#define SONA_LEARNER_STREAM_BANK    (5ull << 32)
 
 /* What is kept per route besides its row in the model. */
 struct sona_learner_route {
@@ -61,6 +63,8 @@ struct sona_learner_entry {
     float weight;     /* 1; less when the route drifted since */
     float error;      /* of the AdaGrad head when it learned this, for the step back */
     uint32_t tenant;
+    uint32_t type; /* sona_pattern_type that contexts named; 0: none */
+    uint32_t reserved;
 };
 
 /* Taken back: no evidence any more, and only its query is still there. */
@@ -83,6 +87,7 @@ struct sona_learner {
     size_t bytes, hot, cold, grad2, path, common, route, archive, means, entry, replay;
     size_t route_changes, pattern_changes, scores, scratch, kept;
     size_t gone; /* a bit per replay slot: what it held was taken back while a job had a copy */
+    size_t layers, baselines, hits;
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
 
@@ -102,6 +107,22 @@ struct sona_learner {
     double fold_discarded;
     uint32_t cycle_running;
     uint32_t clock_started;
+
+    /* BaseLoRA layers that steps train (layers.c). */
+    uint64_t trained[SONA_LAYERS_MAX / 64]; /* bit per layer: its copy is in use */
+    uint64_t layer_starts;                  /* names the next random start */
+    uint32_t layer0, reserved0;             /* 1: steps have trained layer 0 */
+
+    /* The pattern bank (bank.c). */
+    uint64_t bank_step;    /* outcomes up to it are in the bank */
+    uint64_t bank_id;      /* last one given */
+    uint64_t fresh_hits;   /* since the last cycle began */
+    uint64_t consolidated; /* learned events at the last consolidation */
+};
+
+/* Searches that found a row of the bank since the last install. */
+struct sona_learner_hits {
+    uint64_t count, last;
 };
 
 static inline float *sona_learner_floats(const struct sona_learner *l, size_t offset)
@@ -211,6 +232,8 @@ float sona_learner_stack_learn(struct sona_learner *l, const struct sona_model_s
                                uint32_t k, float quality, float *ret_rest);
 
 /* micro.c */
+/* Roughly normal, variance 1. */
+float sona_learner_normal(uint64_t seed, uint64_t stream, uint64_t n);
 void sona_learner_micro_reset(struct sona_learner *l);
 void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target);
 /* Gradients of (target - w.(s B A x))^2 / 2 in A and B (rank rows of dim_padded floats). */
@@ -226,11 +249,31 @@ double sona_learner_product(const float *b, const float *a, const float *c, cons
 
 /* fold.c: fold MicroLoRA into BaseLoRA layer 0; returns the singular mass that did not fit. The
  * caller resets MicroLoRA in the same step. */
-#define SONA_LEARNER_FOLD_ROWS (SONA_BASE_RANK_MAX + SONA_MICRO_RANK_MAX)
+#define SONA_LEARNER_FOLD_ROWS (2 * SONA_BASE_RANK_MAX + SONA_MICRO_RANK_MAX)
 double sona_learner_fold(struct sona_learner *l);
 /* Remember B_0 A_0, and the Frobenius norm of what became of it since. */
 void sona_learner_base_keep(struct sona_learner *l);
 double sona_learner_base_change(const struct sona_learner *l);
+
+/* layers.c: BaseLoRA layers by step activations. */
+size_t sona_learner_baselines_bytes(const sona_geometry *geometry);
+sona_err sona_learner_layers_learn(struct sona_learner *l, const struct sona_learner_event *event);
+/* Layer's own A and B, when it is trained; layer 0's are an adapter beside BaseLoRA. */
+const float *sona_learner_layer_rows(const struct sona_learner *l, uint32_t layer);
+bool sona_learner_layer_trained(const struct sona_learner *l, uint32_t layer);
+uint32_t sona_learner_layers_trained(const struct sona_learner *l);
+/* Take the trained layers but 0 into the cold half. Layer 0's were folded: they start anew. */
+void sona_learner_layers_install(struct sona_learner *l);
+void sona_learner_layers_folded(struct sona_learner *l);
+/* Route `k` is another one from now on. */
+void sona_learner_layers_forget(struct sona_learner *l, uint32_t k);
+
+/* asked.c: searches of the pattern bank. Take what was gathered into the cold half, at the start of
+ * a cycle; carry what came since over to the table that the job made, at its install. */
+struct sona_learner_job;
+sona_err sona_learner_hit(struct sona_learner *l, const struct sona_learner_event *event);
+void sona_learner_hits_take(struct sona_learner *l);
+void sona_learner_hits_carry(struct sona_learner *l, struct sona_learner_job *j);
 
 /* drift.c */
 /* Route `k` is not what it was: discount what code head and patterns say about it. */

@@ -155,3 +155,31 @@ void sona_model_apply(const struct sona_model_view *view, const float *x, float 
     for (uint32_t r = 0; r < rank; r++)
         sona_kernels_active()->axpy(c[r], b + r * l->dim_padded, y, l->geometry.dim);
 }
+
+/* ret += sum_r scale (w.b_r) a_r */
+static void merge_rows(const float *a, const float *b, size_t stride, uint32_t rank, float scale,
+                       const float *w, uint32_t dim, float *ret)
+{
+    float c[SONA_BASE_RANK_MAX];
+
+    sona_kernels_active()->dot_rows(b, stride, rank, w, dim, c);
+    for (uint32_t r = 0; r < rank; r++)
+        sona_kernels_active()->axpy(scale * c[r], a + r * stride, ret, dim);
+}
+
+void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const float *w,
+                      float *ret)
+{
+    const struct sona_model_layout *l = view->layout;
+    uint32_t at = layer == SONA_LAYER_BOTH ? 0 : layer;
+
+    memcpy(ret, w, l->geometry.dim * sizeof *ret);
+    if (at < l->geometry.layers && !layer_is_zero(view, at))
+        merge_rows(sona_model_floats(view->cold, l->base_a + at * l->layer_stride),
+                   sona_model_floats(view->cold, l->base_b + at * l->layer_stride), l->dim_padded,
+                   l->geometry.base_rank, 1, w, l->geometry.dim, ret);
+    if (layer == SONA_LAYER_BOTH)
+        merge_rows(sona_model_floats(view->hot, l->micro_a),
+                   sona_model_floats(view->hot, l->micro_b), l->dim_padded, l->geometry.micro_rank,
+                   sona_model_hot_of(view)->micro_scale, w, l->geometry.dim, ret);
+}

@@ -96,10 +96,25 @@ static inline uint32_t sona_model_n_routes(const struct sona_model_view *view)
 /* Patterns that both halves know. */
 static inline uint32_t sona_model_n_patterns(const struct sona_model_view *view)
 {
-    uint32_t hot = sona_model_word_up_to(&sona_model_hot_of(view)->n_patterns,
-                                         view->layout->geometry.patterns_max);
+    uint32_t hot =
+        sona_model_word_up_to(&sona_model_hot_of(view)->n_patterns, view->layout->patterns.count);
 
     return sona_model_word_up_to(&sona_model_cold_of(view)->n_patterns, hot);
+}
+
+static inline struct sona_model_bank *sona_model_bank_row(const struct sona_model_layout *layout,
+                                                          const void *cold, uint32_t index)
+{
+    const unsigned char *row =
+        (const unsigned char *)cold + layout->bank.offset + (size_t)index * layout->bank.stride;
+
+    return (struct sona_model_bank *)(uintptr_t)row;
+}
+
+static inline float *sona_model_bank_part(const struct sona_model_layout *layout, const void *cold,
+                                          uint32_t index, size_t part)
+{
+    return sona_model_floats_of((void *)(uintptr_t)cold, sona_model_at(&layout->bank, index, part));
 }
 
 #endif

@@ -12,7 +12,7 @@
 _Static_assert(SONA_MODEL_ALIGN % sizeof(float) == 0, "strides are whole floats");
 _Static_assert(sizeof(struct sona_model_hot) == 104 && sizeof(struct sona_model_cold) == 48 &&
                    sizeof(struct sona_model_route) == 112 &&
-                   sizeof(struct sona_model_pattern) == 48,
+                   sizeof(struct sona_model_pattern) == 48 && sizeof(struct sona_model_bank) == 112,
                "the same on every ABI: no hole, no hidden tail");
 
 static size_t align(size_t bytes)
@@ -54,7 +54,14 @@ static bool geometry_in_range(const sona_geometry *g)
            within(g->micro_rank, 1, SONA_MICRO_RANK_MAX) &&
            within(g->base_rank, SONA_BASE_RANK_MIN, SONA_BASE_RANK_MAX) && g->base_rank <= g->dim &&
            within(g->layers, 1, SONA_LAYERS_MAX) && within(g->patterns_max, 1, SONA_PATTERNS_MAX) &&
-           g->attention_dim <= SONA_ATTENTION_MAX && (g->flags & ~SONA_GEOMETRY_NORMALIZE) == 0;
+           g->attention_dim <= SONA_ATTENTION_MAX && g->reserved == 0 &&
+           (g->hidden_dim == 0 || within(g->hidden_dim, SONA_DIM_MIN, SONA_DIM_MAX)) &&
+           (g->flags & ~SONA_GEOMETRY_NORMALIZE) == 0;
+}
+
+static uint32_t cells(const sona_geometry *g)
+{
+    return g->patterns_max < SONA_MODEL_CELLS ? g->patterns_max : SONA_MODEL_CELLS;
 }
 
 static void lay_out_hot(struct sona_model_layout *l)
@@ -79,7 +86,7 @@ static void lay_out_hot(struct sona_model_layout *l)
     l->pattern_n = 0;
     l->pattern_s = table;
     l->pattern_bare = 2 * table;
-    place_rows(&end, &l->pattern_stats, align(2 * table + 2 * sizeof(float)), g->patterns_max);
+    place_rows(&end, &l->pattern_stats, align(2 * table + 2 * sizeof(float)), cells(g));
     l->hot_bytes = end;
 }
 
@@ -101,7 +108,14 @@ static void lay_out_cold(struct sona_model_layout *l)
     place(&row, sizeof(struct sona_model_pattern));
     l->pattern_centroid = place(&row, vector);
     l->pattern_lin = place(&row, g->routes_max * sizeof(float));
-    place_rows(&end, &l->patterns, row, g->patterns_max);
+    place_rows(&end, &l->patterns, row, cells(g));
+
+    row = 0;
+    place(&row, sizeof(struct sona_model_bank));
+    l->bank_centroid = place(&row, vector);
+    l->bank_n = place(&row, g->routes_max * sizeof(float));
+    l->bank_s = place(&row, g->routes_max * sizeof(float));
+    place_rows(&end, &l->bank, row, g->patterns_max);
     l->cold_bytes = end;
 }
 

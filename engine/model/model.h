@@ -11,6 +11,10 @@
  *                  | pattern rows (counts and sums per route)
  *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
  *                  (centroid, table entry, linear prediction at the centroid per route)
+ *                  | bank rows (entry, centroid, counts and sums per route)
+ *
+ * Pattern rows are the learner's: few, soft cells of the space that decisions are made in. Bank
+ * rows are the ReasoningBank that people ask: as many as the data has topics, up to patterns_max.
  *
  * The head of each block (up to `*_dense_bytes`) changes at every publication; rows carry the
  * learner's `changed_at`, so that a publisher copies only those that changed.
@@ -41,6 +45,8 @@
 #define SONA_MODEL_ALIGN      64u /* bytes; every block, row and vector starts on it */
 #define SONA_MODEL_TOP        3u  /* patterns a query is assigned to, softly */
 #define SONA_MODEL_CHUNK      64u /* patterns measured at a time */
+#define SONA_MODEL_CELLS      64u /* most pattern rows */
+#define SONA_MODEL_TYPES      6u  /* values of sona_pattern_type */
 #define SONA_MODEL_STACK      8u  /* stack weights: 4 for the centred terms, 4 for their means */
 #define SONA_MODEL_HOT_MAGIC  0x31544f48414e4f53ull /* "SONAHOT1" */
 #define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
@@ -83,6 +89,9 @@ struct sona_model_layout {
     struct sona_model_rows refit;         /* per route: V_k + w_0, dim_padded floats */
     struct sona_model_rows patterns;      /* struct sona_model_pattern, then centroid, then LinC */
     size_t pattern_centroid, pattern_lin; /* offsets in a pattern row */
+    struct sona_model_rows bank;          /* struct sona_model_bank, then the three below */
+    size_t bank_centroid;                 /* offset in a bank row: unit length */
+    size_t bank_n, bank_s;                /* [routes_max] each */
 };
 
 /* Start of a hot block. */
@@ -132,7 +141,7 @@ struct sona_model_cold {
     float pattern_width; /* softmax width over squared distances */
     uint32_t has_code;   /* 0: no background cycle yet */
     uint32_t has_base;   /* bit mask over the first 32 layers: not all zero */
-    uint32_t reserved;
+    uint32_t n_bank;     /* bank rows in use, from the first */
 };
 
 /* Start of a pattern row. */
@@ -145,6 +154,20 @@ struct sona_model_pattern {
     float quality;
     float norm2; /* of the centroid */
     uint32_t reserved;
+};
+
+/* Start of a bank row. */
+struct sona_model_bank {
+    uint64_t id;
+    uint64_t created_at, last_accessed, access_count;
+    uint64_t example[SONA_PATTERN_EXAMPLES]; /* a ring */
+    uint32_t n_examples;                     /* ever written into it */
+    uint32_t type;
+    uint32_t cluster_size;
+    float mass;                    /* trajectories that shaped the centroid; fades */
+    float weight;                  /* outcomes counted near it; fades */
+    float sum;                     /* of their qualities */
+    float typed[SONA_MODEL_TYPES]; /* of them, by what their contexts name; [0]: none, unused */
 };
 
 /* A pair of halves, as pinned by a reader or as owned by the learner. */
@@ -205,6 +228,10 @@ void sona_model_apply(const struct sona_model_view *view, const float *x, float 
 void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y);
 void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
                            float *y);
+/* ret = w (I + B_l A_l), and for SONA_LAYER_BOTH w (I + s B_m A_m + B_0 A_0): a row w of a matrix
+ * that would multiply an adapted x may then multiply x itself. dim floats, not overlapping. */
+void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const float *w,
+                      float *ret);
 
 /* The code z = [A x; 1] and the point x' of the prepared query x, and the patterns near it. */
 void sona_model_locate(const struct sona_model_view *view, const float *x,
@@ -240,9 +267,13 @@ sona_err sona_model_decide_cold(const sona_candidates *candidates, uint64_t rand
 /* The n-th draw of a stream: a pure function, so that engine and client explore alike. */
 uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n);
 
-/* The k nearest patterns to the prepared query x, nearest first. Returns how many. */
+/* The k nearest patterns of the bank to the prepared query x, nearest first. Returns how many. */
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
-                                  struct sona_model_scores *scores, sona_pattern *ret);
+                                  sona_pattern *ret);
+/* Up to `capacity` patterns from row `from` on, in the order of the table, without a query: neither
+ * similarity nor distance. Returns how many. */
+uint32_t sona_model_list_patterns(const struct sona_model_view *view, uint32_t from,
+                                  uint32_t capacity, sona_pattern *ret);
 
 /* Copy up to `capacity` rows of the route table; returns the rows in use. */
 uint32_t sona_model_routes(const struct sona_model_view *view, sona_route_info *ret,

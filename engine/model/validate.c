@@ -68,7 +68,7 @@ static bool route_is_sound(const struct sona_model_layout *l, const void *hot, u
 static bool hot_head_is_sound(const struct sona_model_layout *l, const struct sona_model_hot *h)
 {
     return h->magic == SONA_MODEL_HOT_MAGIC && h->bytes == l->hot_bytes &&
-           h->n_routes <= l->geometry.routes_max && h->n_patterns <= l->geometry.patterns_max &&
+           h->n_routes <= l->geometry.routes_max && h->n_patterns <= l->patterns.count &&
            h->enabled <= 1 && h->outcomes <= h->step && between(h->lambda, 0, LAMBDA_MAX) &&
            between(h->max_explore, 0, 1) && between(h->mse, 0, 4) &&
            between(h->micro_scale, 0, 64) && vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
@@ -116,6 +116,21 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
            vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
 }
 
+static bool bank_row_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t i)
+{
+    const struct sona_model_bank *row = sona_model_bank_row(l, cold, i);
+
+    for (uint32_t t = 0; t < SONA_MODEL_TYPES; t++)
+        if (!between(row->typed[t], 0, 1e12f))
+            return false;
+    return row->id != 0 && row->type <= SONA_PATTERN_CONVERSATIONAL &&
+           between(row->mass, 0, 1e12f) && counts_are_sound(&row->weight, &row->sum, 1) &&
+           counts_are_sound(sona_model_bank_part(l, cold, i, l->bank_n),
+                            sona_model_bank_part(l, cold, i, l->bank_s), l->geometry.routes_max) &&
+           vectors_are_bounded(sona_model_bank_part(l, cold, i, l->bank_centroid), 0, 1,
+                               l->dim_padded);
+}
+
 sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const void *cold)
 {
     const struct sona_model_layout *l = layout;
@@ -123,7 +138,7 @@ sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const 
     uint32_t matrices = 2 * l->geometry.layers * l->geometry.base_rank;
 
     if (c->magic != SONA_MODEL_COLD_MAGIC || c->bytes != l->cold_bytes ||
-        c->n_patterns > l->geometry.patterns_max || c->has_code > 1 ||
+        c->n_patterns > l->patterns.count || c->n_bank > l->bank.count || c->has_code > 1 ||
         !between(c->pattern_width, 1e-6f, 1e6f) ||
         !vectors_are_bounded(sona_model_floats(cold, l->code), l->dim_padded, l->geometry.base_rank,
                              l->dim_padded) ||
@@ -134,6 +149,9 @@ sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const 
         return SONA_E_FORMAT;
     for (uint32_t i = 0; i < c->n_patterns; i++)
         if (!pattern_is_sound(l, cold, i))
+            return SONA_E_FORMAT;
+    for (uint32_t i = 0; i < c->n_bank; i++)
+        if (!bank_row_is_sound(l, cold, i))
             return SONA_E_FORMAT;
     return SONA_OK;
 }

@@ -19,6 +19,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "engine/pending/nodes.h"
 #include "engine/pending/pending.h"
 #include "engine/pending/pool.h"
 
@@ -49,7 +50,9 @@ struct sona_pending {
     struct sona_pending_entry *waiting;
     struct settled *settled;
     struct parked *parked;
-    float *vectors; /* dim_padded floats per waiting entry */
+    float *vectors;                 /* dim_padded floats per waiting entry */
+    struct sona_pending_sums *sums; /* null: none are kept */
+    struct sona_pending_nodes nodes;
 
     uint64_t counter[SONA_COUNTER_COUNT];
 };
@@ -108,6 +111,19 @@ struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t
     return pending;
 }
 
+void sona_pending_use_sums(struct sona_pending *pending, struct sona_pending_sums *sums)
+{
+    pending->sums = sums;
+}
+
+/* A waiting entry's place is free; what its steps left can be read until the next step. */
+static void give_waiting(struct sona_pending *pending, uint32_t place)
+{
+    if (pending->sums != NULL)
+        sona_pending_sums_give(pending->sums, pending->waiting[place].sums);
+    sona_pending_pool_give(&pending->waiting_pool, place);
+}
+
 /* A clock that went back makes nothing older. */
 static bool outlived(const struct sona_pending *pending, uint64_t since_ms, uint64_t now_ms)
 {
@@ -125,18 +141,15 @@ static void settle(struct sona_pending *pending, uint32_t place, enum fate fate,
     if (pool->taken == pool->capacity)
         sona_pending_pool_give(pool, pool->oldest);
     to = sona_pending_pool_take(pool, entry->id);
-    pending->settled[to] = (struct settled){.owner = entry->owner,
-                                            .begun_ms = entry->begun_ms,
-                                            .fate = fate,
-                                            .quality = quality};
-    sona_pending_pool_give(&pending->waiting_pool, place);
+    pending->settled[to] = (struct settled){
+        .owner = entry->owner, .begun_ms = entry->begun_ms, .fate = fate, .quality = quality};
+    give_waiting(pending, place);
 }
 
 /* A decision that gets the default quality when its window ends. */
 static bool has_default(const struct sona_pending *pending, uint32_t place)
 {
-    return pending->default_quality >= 0 &&
-           pending->waiting[place].kind == SONA_PENDING_DECISION;
+    return pending->default_quality >= 0 && pending->waiting[place].kind == SONA_PENDING_DECISION;
 }
 
 static void abandon(struct sona_pending *pending, uint32_t place)
@@ -208,7 +221,7 @@ bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_en
         COUNT(pending, trajectories);
     if (pool->taken == pool->capacity) {
         COUNT(pending, drop_evicted);
-        sona_pending_pool_give(pool, pool->oldest);
+        give_waiting(pending, pool->oldest);
     }
     place = sona_pending_pool_take(pool, entry->id);
     vector = pending->vectors + (size_t)place * pending->dim_padded;
@@ -219,6 +232,8 @@ bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_en
     kept->begun_ms = now_ms;
     kept->steps = 0;
     kept->reward_sum = 0;
+    kept->sums = SONA_PENDING_NO_SUM;
+    kept->type = SONA_PATTERN_GENERAL;
     kept->x = vector;
     return join_parked(pending, place, ret);
 }
@@ -251,6 +266,35 @@ sona_err sona_pending_step(struct sona_pending *pending, uint64_t id, float rewa
     entry->steps++;
     entry->reward_sum += reward;
     COUNT(pending, steps);
+    return SONA_OK;
+}
+
+void sona_pending_activations(struct sona_pending *pending, uint64_t id,
+                              const struct sona_pending_activations *step)
+{
+    uint32_t place = sona_pending_pool_find(&pending->waiting_pool, id);
+
+    if (place == SONA_PENDING_NONE || pending->sums == NULL)
+        return;
+    if (!sona_pending_sums_add(pending->sums, &pending->waiting[place].sums, step))
+        COUNT(pending, drop_step_sums);
+}
+
+void sona_pending_note(struct sona_pending *pending, uint32_t node, float score, float reward,
+                       uint32_t latency_us)
+{
+    sona_pending_nodes_add(&pending->nodes, node, score, reward, latency_us);
+}
+
+sona_err sona_pending_context(struct sona_pending *pending, uint64_t id, sona_pattern_type type)
+{
+    uint32_t place = sona_pending_pool_find(&pending->waiting_pool, id);
+
+    if (place == SONA_PENDING_NONE)
+        return refuse_absent(pending, id);
+    COUNT(pending, contexts);
+    if (type != SONA_PATTERN_GENERAL)
+        pending->waiting[place].type = type;
     return SONA_OK;
 }
 
@@ -400,9 +444,8 @@ sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t
                              bool *joined)
 {
     COUNT(pending, revokes);
-    return speak(pending, id,
-                 &(struct parked){.owner = owner, .since_ms = now_ms, .revoke = true}, on_its_way,
-                 ret, joined);
+    return speak(pending, id, &(struct parked){.owner = owner, .since_ms = now_ms, .revoke = true},
+                 on_its_way, ret, joined);
 }
 
 bool sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t *budget,
@@ -457,4 +500,5 @@ void sona_pending_stats(const struct sona_pending *pending, sona_stats *stats)
         stats->counter[i] += pending->counter[i];
     stats->pending += pending->waiting_pool.taken;
     stats->parked_now += pending->parked_pool.taken;
+    sona_pending_nodes_tell(&pending->nodes, stats);
 }

@@ -26,6 +26,8 @@
 #include <sona/model.h>
 #include <sona/stats.h>
 
+#include "engine/pending/sums.h"
+
 struct sona_pending;
 
 #define SONA_PENDING_PARKED_MAX 4096 /* outcomes waiting for their decision */
@@ -43,6 +45,8 @@ struct sona_pending_entry {
     float propensity;
     uint32_t steps;
     float reward_sum; /* of the steps */
+    uint32_t sums;    /* of its steps' activations (sums.h); SONA_PENDING_NO_SUM: none */
+    uint32_t type;    /* sona_pattern_type that its contexts name, the last one counts; 0: none */
     const float *x;   /* dim_padded floats in the arena, prepared; valid until the next call */
 };
 
@@ -76,6 +80,18 @@ bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_en
                       uint64_t now_ms, struct sona_pending_joined *ret, sona_err *err);
 /* Note a step. SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (ended), SONA_E_LIMIT */
 sona_err sona_pending_step(struct sona_pending *pending, uint64_t id, float reward);
+/* Where the activations of steps are summed; without it they teach nothing. Borrowed. */
+void sona_pending_use_sums(struct sona_pending *pending, struct sona_pending_sums *sums);
+/* The activations of a step that sona_pending_step() has taken. Without room for them
+ * drop_step_sums counts them, and nothing else changes. */
+void sona_pending_activations(struct sona_pending *pending, uint64_t id,
+                              const struct sona_pending_activations *step);
+/* The statistics of such a step, by node. */
+void sona_pending_note(struct sona_pending *pending, uint32_t node, float score, float reward,
+                       uint32_t latency_us);
+/* Note what a context says a trajectory or decision is about. SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE
+ * (ended) */
+sona_err sona_pending_context(struct sona_pending *pending, uint64_t id, sona_pattern_type type);
 /* Set the route of a trajectory. SONA_E_UNKNOWN_ID (also for a decision, whose route is drawn),
  * SONA_E_DUPLICATE (ended) */
 sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_route route);

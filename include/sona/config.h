@@ -54,7 +54,16 @@ extern "C" {
     X(flag, drift, 1, 0, 1, "", "Page-Hinkley drift detection per route")                        \
     X(u64, seed, 1, 0, UINT64_MAX, "", "seed of everything random in the learner")               \
     X(f32, default_quality, -1, -1, 1, "",                                                       \
-      "learned for a decision whose feedback window ends without an outcome; negative: nothing")
+      "learned for a decision whose feedback window ends without an outcome; negative: nothing") \
+    X(u32, step_capacity, 512, 0, 1000000, "",                                                   \
+      "layers of waiting trajectories whose step activations are summed at a time")              \
+    X(u64, consolidation_interval, 1000, 1, 1000000000000, "",                                   \
+      "trajectories and outcomes between consolidations of the pattern bank")                    \
+    X(f32, pattern_similarity, 0.9, 0.3, 1, "", "patterns so alike (cosine) are merged")         \
+    X(f32, pattern_decay, 0.98, 0, 1, "", "part of a pattern's weight a consolidation leaves")   \
+    X(f32, pattern_min_quality, 0.1, 0, 1, "",                                                   \
+      "a consolidation prunes patterns below it that are old and that no search found")          \
+    X(u64, pattern_min_age, 10000, 0, 1000000000000, "", "learner steps until a pattern is old")
 
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
 typedef struct sona_config {

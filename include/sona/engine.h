@@ -95,14 +95,29 @@ SONA_API sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t 
 /** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
 SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,
                                     uint64_t now_ms, uint64_t *ret_id);
-/** Add a step of at most hidden_dim (or embedding_dim, if larger) activations and attention_dim
- *  attention weights. @return SONA_OK; SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (it has ended),
+/**
+ * Add a step of at most hidden_dim (or embedding_dim, if larger) activations and attention_dim
+ * attention weights; see sona_step. At the end of the trajectory the activations train their
+ * BaseLoRA layer, by REINFORCE with a running baseline b per layer, and per route where the
+ * trajectory has one: for unit activations h, credit a and reward r of the layer's steps, the
+ * adapter's output at the mean of a h moves along sum a (r - b) h / sum a, by base_lora_lr. It
+ * shows in sona_engine_apply_base() after the next background cycle. Memory per trajectory and
+ * layer does not grow with its steps; when step_capacity of them are in use, the activations of a
+ * further one are counted as drop_step_sums and teach nothing. Score, reward and latency count in
+ * sona_stats.node.
+ *  @return SONA_OK; SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (it has ended),
  *  SONA_E_LIMIT after max_trajectory_steps, SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE (layer):
  *  counted, nothing else changes */
 SONA_API sona_err sona_engine_step(sona_engine *engine, uint64_t id, const sona_step *step);
 /** Say which route served the trajectory. @return SONA_OK, SONA_E_UNKNOWN_ID (also for a decision),
  *  SONA_E_DUPLICATE (it has ended), SONA_E_ROUTE */
 SONA_API sona_err sona_engine_route(sona_engine *engine, uint64_t id, sona_route route);
+/** Say what a trajectory or decision is about: the pattern types of the bank follow from these
+ * names (sona_pattern_type_of()); of several that name a type the last one counts.
+ *  @param context  at most SONA_CONTEXT_MAX bytes, NUL included
+ *  @return SONA_OK; SONA_E_RANGE for a longer one; SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (it has
+ *  ended): counted */
+SONA_API sona_err sona_engine_context(sona_engine *engine, uint64_t id, const char *context);
 /** End the trajectory with its quality, 0..1, and learn from it.
  *  @return as sona_engine_outcome() */
 SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float quality, uint64_t now_ms);

@@ -19,16 +19,20 @@
 extern "C" {
 #endif
 
-#define SONA_DIM_MIN        4    /**< smallest embedding */
-#define SONA_DIM_MAX        4096 /**< largest embedding */
-#define SONA_ROUTES_MAX     256  /**< routes alive or retired at one time */
-#define SONA_ROUTE_NAME_MAX 64   /**< bytes of a route's name, NUL included */
-#define SONA_MICRO_RANK_MAX 2
-#define SONA_BASE_RANK_MIN  4
-#define SONA_BASE_RANK_MAX  16
-#define SONA_LAYERS_MAX     64    /**< BaseLoRA layers */
-#define SONA_PATTERNS_MAX   10000 /**< patterns of the ReasoningBank */
-#define SONA_ATTENTION_MAX  4096  /**< attention weights of one step */
+#define SONA_DIM_MIN          4    /**< smallest embedding */
+#define SONA_DIM_MAX          4096 /**< largest embedding */
+#define SONA_ROUTES_MAX       256  /**< routes alive or retired at one time */
+#define SONA_ROUTE_NAME_MAX   64   /**< bytes of a route's name, NUL included */
+#define SONA_MICRO_RANK_MAX   2
+#define SONA_BASE_RANK_MIN    4
+#define SONA_BASE_RANK_MAX    16
+#define SONA_LAYERS_MAX       64         /**< BaseLoRA layers */
+#define SONA_PATTERNS_MAX     10000      /**< patterns of the ReasoningBank */
+#define SONA_ATTENTION_MAX    4096       /**< attention weights of one step */
+#define SONA_CONTEXT_MAX      64         /**< bytes of a context's name, NUL included */
+#define SONA_LAYER_BOTH       UINT32_MAX /**< in place of a layer: what sona_apply() adds */
+#define SONA_PATTERN_ROUTES   16         /**< routes that a found pattern tells about */
+#define SONA_PATTERN_EXAMPLES 4          /**< decisions or trajectories that it names */
 
 /** Everything that fixes the layout of a model and of the records about it. Immutable per segment
  *  generation. */
@@ -41,6 +45,8 @@ typedef struct sona_geometry {
     uint32_t patterns_max;  /**< capacity of the pattern table, 1..SONA_PATTERNS_MAX */
     uint32_t attention_dim; /**< attention weights a step can carry, 0..SONA_ATTENTION_MAX */
     uint32_t flags;         /**< SONA_GEOMETRY_* */
+    uint32_t hidden_dim; /**< floats of a step's activations, SONA_DIM_MIN..SONA_DIM_MAX; 0: dim */
+    uint32_t reserved;   /**< 0 */
 } sona_geometry;
 
 /** Embeddings are scaled to unit norm on entry (the default). Without it they are used as given. */
@@ -121,17 +127,27 @@ typedef struct sona_decision {
                               candidate. Owned by the lane or engine, valid until its next call. */
 } sona_decision;
 
-/** A step of a trajectory. Zero-initialise, then set what is known. */
+/**
+ * A step of a trajectory. Zero-initialise, then set what is known.
+ *
+ * Activations train BaseLoRA layer `layer` when the trajectory ends (sona_engine_step()). Only
+ * their direction counts, and only the first min(hidden_dim, embedding_dim) of them. Attention
+ * weights say how much of the step's attention went to these activations: their sum, negative ones
+ * left out and never more than 1, is the step's share of the credit. A whole softmax sums to 1, as
+ * does no attention at all.
+ */
 typedef struct sona_step {
     const float *activations; /**< n_activations floats, or null */
     const float *attention;   /**< n_attention floats, or null */
     uint32_t n_activations;
     uint32_t n_attention;
-    float reward;     /**< any finite number; by convention 0..1 */
+    float reward;     /**< any finite number; by convention 0..1. 0 without `rewarded`: none is
+                           known, and the trajectory's quality stands in for it */
     float score;      /**< confidence in the node, any finite number */
     uint32_t node_id; /**< a number the caller likes */
     uint32_t latency_us;
     uint32_t layer; /**< BaseLoRA layer the activations belong to */
+    bool rewarded;  /**< the reward is known, even if it is 0 */
 } sona_step;
 
 typedef enum sona_pattern_type {
@@ -143,21 +159,66 @@ typedef enum sona_pattern_type {
     SONA_PATTERN_CONVERSATIONAL = 5
 } sona_pattern_type;
 
-/** A pattern of the ReasoningBank, as found near a query. */
+/** What a pattern knows about one route. */
+typedef struct sona_pattern_route {
+    sona_route route;
+    float outcomes;     /**< counted near the pattern; they fade as the pattern's weight does */
+    float mean_quality; /**< of those, 0..1 */
+} sona_pattern_route;
+
+/** A pattern of the ReasoningBank, as found near a query: of the last background cycle. */
 typedef struct sona_pattern {
-    uint64_t id;    /**< stable across background cycles as long as the pattern lives */
-    uint32_t index; /**< row in the snapshot's pattern table */
-    sona_pattern_type type;
+    uint64_t id;            /**< stable across background cycles as long as the pattern lives */
+    uint32_t index;         /**< row in the snapshot's pattern table */
+    sona_pattern_type type; /**< what more than half of its trajectories with a known context were
+                                 about (sona_pattern_type_of()); general otherwise */
     float similarity;       /**< cosine of centroid and query, -1..1 */
-    float distance;         /**< squared Euclidean distance to the centroid in the pattern space */
-    float avg_quality;      /**< mean quality of its trajectories, 0..1 */
-    float total_weight;     /**< evidence behind it, in outcomes */
-    uint32_t cluster_size;  /**< trajectories assigned at the last background cycle */
+    float distance;         /**< squared Euclidean distance of their unit vectors, 0..4 */
+    float avg_quality;      /**< mean quality of the outcomes near it, 0..1 */
+    float total_weight;     /**< evidence behind it, in outcomes; it fades (pattern_decay) */
+    uint32_t cluster_size;  /**< trajectories that shaped it: those of at least
+                                 pattern_quality_threshold */
     uint32_t best_route;    /**< route index with the best mean here; UINT32_MAX without evidence */
     float best_quality;     /**< that mean */
     uint64_t created_at;    /**< learner step */
-    uint64_t last_accessed; /**< learner step */
+    uint64_t last_accessed; /**< learner step of the last trajectory that came to it, or of the
+                                 last search that found it nearest */
+    uint64_t access_count;  /**< searches that found it nearest */
+    uint32_t n_routes;      /**< enabled routes with evidence here, those with the most of it */
+    uint32_t n_examples;
+    sona_pattern_route routes[SONA_PATTERN_ROUTES]; /**< n_routes, by falling evidence */
+    uint64_t examples[SONA_PATTERN_EXAMPLES]; /**< n_examples ids of decisions or trajectories: the
+                                                   latest that shaped it */
 } sona_pattern;
+
+/** What a call on the ReasoningBank changed. */
+typedef struct sona_bank_report {
+    uint32_t patterns; /**< afterwards */
+    uint32_t merged;   /**< taken up by a similar one */
+    uint32_t pruned;   /**< removed */
+    double weight;     /**< evidence of all patterns afterwards, in outcomes */
+} sona_bank_report;
+
+/** Which patterns sona_engine_patterns_prune() removes: those for which all of it holds. */
+typedef struct sona_prune_rule {
+    float min_quality;     /**< avg_quality is below it, */
+    uint64_t min_accesses; /**< access_count is below it, */
+    uint64_t min_age;      /**< and it is at least so many learner steps old */
+} sona_prune_rule;
+
+/**
+ * Return the pattern type that a trajectory's context names. Upper and lower case are the same;
+ * the first of these words that @p context contains decides: "code" or "program" (codegen),
+ * "reason", "math" or "logic" (reasoning), "fact", "knowledge" or "question" (factual), "creativ"
+ * or "story" (creative), "convers", "chat" or "dialog" (conversational).
+ * @param context  NUL-terminated; null: no context
+ * @return the type; SONA_PATTERN_GENERAL when none of the words is in it
+ * @threads any
+ */
+SONA_API sona_pattern_type sona_pattern_type_of(const char *context);
+/** Return the name of @p type: "general", "reasoning", "factual", "creative", "codegen",
+ *  "conversational"; "?" for another value. Static storage. */
+SONA_API const char *sona_pattern_type_name(sona_pattern_type type);
 
 #ifdef __cplusplus
 }

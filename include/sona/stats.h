@@ -82,7 +82,16 @@ extern "C" {
     X(revoked, "outcomes taken back")                                                         \
     X(drop_revoked, "outcomes and revocations of an id that was revoked before")              \
     X(drop_revoke_late, "second outcomes and revocations of one that the replay has not")     \
-    X(drop_bypass, "outcomes of a route in mode bypass")
+    X(drop_bypass, "outcomes of a route in mode bypass")                                      \
+    X(contexts, "context names received for trajectories")                                    \
+    X(layer_updates, "steps of a BaseLoRA layer by a trajectory's activations")               \
+    X(drop_step_sums, "steps whose activations found no room (step_capacity); they count")    \
+    X(pattern_hits, "searches told to the pattern bank")                                      \
+    X(drop_pattern_hits, "searches that found a pattern which is gone")                       \
+    X(patterns_merged, "patterns taken up by a similar one")                                  \
+    X(patterns_pruned, "patterns removed from the bank")                                      \
+    X(patterns_missed, "outcomes that left the replay before the bank took them in")          \
+    X(consolidations, "consolidations of the pattern bank")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,
@@ -90,6 +99,18 @@ typedef enum sona_counter {
 #undef SONA_COUNTER_ENUM
         SONA_COUNTER_COUNT
 } sona_counter;
+
+#define SONA_NODES_MAX 16 /**< nodes that step statistics are kept for, one by one */
+
+/** What the steps of one node were like. */
+typedef struct sona_node_stats {
+    uint32_t node; /**< sona_step.node_id; UINT32_MAX: all nodes that came after the first
+                        SONA_NODES_MAX */
+    uint32_t reserved;
+    uint64_t steps;
+    double mean_score, mean_reward;
+    double mean_latency_us;
+} sona_node_stats;
 
 /** State of a learner at one moment. */
 typedef struct sona_stats {
@@ -113,6 +134,10 @@ typedef struct sona_stats {
     double fold_discarded;  /**< singular mass discarded by folds so far */
     double last_cycle_ms;   /**< duration of the last background cycle, as the caller timed it */
     const char *simd;       /**< kernel variant in use: "c", "avx2", ... Static storage. */
+
+    uint32_t layers_trained; /**< BaseLoRA layers that step activations have changed */
+    uint32_t n_nodes;        /**< rows of @ref node in use */
+    sona_node_stats node[SONA_NODES_MAX + 1]; /**< steps by node, in the order of their first */
 } sona_stats;
 
 /** Return the name of @p counter, such as "drop_duplicate". Static storage. */

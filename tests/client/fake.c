@@ -16,6 +16,8 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 
+#include "engine/model/block.h"
+
 struct sona_model_route *fake_route(struct fake *fake, uint32_t index)
 {
     const struct sona_model_rows *rows = &fake->layout.routes;
@@ -62,6 +64,11 @@ static void fill_model(struct fake *fake)
         p->id = 100 + c;
         p->weight = 1;
         sprinkle(fake->cold, row + l->pattern_centroid, l->geometry.dim, 0.1f * (float)(c + 1));
+    }
+    cold->n_bank = FAKE_PATTERNS;
+    for (uint32_t c = 0; c < FAKE_PATTERNS; c++) {
+        *sona_model_bank_row(l, fake->cold, c) = (struct sona_model_bank){.id = 100 + c};
+        sona_model_bank_part(l, fake->cold, c, l->bank_centroid)[c] = 1;
     }
 }
 

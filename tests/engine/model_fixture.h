@@ -181,6 +181,25 @@ static inline void model_fill(struct model *m, uint32_t n_routes, uint32_t n_pat
     }
 }
 
+/* A bank row of every pattern. */
+static inline void model_fill_bank(struct model *m, uint32_t n_patterns, struct dice *dice)
+{
+    const struct sona_model_layout *l = &m->layout;
+
+    model_cold(m)->n_bank = n_patterns;
+    for (uint32_t c = 0; c < n_patterns; c++) {
+        struct sona_model_bank *row = sona_model_bank_row(l, m->cold, c);
+        float *centroid = sona_model_bank_part(l, m->cold, c, l->bank_centroid), norm = 0;
+
+        *row = (struct sona_model_bank){.id = 100 + c, .cluster_size = c, .mass = 1, .weight = 1};
+        fill(centroid, l->geometry.dim, l->dim_padded, 1, dice);
+        for (uint32_t i = 0; i < l->geometry.dim; i++)
+            norm += centroid[i] * centroid[i];
+        for (uint32_t i = 0; i < l->geometry.dim; i++)
+            centroid[i] /= sqrtf(norm);
+    }
+}
+
 /* A prepared query. */
 static inline void model_query(struct model *m, float *x, struct dice *dice)
 {

@@ -153,6 +153,7 @@ Test(validate, empty_and_full_models_are_sound)
     cr_assert(eq(int, sona_model_validate_hot(&m.layout, m.hot), SONA_OK));
     cr_assert(eq(int, sona_model_validate_cold(&m.layout, m.cold), SONA_OK));
     model_fill(&m, 8, 12, &dice);
+    model_fill_bank(&m, 12, &dice);
     cr_assert(eq(int, sona_model_validate_hot(&m.layout, m.hot), SONA_OK));
     cr_assert(eq(int, sona_model_validate_cold(&m.layout, m.cold), SONA_OK));
 }
@@ -196,6 +197,7 @@ Test(validate, a_damaged_hot_block_is_refused)
     memset(name, 'x', sizeof name);
     model_open(&m, &g);
     model_fill(&m, 8, 12, &dice);
+    model_fill_bank(&m, 12, &dice);
     head = model_head(&m);
     row = model_route(&m, 5);
     assert_hot_refused(&m, &head->magic, "SONACLD1", 8, "magic");
@@ -241,6 +243,7 @@ Test(validate, a_damaged_cold_block_is_refused)
 
     model_open(&m, &g);
     model_fill(&m, 8, 12, &dice);
+    model_fill_bank(&m, 12, &dice);
     row = (void *)(m.cold + sona_model_at(&m.layout.patterns, 7, 0));
     assert_cold_refused(&m, m.cold, "SONAHOT1", 8, "magic");
     assert_cold_refused(&m, &model_cold(&m)->bytes, &nine, 4, "bytes");

@@ -12,6 +12,7 @@ static void open_filled(struct model *m, uint32_t n_routes, struct dice *dice)
 
     model_open(m, &g);
     model_fill(m, n_routes, 12, dice);
+    model_fill_bank(m, 12, dice);
 }
 
 static sona_decision decide(struct model *m, const float *x, const sona_candidates *candidates,
@@ -450,8 +451,8 @@ Test(patterns, the_nearest_come_first_and_none_is_missed)
         float x[32];
 
         model_query(&m, x, &dice);
-        cr_assert(eq(u32, sona_model_find_patterns(&m.view, x, 16, &m.scores, all), 12));
-        n = sona_model_find_patterns(&m.view, x, k, &m.scores, found);
+        cr_assert(eq(u32, sona_model_find_patterns(&m.view, x, 16, all), 12));
+        n = sona_model_find_patterns(&m.view, x, k, found);
         cr_assert(eq(u32, n, k < 12 ? k : 12));
         for (uint32_t i = 0; i < n; i++) {
             cr_assert(eq(u64, found[i].id, all[i].id), "seed %llu", (unsigned long long)dice.seed);
@@ -471,20 +472,29 @@ Test(patterns, evidence_names_the_best_enabled_route)
 
     open_filled(&m, 5, &dice);
     for (uint32_t c = 0; c < 12; c++) {
-        float *tally = hot_floats(&m, sona_model_at(&m.layout.pattern_stats, c, 0));
+        float *n = sona_model_bank_part(&m.layout, m.cold, c, m.layout.bank_n);
+        float *sum = sona_model_bank_part(&m.layout, m.cold, c, m.layout.bank_s);
 
         for (uint32_t k = 0; k < 5; k++) {
-            tally[m.layout.pattern_n / 4 + k] = 10;
-            tally[m.layout.pattern_s / 4 + k] = k == 3 ? 9 : k == 4 ? 10 : 2;
+            n[k] = 10 + (float)k;
+            sum[k] = n[k] * (k == 3 ? 0.9f : k == 4 ? 1 : 0.2f);
         }
+        sona_model_bank_row(&m.layout, m.cold, c)->weight = 40;
+        sona_model_bank_row(&m.layout, m.cold, c)->sum = 15;
     }
     model_route(&m, 4)->state = SONA_ROUTE_RETIRED;
     model_query(&m, x, &dice);
-    cr_assert(eq(u32, sona_model_find_patterns(&m.view, x, 12, &m.scores, found), 12));
+    cr_assert(eq(u32, sona_model_find_patterns(&m.view, x, 12, found), 12));
     for (uint32_t i = 0; i < 12; i++) {
         cr_assert(eq(u32, found[i].best_route, 3));
         cr_assert(epsilon_eq(flt, found[i].best_quality, 0.9f, 1e-6f));
         cr_assert(epsilon_eq(flt, found[i].total_weight, 40, 1e-4f));
         cr_assert(epsilon_eq(flt, found[i].avg_quality, 15.0f / 40, 1e-6f));
+        cr_assert(eq(u32, found[i].n_routes, 4), "the retired one is not told about");
+        for (uint32_t r = 0; r < 4; r++) { /* by falling evidence */
+            cr_assert(eq(u32, SONA_ROUTE_INDEX(found[i].routes[r].route), 3 - r));
+            cr_assert(epsilon_eq(flt, found[i].routes[r].outcomes, 13 - (float)r, 1e-5f));
+        }
+        cr_assert(epsilon_eq(flt, found[i].routes[0].mean_quality, 0.9f, 1e-6f));
     }
 }

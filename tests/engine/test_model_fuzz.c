@@ -47,6 +47,7 @@ static void plausible(struct model *m, struct dice *dice)
     head->n_routes = dice_below(dice, 30);
     head->n_patterns = dice_below(dice, 60);
     model_cold(m)->n_patterns = dice_below(dice, 60);
+    model_cold(m)->n_bank = dice_below(dice, 60);
     model_cold(m)->has_code = 1;
     head->flags = 7;
     for (uint32_t k = 0; k < m->layout.geometry.routes_max; k++) {
@@ -85,7 +86,7 @@ static void read_everything(struct model *m, struct dice *dice)
     c.mode = SONA_MODE_OBSERVE;
     c.forced = dice_below(dice, 30);
     (void)sona_model_decide(&m->view, x, &c, dice_next(dice), &m->scores, &d);
-    n = sona_model_find_patterns(&m->view, x, 8, &m->scores, found);
+    n = sona_model_find_patterns(&m->view, x, 8, found);
     cr_assert(le(u32, n, 8));
     for (uint32_t i = 0; i < n; i++) {
         cr_assert(lt(u32, found[i].index, m->layout.geometry.patterns_max));
@@ -127,6 +128,7 @@ Test(fuzz, one_damaged_word_never_leads_a_reader_astray)
 
     model_open(&m, &g);
     model_fill(&m, 8, 12, &dice);
+    model_fill_bank(&m, 12, &dice);
     for (int round = 0; round < ROUNDS; round++) {
         unsigned char *block = dice_below(&dice, 2) ? m.hot : m.cold;
         size_t bytes = block == m.hot ? m.layout.hot_bytes : m.layout.cold_bytes;

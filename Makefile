@@ -17,7 +17,7 @@ test -f $(BUILD)/build.ninja || { log=$$(mktemp) && \
 		-Dtests=$$(has criterion) >$$log 2>&1 && rm $$log || { cat $$log; rm $$log; exit 1; }; }
 endef
 
-.PHONY: demo test build install clean help
+.PHONY: demo test build figures install clean help
 .DEFAULT_GOAL := help
 
 demo:
@@ -44,6 +44,13 @@ build:
 	@$(setup)
 	@ninja -C $(BUILD)
 
+# Every figure about learning: hours the first time, then only what changed. DATA: a folder here.
+figures:
+	@tools/deps figures
+	@$(setup)
+	@ninja -C $(BUILD) --quiet tools/sona-replay perf/learning/baselines/learning-baseline
+	@perf/learning/run $(BUILD) $(or $(DATA),../shared/data) docs/figures $(ARGS)
+
 install: build
 	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
@@ -57,5 +64,6 @@ help:
 	@echo "          ARGS='...'      more options: see build/tools/sona-demo --help"
 	@echo "make test                 build and run every test"
 	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
+	@echo "make figures              tables and plots of docs/figures again (public data sets needed)"
 	@echo "make install DESTDIR=DIR  install (prefix /usr/local)"
 	@echo "make clean                remove the build directory"

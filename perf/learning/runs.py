@@ -18,6 +18,10 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+# What is kept of a run's line.
+FIELDS = {"mean_reward", "tail_reward", "best_fixed", "random", "oracle", "policy_at", "curve", "before",
+          "d0_200", "d200_500", "d500_1000", "after", "end", "forgetting", "apgr", "returned"}
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -119,7 +123,8 @@ class Runner:
         if done.returncode != 0:
             raise RuntimeError("%s: exit code %d: %s" % (run.name(), done.returncode,
                                                          done.stderr.strip()))
-        return json.loads(done.stdout)
+        result = json.loads(done.stdout)
+        return {name: result[name] for name in result if name in FIELDS}
 
     def do(self, runs, label):
         """Do those that are not kept yet."""
@@ -142,12 +147,25 @@ class Runner:
         self.file.write(json.dumps({"key": key, "result": result}) + "\n")
         self.file.flush()
 
+    def has(self, run):
+        return self.key(run) in self.results
+
     def get(self, run):
         return self.results[self.key(run)]
 
     def forget(self, run):
         """A baseline's run that met another stream than SONA's does now: it must be done again."""
         self.results.pop(self.key(run), None)
+
+    def prune(self, runs):
+        """Keep these in the file and no others, in this order."""
+        self.file.close()
+        keys = dict.fromkeys(self.key(run) for run in runs)
+        with open(self.kept + ".new", "w", encoding="utf-8") as file:
+            for key in keys:
+                file.write(json.dumps({"key": key, "result": self.results[key]}) + "\n")
+        os.replace(self.kept + ".new", self.kept)
+        self.file = open(self.kept, "a", encoding="utf-8")
 
 
 def stop_quietly():

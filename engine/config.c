@@ -197,12 +197,26 @@ void sona_config_init(sona_config *ret)
                                                : (union value){.whole = fields[i].whole});
 }
 
+/* Whether `key` is `name`, or the camel case of it: microLoraRank is micro_lora_rank. */
+static bool same_key(const char *name, const char *key)
+{
+    for (; *name != '\0'; name++, key++) {
+        bool hump = *name == '_' && *key >= 'A' && *key <= 'Z';
+
+        if (hump)
+            name++;
+        if (*name != (hump ? *key - 'A' + 'a' : *key))
+            return false;
+    }
+    return *key == '\0';
+}
+
 static const struct field *field_find(const char *key)
 {
     for (size_t i = 0; i < FIELDS; i++) {
-        if (strcmp(fields[i].name, key) == 0)
+        if (same_key(fields[i].name, key))
             return &fields[i];
-        if (fields[i].alias[0] != '\0' && strcmp(fields[i].alias, key) == 0)
+        if (fields[i].alias[0] != '\0' && same_key(fields[i].alias, key))
             return &fields[i];
     }
     return NULL;
@@ -342,6 +356,8 @@ sona_err sona_config_set(sona_config *config, const char *key, const char *value
 
     if (config == NULL || key == NULL || value == NULL)
         return sona_engine_diag(reterr, SONA_E_ARGUMENT, "configuration, key or value is null");
+    if (strcmp(key, "preset") == 0)
+        return sona_config_preset(config, value, reterr);
     field = field_find(key);
     if (field == NULL)
         return unknown_key(key, reterr);
@@ -385,6 +401,27 @@ static void mistake(struct mistakes *all, const char *text)
     all->length += needed;
 }
 
+/* What two fields owe each other. */
+static void check_together(const sona_config *config, struct mistakes *all)
+{
+    char text[SONA_DIAG_TEXT_MAX];
+    sona_config resolved = *config;
+
+    sona_config_resolve(&resolved);
+    if (config->embedding_dim > 0 && config->embedding_dim < SONA_DIM_MIN) {
+        snprintf(text, sizeof(text),
+                 "embedding_dim must be %d..%d, or 0 for hidden_dim, not %" PRIu32, SONA_DIM_MIN,
+                 SONA_DIM_MAX, config->embedding_dim);
+        mistake(all, text);
+    }
+    if (resolved.base_lora_rank > resolved.embedding_dim) {
+        snprintf(text, sizeof(text),
+                 "base_lora_rank %" PRIu32 " must not exceed embedding_dim %" PRIu32,
+                 resolved.base_lora_rank, resolved.embedding_dim);
+        mistake(all, text);
+    }
+}
+
 sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
 {
     struct mistakes all = {.count = 0};
@@ -402,12 +439,7 @@ sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
         mistake(&all, text);
     }
     locale_leave(plain, before);
-    if (config->base_lora_rank > config->embedding_dim) {
-        snprintf(text, sizeof(text),
-                 "base_lora_rank %" PRIu32 " must not exceed embedding_dim %" PRIu32,
-                 config->base_lora_rank, config->embedding_dim);
-        mistake(&all, text);
-    }
+    check_together(config, &all);
     if (all.count == 0)
         return SONA_OK;
     if (all.hidden > 0)
@@ -415,17 +447,24 @@ sona_err sona_config_check(const sona_config *config, sona_diag *reterr)
     return sona_engine_diag(reterr, SONA_E_CONFIG, "%s", all.text);
 }
 
+void sona_config_resolve(sona_config *config)
+{
+    if (config->embedding_dim == 0)
+        config->embedding_dim = config->hidden_dim;
+}
+
 void sona_config_geometry(const sona_config *config, sona_geometry *ret)
 {
     memset(ret, 0, sizeof(*ret));
-    ret->dim = config->embedding_dim;
+    ret->dim = config->embedding_dim != 0 ? config->embedding_dim : config->hidden_dim;
     ret->routes_max = config->routes_max;
     ret->micro_rank = config->micro_lora_rank;
     ret->base_rank = config->base_lora_rank;
     ret->layers = config->base_lora_layers;
     ret->patterns_max = config->pattern_clusters;
     ret->attention_dim = config->attention_dim;
-    ret->flags = config->normalize ? SONA_GEOMETRY_NORMALIZE : 0;
+    ret->flags = (config->normalize ? SONA_GEOMETRY_NORMALIZE : 0) |
+                 (config->enable_simd ? 0 : SONA_GEOMETRY_PLAIN);
     ret->hidden_dim = config->hidden_dim;
 }
 

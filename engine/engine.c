@@ -14,7 +14,6 @@
 
 #include "engine/diag.h"
 #include "engine/facade.h"
-#include "engine/kernels/kernels.h"
 
 #define STREAM 0 /* of the random numbers */
 #define OWNER  0 /* one process, one user: every outcome is its own */
@@ -64,6 +63,7 @@ static sona_engine *build(char *memory, const struct plan *plan, const sona_conf
 
     memset(engine, 0, sizeof(*engine));
     engine->config = *config;
+    sona_config_resolve(&engine->config);
     engine->layout = plan->layout;
     engine->bytes = plan->bytes;
     engine->learner = sona_learner_init(memory + plan->learner, config);
@@ -386,5 +386,4 @@ void sona_engine_stats(const sona_engine *engine, sona_stats *ret)
     for (int i = 0; i < SONA_COUNTER_COUNT; i++)
         ret->counter[i] += engine->counter[i];
     ret->memory_bytes = engine->bytes;
-    ret->simd = sona_kernels_active()->name;
 }

@@ -35,8 +35,8 @@ static inline float *sona_sidecar_joined_x(struct sona_sidecar_joined *joined)
     return (float *)(void *)(joined + 1);
 }
 
-#define SONA_SIDECAR_QUEUE_BYTES                                     \
-    (8u << 20) /* about; never fewer than 64 or more than 4096 slots \
+#define SONA_SIDECAR_QUEUE_BYTES                                               \
+    (8u << 20) /* about; never fewer than 64 or more than queue_capacity slots \
                 */
 
 struct sona_sidecar_stream {

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 
-#include "engine/kernels/kernels.h"
 #include "engine/learner/learner.h"
 #include "shm/diag.h"
 #include "sidecar/background.h"
@@ -181,7 +180,6 @@ static void show(struct sona_sidecar_learner *l)
     v->stats.version = l->version;
     v->stats.last_cycle_ms = l->cycle_ms;
     v->stats.memory_bytes = l->bytes;
-    v->stats.simd = sona_kernels_active()->name;
     v->enabled = sona_learner_enabled(l->learner);
     v->n_routes = sona_model_routes(&view, v->route, v->n_routes);
     sona_sidecar_version_swap(l->versions, v);

@@ -35,7 +35,8 @@ enum key {
     KEY_LEASE,
     KEY_READY_FD,
     KEY_CHECK,
-    KEY_PRINT
+    KEY_PRINT,
+    KEY_PRESET
 };
 
 static const struct argp_option table[] = {
@@ -47,6 +48,8 @@ static const struct argp_option table[] = {
      "route-1, ...",
      0},
     {"set", KEY_SET, "KEY=VALUE", 0, "set a configuration key; --print-config lists them", 0},
+    {"preset", KEY_PRESET, "NAME", 0, "begin with a preset, listed below; --set goes on from it",
+     0},
     {"dim", KEY_DIM, "N", 0, "the same as --set embedding_dim=N", 0},
     {"background", KEY_BACKGROUND, "MODE", 0,
      "thread (default), or inline: cycles run between two events, so that the same events give the "
@@ -65,6 +68,7 @@ static const struct argp_option table[] = {
 struct parse {
     struct sona_sidecar_options *options;
     bool routes_max_set;
+    bool preset_only; /* first round: a preset goes before all settings, wherever it stands */
     int mistakes;
 };
 
@@ -216,6 +220,11 @@ static error_t take(int key, char *text, struct argp_state *state)
     struct sona_sidecar_options *o = p->options;
     uint32_t number = 0;
 
+    if (p->preset_only) {
+        if (key == KEY_PRESET)
+            take_key(p, "preset", text);
+        return key == ARGP_KEY_ARG || key >= KEY_INSTANCE ? 0 : ARGP_ERR_UNKNOWN;
+    }
     switch (key) {
     case KEY_INSTANCE:
         if (!sona_wire_instance_ok(text))
@@ -239,6 +248,8 @@ static error_t take(int key, char *text, struct argp_state *state)
     case KEY_DIM:
         take_key(p, "embedding_dim", text);
         return 0;
+    case KEY_PRESET:
+        return 0; /* taken in the first round */
     case KEY_BACKGROUND:
         take_mode(p, text);
         return 0;
@@ -284,6 +295,28 @@ static void check_together(struct parse *p)
                 o->n_routes, o->config.routes_max);
     if (p->mistakes == 0 && sona_config_check(&o->config, &diag) != SONA_OK)
         mistake(p, "%s", diag.text);
+    sona_config_resolve(&o->config);
+}
+
+/* The end of --help: the presets, then the rest of the documentation. */
+static char *help(int key, const char *text, void *input)
+{
+    char *ret = NULL;
+    size_t size;
+
+    (void)input;
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)(uintptr_t)text;
+    FILE *stream = open_memstream(&ret, &size);
+    if (!stream)
+        return (char *)(uintptr_t)text;
+    (void)fputs("Presets:\n", stream);
+    for (uint32_t i = 0; sona_config_preset_name(i); i++)
+        (void)fprintf(stream, "  %-17s %s\n", sona_config_preset_name(i),
+                      sona_config_preset_help(i));
+    (void)fprintf(stream, "\n%s", text);
+    (void)fclose(stream);
+    return ret; /* argp frees it */
 }
 
 int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv)
@@ -291,6 +324,7 @@ int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char 
     static const struct argp argp = {
         .options = table,
         .parser = take,
+        .help_filter = help,
         .doc = "Learn which route serves which query best, beside a router.\v"
                "Exit status: 0 a clean stop, 1 a failure, 2 a mistake on the command line."};
     struct parse p = {.options = ret};
@@ -304,8 +338,11 @@ int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char 
     sona_config_init(&ret->config);
     argp_program_version = "sona-sidecar " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
-    if (argp_parse(&argp, argc, argv, 0, NULL, &p) != 0)
-        return EXIT_USAGE;
+    for (int round = 0; round < 2; round++) {
+        p.preset_only = round == 0;
+        if (argp_parse(&argp, argc, argv, 0, NULL, &p) != 0)
+            return EXIT_USAGE;
+    }
     check_together(&p);
     return p.mistakes == 0 ? 0 : EXIT_USAGE;
 }

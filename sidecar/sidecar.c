@@ -16,7 +16,6 @@
 #include "sidecar/log.h"
 
 #define QUEUE_SLOTS_MIN 64u
-#define QUEUE_SLOTS_MAX 4096u
 
 static sona_err make_layout(struct sona_model_layout *ret,
                             const struct sona_sidecar_options *options, sona_diag *reterr)
@@ -51,7 +50,8 @@ static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
         (uint32_t)(sizeof(struct sona_sidecar_joined) + s->layout.dim_padded * sizeof(float));
     uint32_t slots = QUEUE_SLOTS_MIN;
 
-    while (slots < QUEUE_SLOTS_MAX && 2 * slots * stride <= SONA_SIDECAR_QUEUE_BYTES)
+    while (2 * slots <= s->options->config.queue_capacity &&
+           2 * slots * stride <= SONA_SIDECAR_QUEUE_BYTES)
         slots *= 2;
     s->queue_memory = aligned_alloc(64, (sona_shm_queue_bytes(slots, stride) + 63) / 64 * 64);
     s->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

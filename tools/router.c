@@ -68,7 +68,6 @@ sona_err sona_tools_settings_base(struct sona_tools_settings *ret, uint32_t dim,
     sona_err err;
 
     sona_config_init(&config);
-    ret->count = 0;
     err = sona_tools_settings_add(ret, reterr, "embedding_dim=%u", dim);
     if (err == SONA_OK)
         err = sona_tools_settings_add(ret, reterr, "hidden_dim=%u", dim);
@@ -103,6 +102,7 @@ sona_err sona_tools_settings_apply(const struct sona_tools_settings *settings, s
     }
     if (err == SONA_OK)
         err = sona_config_check(&config, reterr);
+    sona_config_resolve(&config);
     if (err == SONA_OK)
         *ret = config;
     return err;

@@ -33,7 +33,7 @@ struct sona_tools_settings {
 /* Append "key=value"; later ones win. SONA_E_RANGE when there are too many or one is too long. */
 sona_err sona_tools_settings_add(struct sona_tools_settings *settings, sona_diag *reterr,
                                  const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* What a learner for queries of `dim` floats and `routes` routes needs to be set to. */
+/* Append what a learner for queries of `dim` floats and `routes` routes needs to be set to. */
 sona_err sona_tools_settings_base(struct sona_tools_settings *ret, uint32_t dim, uint32_t routes,
                                   uint64_t seed, sona_diag *reterr);
 /* Apply them to the defaults, and check. SONA_E_CONFIG. */

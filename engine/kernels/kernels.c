@@ -28,9 +28,26 @@ static const struct sona_kernels *const rows[] = {
 /* The C row until the constructor has run: a constructor elsewhere may come first. */
 static const struct sona_kernels *active = &sona_kernels_row_c;
 
+/* What the calling thread entered; null: nothing. Initial-exec: the first access of a thread in a
+ * library loaded late would otherwise allocate, on a hot path. */
+static _Thread_local const struct sona_kernels *entered __attribute__((tls_model("initial-exec")));
+
 const struct sona_kernels *sona_kernels_active(void)
 {
-    return active;
+    return entered != NULL ? entered : active;
+}
+
+const struct sona_kernels *sona_kernels_enter(bool plain)
+{
+    const struct sona_kernels *before = entered;
+
+    entered = plain ? &sona_kernels_row_c : NULL;
+    return before;
+}
+
+void sona_kernels_leave(const struct sona_kernels *const *before)
+{
+    entered = *before;
 }
 
 const struct sona_kernels *const *sona_kernels_all(void)

@@ -34,9 +34,13 @@ struct sona_kernels {
                    float *y, size_t n);
 };
 
-/* The row in use. Pure: resolved at load time by a constructor from cpuid and SONA_SIMD, so that no
- * call on a hot path tests anything. */
+/* The row in use on this thread: the process's, resolved at load time by a constructor from cpuid
+ * and SONA_SIMD, unless the thread entered the C row. */
 const struct sona_kernels *sona_kernels_active(void);
+/* From here on this thread computes with the C row when `plain`, else with the process's row. Keep
+ * what it returns for sona_kernels_leave(), which goes back to it: both nest. */
+const struct sona_kernels *sona_kernels_enter(bool plain);
+void sona_kernels_leave(const struct sona_kernels *const *before);
 /* All rows compiled in, best first, C last; null-terminated. */
 const struct sona_kernels *const *sona_kernels_all(void);
 /* Use the named row from now on (tests); false if unknown or not usable here. Not thread safe. */

@@ -163,6 +163,7 @@ static void group_by_route(struct sona_learner_job *j)
 
 void sona_learner_cycle_run(struct sona_learner_job *job)
 {
+    SONA_MODEL_KERNELS(&job->layout);
     struct sona_model_cold *cold = sona_learner_job_at(job, job->cold);
 
     group_by_route(job);
@@ -324,6 +325,7 @@ static void reapply(struct sona_learner *l, const struct sona_learner_job *j)
 void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learner_job *job,
                                 sona_cycle_report *ret)
 {
+    SONA_MODEL_KERNELS(&learner->layout);
     struct sona_learner *l = learner;
     const struct sona_learner_job *j = job;
     struct sona_model_cold *cold = sona_learner_cold(l);

@@ -76,6 +76,7 @@ void sona_learner_config_copy(sona_config *ret, const sona_config *config)
 #define COPY(type, name, def, min, max, alias, help) ret->name = config->name;
     SONA_CONFIG_FIELDS(COPY)
 #undef COPY
+    sona_config_resolve(ret);
 }
 
 struct sona_learner *sona_learner_init(void *memory, const sona_config *config)
@@ -283,6 +284,7 @@ static sona_err learn(struct sona_learner *l, const struct sona_learner_event *e
 
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
 {
+    SONA_MODEL_KERNELS(&learner->layout);
     sona_err err;
 
     switch (event->kind) {
@@ -345,6 +347,7 @@ void sona_learner_cycle_soon(struct sona_learner *l)
 
 void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
 {
+    SONA_MODEL_KERNELS(&learner->layout);
     const struct sona_learner *l = learner;
     const struct sona_model_hot *head = sona_learner_head(l);
 

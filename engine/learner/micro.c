@@ -111,6 +111,26 @@ void sona_learner_micro_heads(struct sona_learner *l)
     }
 }
 
+/* Dropout (Srivastava et al. 2014), inverted: x without a random share of its entries, the others
+ * larger by as much, so that the expected step is that of x. The mask follows from seed and step.
+ * x itself at 0. */
+static const float *drop(struct sona_learner *l, const float *x)
+{
+    float *ret = sona_learner_floats(l, l->scratch);
+    uint64_t first = sona_learner_head(l)->step * (l->layout.dim_padded / 4), bits = 0;
+    float keep = 1 - l->config.lora_dropout;
+    uint64_t limit = (uint64_t)(keep * 65536.0f);
+
+    if (!(l->config.lora_dropout > 0))
+        return x;
+    for (uint32_t i = 0; i < l->layout.dim_padded; i++, bits >>= 16) {
+        if (i % 4 == 0)
+            bits = sona_model_random(l->config.seed, SONA_LEARNER_STREAM_DROPOUT, first + i / 4);
+        ret[i] = (bits & 0xffff) < limit ? x[i] / keep : 0;
+    }
+    return ret;
+}
+
 void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target)
 {
     const struct sona_model_layout *layout = &l->layout;
@@ -121,6 +141,7 @@ void sona_learner_micro_step(struct sona_learner *l, const float *w, const float
     float ax[SONA_MICRO_RANK_MAX], bw[SONA_MICRO_RANK_MAX], e = target;
     uint32_t n = layout->dim_padded, rank = layout->geometry.micro_rank;
 
+    x = drop(l, x);
     kernels->dot_rows(a, n, rank, x, n, ax);
     kernels->dot_rows(b, n, rank, w, n, bw);
     for (uint32_t r = 0; r < rank; r++)

@@ -48,6 +48,7 @@ static uint32_t find_row(const struct sona_learner *l)
 sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_spec *spec,
                                 sona_route *ret)
 {
+    SONA_MODEL_KERNELS(&learner->layout);
     struct sona_learner *l = learner;
     struct sona_model_hot *head = sona_learner_head(l);
     struct sona_model_route *row;
@@ -88,6 +89,7 @@ sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_s
 
 sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route route)
 {
+    SONA_MODEL_KERNELS(&learner->layout);
     struct sona_learner *l = learner;
     struct sona_model_view view = sona_learner_view(l);
     uint32_t k = SONA_ROUTE_INDEX(route);

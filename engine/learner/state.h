@@ -42,6 +42,7 @@
 #define SONA_LEARNER_STREAM_CLUSTER (3ull << 32)
 #define SONA_LEARNER_STREAM_LAYER   (4ull << 32)
 #define SONA_LEARNER_STREAM_BANK    (5ull << 32)
+#define SONA_LEARNER_STREAM_DROPOUT (9ull << 32)
 
 /* What is kept per route besides its row in the model. */
 struct sona_learner_route {

@@ -110,6 +110,7 @@ static uint32_t micro_code(const struct sona_model_view *view, const float *x, f
 
 void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     float c[SONA_MICRO_RANK_MAX];
     uint32_t rank = micro_code(view, x, c);
@@ -129,6 +130,7 @@ static bool layer_is_zero(const struct sona_model_view *view, uint32_t layer)
 void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
                            float *y)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     float c[SONA_BASE_RANK_MAX];
@@ -146,6 +148,7 @@ void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, c
 
 void sona_model_apply(const struct sona_model_view *view, const float *x, float *y)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     const float *b = sona_model_floats(view->hot, l->micro_b);
     float c[SONA_MICRO_RANK_MAX];
@@ -170,6 +173,7 @@ static void merge_rows(const float *a, const float *b, size_t stride, uint32_t r
 void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const float *w,
                       float *ret)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     uint32_t at = layer == SONA_LAYER_BOTH ? 0 : layer;
 

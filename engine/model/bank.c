@@ -164,6 +164,7 @@ static uint32_t n_bank(const struct sona_model_view *view)
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     uint32_t n = n_bank(view), count = 0;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/kernels/kernels.h"
 #include "engine/model/model.h"
 
 /* Fetch a word exactly once, so that the value that was clamped is the value that is used. Relaxed:
@@ -92,6 +93,13 @@ static inline uint32_t sona_model_n_routes(const struct sona_model_view *view)
     return sona_model_word_up_to(&sona_model_hot_of(view)->n_routes,
                                  view->layout->geometry.routes_max);
 }
+
+/* Until the end of the block around it, compute with the kernels that the model asks for. At the
+ * top of every function through which computing on a model is entered. */
+#define SONA_MODEL_KERNELS(layout)                             \
+    const struct sona_kernels *const kernels_before            \
+        __attribute__((cleanup(sona_kernels_leave), unused)) = \
+            sona_kernels_enter(((layout)->geometry.flags & SONA_GEOMETRY_PLAIN) != 0)
 
 /* Patterns that both halves know. */
 static inline uint32_t sona_model_n_patterns(const struct sona_model_view *view)

@@ -56,7 +56,7 @@ static bool geometry_in_range(const sona_geometry *g)
            within(g->layers, 1, SONA_LAYERS_MAX) && within(g->patterns_max, 1, SONA_PATTERNS_MAX) &&
            g->attention_dim <= SONA_ATTENTION_MAX && g->reserved == 0 &&
            (g->hidden_dim == 0 || within(g->hidden_dim, SONA_DIM_MIN, SONA_DIM_MAX)) &&
-           (g->flags & ~SONA_GEOMETRY_NORMALIZE) == 0;
+           (g->flags & ~(SONA_GEOMETRY_NORMALIZE | SONA_GEOMETRY_PLAIN)) == 0;
 }
 
 static uint32_t cells(const sona_geometry *g)

@@ -142,6 +142,7 @@ static void assign(const struct sona_model_view *view, struct sona_model_scores 
 void sona_model_locate(const struct sona_model_view *view, const float *x,
                        struct sona_model_scores *out)
 {
+    SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     const float *code = sona_model_floats(view->cold, l->code);
@@ -336,6 +337,7 @@ static void predict_all(struct scoring *s)
 void sona_model_predict(const struct sona_model_view *view, const float *x,
                         struct sona_model_scores *scores)
 {
+    SONA_MODEL_KERNELS(view->layout);
     struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
 
     predict_all(&s);
@@ -344,6 +346,7 @@ void sona_model_predict(const struct sona_model_view *view, const float *x,
 sona_err sona_model_score(const struct sona_model_view *view, const float *x,
                           const sona_candidates *candidates, struct sona_model_scores *scores)
 {
+    SONA_MODEL_KERNELS(view->layout);
     struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
 
     predict_all(&s);

@@ -24,7 +24,7 @@ extern "C" {
  */
 #define SONA_CONFIG_FIELDS(X)                                                                    \
     X(u32, hidden_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "", "floats of a step's activations")    \
-    X(u32, embedding_dim, 256, SONA_DIM_MIN, SONA_DIM_MAX, "dim", "floats of a query embedding") \
+    X(u32, embedding_dim, 0, 0, SONA_DIM_MAX, "dim", "floats of a query; 0: hidden_dim")         \
     X(u32, attention_dim, 64, 0, SONA_ATTENTION_MAX, "", "attention weights a step can carry")   \
     X(u32, routes_max, 16, 1, SONA_ROUTES_MAX, "", "capacity of the route table")                \
     X(u32, micro_lora_rank, 2, 1, SONA_MICRO_RANK_MAX, "", "MicroLoRA rank")                     \
@@ -63,7 +63,12 @@ extern "C" {
     X(f32, pattern_decay, 0.98, 0, 1, "", "part of a pattern's weight a consolidation leaves")   \
     X(f32, pattern_min_quality, 0.1, 0, 1, "",                                                   \
       "a consolidation prunes patterns below it that are old and that no search found")          \
-    X(u64, pattern_min_age, 10000, 0, 1000000000000, "", "learner steps until a pattern is old")
+    X(u64, pattern_min_age, 10000, 0, 1000000000000, "", "learner steps until a pattern is old") \
+    X(f32, lora_dropout, 0, 0, 0.9, "",                                                          \
+      "share of an embedding that one step of MicroLoRA does not see")                           \
+    X(flag, enable_simd, 1, 0, 1, "", "SIMD kernels; off: the C ones for this model")            \
+    X(u32, queue_capacity, 4096, 64, 4096, "",                                                   \
+      "learned events that may be on their way inside the sidecar")
 
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
 typedef struct sona_config {
@@ -81,8 +86,22 @@ typedef struct sona_config {
 SONA_API void sona_config_init(sona_config *ret);
 
 /**
+ * Fill @p ret with a preset: the defaults, and what the preset says otherwise.
+ * @param name  default, max_throughput, max_quality, edge_deployment, batch_processing,
+ *              for_ephemeral or for_coordinator
+ * @return SONA_OK; SONA_E_CONFIG with @p reterr naming the presets, SONA_E_ARGUMENT for a null
+ *         pointer: @p ret is unchanged then
+ */
+SONA_API sona_err sona_config_preset(sona_config *ret, const char *name, sona_diag *reterr);
+/** Return the name of preset @p index, in the order above; null past the last. Static storage. */
+SONA_API const char *sona_config_preset_name(uint32_t index);
+/** Return one clause that says what preset @p index is for; null past the last. Static storage. */
+SONA_API const char *sona_config_preset_help(uint32_t index);
+
+/**
  * Set one key from text.
- * @param key    a name or alias of SONA_CONFIG_FIELDS
+ * @param key    a name or alias of SONA_CONFIG_FIELDS, also in camel case (microLoraRank); or
+ *               `preset`, whose value names a preset: what was set before is forgotten
  * @param value  a number; flags also take true/false/on/off
  * @return SONA_OK; SONA_E_CONFIG with @p reterr naming the key, the range or the nearest known key.
  *         The configuration is unchanged on error.
@@ -95,6 +114,9 @@ SONA_API sona_err sona_config_set(sona_config *config, const char *key, const ch
  * @return SONA_OK; SONA_E_CONFIG with as many of the mistakes as @p reterr holds.
  */
 SONA_API sona_err sona_config_check(const sona_config *config, sona_diag *reterr);
+
+/** Write out the fields that follow from others: embedding_dim 0 becomes hidden_dim. */
+SONA_API void sona_config_resolve(sona_config *config);
 
 /** Derive the geometry of the model that @p config describes. */
 SONA_API void sona_config_geometry(const sona_config *config, sona_geometry *ret);

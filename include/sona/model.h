@@ -51,6 +51,8 @@ typedef struct sona_geometry {
 
 /** Embeddings are scaled to unit norm on entry (the default). Without it they are used as given. */
 #define SONA_GEOMETRY_NORMALIZE 1u
+/** Whoever computes with the model uses the C kernels: the same bits on every processor. */
+#define SONA_GEOMETRY_PLAIN 2u
 
 /**
  * A route's identity: index in the route table (low 16 bits) and generation (high 16 bits). The

@@ -362,6 +362,64 @@ Test(config, the_geometry_follows_from_the_fields)
     cr_assert(zero(u32, geometry.flags));
 }
 
+Test(config, embeddings_are_as_long_as_activations_unless_it_is_said)
+{
+    sona_geometry geometry;
+    sona_config config;
+    sona_diag diag;
+
+    sona_config_init(&config);
+    cr_assert(eq(int, sona_config_set(&config, "hidden_dim", "512", NULL), SONA_OK));
+    sona_config_geometry(&config, &geometry);
+    cr_assert(eq(u32, geometry.dim, 512));
+    cr_assert(eq(int, sona_config_set(&config, "embedding_dim", "384", NULL), SONA_OK));
+    sona_config_geometry(&config, &geometry);
+    cr_assert(eq(u32, geometry.dim, 384));
+    sona_config_resolve(&config);
+    cr_assert(eq(u32, config.embedding_dim, 384));
+    config.embedding_dim = 0;
+    sona_config_resolve(&config);
+    cr_assert(eq(u32, config.embedding_dim, 512));
+    config.embedding_dim = 3;
+    cr_assert(eq(int, sona_config_check(&config, &diag), SONA_E_CONFIG));
+    cr_assert(
+        ne(ptr, strstr(diag.text, "embedding_dim must be 4..4096, or 0 for hidden_dim"), NULL),
+        "%s", diag.text);
+}
+
+Test(config, keys_are_known_in_camel_case_too)
+{
+    static const char *const pairs[][3] = {{"hiddenDim", "hidden_dim", "512"},
+                                           {"embeddingDim", "embedding_dim", "384"},
+                                           {"microLoraRank", "micro_lora_rank", "1"},
+                                           {"baseLoraRank", "base_lora_rank", "16"},
+                                           {"microLoraLr", "micro_lora_lr", "0.5"},
+                                           {"baseLoraLr", "base_lora_lr", "0.5"},
+                                           {"patternClusters", "pattern_clusters", "7"},
+                                           {"trajectoryCapacity", "trajectory_capacity", "70"},
+                                           {"backgroundIntervalMs", "background_interval_ms", "9"},
+                                           {"qualityThreshold", "pattern_quality_threshold", "1"},
+                                           {"enableSimd", "enable_simd", "false"}};
+
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        sona_config camel, snake;
+
+        sona_config_init(&camel);
+        sona_config_init(&snake);
+        cr_assert(eq(int, sona_config_set(&camel, pairs[i][0], pairs[i][2], NULL), SONA_OK), "%s",
+                  pairs[i][0]);
+        cr_assert(eq(int, sona_config_set(&snake, pairs[i][1], pairs[i][2], NULL), SONA_OK));
+        cr_assert(zero(int, memcmp(&camel, &snake, sizeof(camel))), "%s", pairs[i][0]);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        static const char *const bad[] = {"HiddenDim", "hiddenDi", "hiddenDimX", "hidden_Dim"};
+        sona_config config;
+
+        sona_config_init(&config);
+        assert_refused(&config, bad[i], "8", "unknown key");
+    }
+}
+
 Test(config, numbers_have_a_point_in_every_locale)
 {
     static const char *const comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"};

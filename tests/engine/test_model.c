@@ -131,7 +131,7 @@ Test(layout, a_field_outside_its_limits_is_refused)
             g.attention_dim = SONA_ATTENTION_MAX + 1;
             break;
         default:
-            g.flags = 2;
+            g.flags = 4;
             break;
         }
         cr_assert(eq(int, sona_model_layout_init(&l, &g), SONA_E_RANGE), "case %u", which);

@@ -89,6 +89,21 @@ Test(options, settings_and_limits_are_taken)
     cr_assert(eq(str, (char *)(uintptr_t)options.runtime_dir, "/r"));
 }
 
+Test(options, a_preset_goes_before_all_settings_wherever_it_stands)
+{
+    static const char *const args[] = {"--routes=2",      "--set=lambda=0.25",      "--preset",
+                                       "edge_deployment", "--set=base_lora_rank=8", NULL};
+    static const char *const unknown[] = {"--routes=2", "--preset=tiny", NULL};
+
+    cr_assert(eq(int, parse(args), 0), "%s", complaints());
+    cr_assert(eq(flt, options.config.lambda, 0.25f));
+    cr_assert(eq(u32, options.config.micro_lora_rank, 1));
+    cr_assert(eq(u32, options.config.base_lora_rank, 8));
+    cr_assert(eq(u32, options.config.embedding_dim, 256)); /* written out */
+    cr_assert(eq(int, parse(unknown), 2));
+    cr_assert(ne(ptr, strstr(complaints(), "for_coordinator"), NULL));
+}
+
 Test(options, every_mistake_is_told_in_a_sentence_of_its_own)
 {
     static const char *const args[] = {"--routes",     "a,a,b:2,c:0:0:0:0,d:x",

@@ -23,6 +23,7 @@ enum option_id {
     EMBEDDED,
     WITHOUT,
     SET,
+    PRESET,
     FEEDBACK,
     DELAY,
     FREE_RUN,
@@ -42,6 +43,7 @@ static const struct option long_options[] = {
     {"embedded", no_argument, NULL, EMBEDDED},
     {"without", required_argument, NULL, WITHOUT},
     {"set", required_argument, NULL, SET},
+    {"preset", required_argument, NULL, PRESET},
     {"feedback", required_argument, NULL, FEEDBACK},
     {"delay", required_argument, NULL, DELAY},
     {"free-run", no_argument, NULL, FREE_RUN},
@@ -79,6 +81,7 @@ static const char help_text[] =
     "                   background loop has its own thread. Faster, but not reproducible\n"
     "  --embedded       learn inside this process, without a sidecar\n"
     "  --without LIST   switch parts off: micro,base,patterns,background,drift\n"
+    "  --preset NAME    begin with a preset (below); --set goes on from it\n"
     "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
     "  --json           one JSON object per line, one line per seed\n"
     "  --curve N        with --json: the mean reward of each N queries, too\n"
@@ -86,8 +89,7 @@ static const char help_text[] =
     "\n"
     "In lock-step (the default) a seed gives the same decisions with and without --embedded.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n"
-    "\n"
-    "Configuration keys [default]:\n";
+    "\n";
 
 static void print_key(void *arg, const char *name, const char *alias, const char *value,
                       const char *help)
@@ -105,6 +107,10 @@ void sona_replay_options_help(void)
 
     sona_config_init(&config);
     fputs(help_text, stdout);
+    printf("Presets:\n");
+    for (uint32_t i = 0; sona_config_preset_name(i) != NULL; i++)
+        printf("  %-42s %s\n", sona_config_preset_name(i), sona_config_preset_help(i));
+    printf("\nConfiguration keys [default]:\n");
     sona_config_each(print_key, NULL, &config);
 }
 
@@ -192,6 +198,7 @@ static sona_err parse_set(struct sona_tools_settings *settings, const char *text
         {"embedding_dim=", "the data set says it"},
         {"dim=", "the data set says it"},
         {"routes_max=", "the data set says it"},
+        {"preset=", "use --preset"},
     };
     struct sona_tools_settings alone = {0};
     sona_config ignored;
@@ -233,6 +240,7 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
     struct sona_replay_spec *spec = &setup->spec;
     uint64_t count = 0;
     double real = 0;
+    sona_config ignored;
     sona_err err = SONA_OK;
 
     switch (id) {
@@ -271,6 +279,9 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         return parse_without(&setup->settings, text, reterr);
     case SET:
         return parse_set(&setup->settings, text, reterr);
+    case PRESET:
+        setup->preset = text;
+        return sona_config_preset(&ignored, text, reterr);
     case EMBEDDED:
         setup->embedded = true;
         break;

@@ -61,8 +61,14 @@ static void run_done(struct run *run)
 static sona_err make_settings(const struct sona_replay_setup *setup,
                               struct sona_tools_settings *ret, sona_diag *reterr)
 {
-    sona_err err = sona_tools_settings_base(ret, setup->set->dim, setup->set->routes,
-                                            setup->spec.seed, reterr);
+    sona_err err = SONA_OK;
+
+    ret->count = 0;
+    if (setup->preset != NULL)
+        err = sona_tools_settings_add(ret, reterr, "preset=%s", setup->preset);
+    if (err == SONA_OK)
+        err = sona_tools_settings_base(ret, setup->set->dim, setup->set->routes, setup->spec.seed,
+                                       reterr);
 
     if (err == SONA_OK)
         err = sona_tools_settings_add(ret, reterr, "lambda=%.9g", (double)setup->spec.lambda);

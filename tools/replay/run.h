@@ -35,6 +35,7 @@ struct sona_replay_step {
 struct sona_replay_setup {
     const struct sona_tools_dataset *set;
     struct sona_replay_spec spec;
+    const char *preset;                  /* to begin with; null: the defaults */
     struct sona_tools_settings settings; /* what the user wants different */
     bool embedded;
     bool free_run;   /* do not wait for the snapshot after an outcome */

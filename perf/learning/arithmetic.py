@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Copyright (c) 2026 The SONA authors
-"""Means, standard errors, paired differences and what they allow to say. Plain lists of numbers, one
-for each seed, the same seeds in the same order wherever two lists meet."""
+"""Means, standard errors, paired differences and what they allow to say. Plain lists of numbers,
+one for each seed, the same seeds in the same order wherever two lists meet."""
 
 from math import sqrt
 

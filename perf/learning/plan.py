@@ -14,7 +14,8 @@ SEEDS = range(1, 11)
 ABLATION_SEEDS = range(1, 21)
 MICRO_SEEDS = range(1, 41)
 MICRO_OFF = ("--without", "micro")
-BASELINES = {"mean": "mean", "adagrad": "AdaGrad", "linucb": "LinUCB", "lints": "LinTS", "knn": "kNN"}
+BASELINES = {"mean": "mean", "adagrad": "AdaGrad", "linucb": "LinUCB", "lints": "LinTS",
+             "knn": "kNN"}
 SPARSE = ["--feedback", "0.05", "--delay", "200"]
 
 # What a stream reports beside the mean reward: field, heading, and whether more is better.
@@ -25,6 +26,13 @@ DRIFT = [REWARD, ("before", "500 before", True), ("d0_200", "0 to 200 after", Tr
          ("d200_500", "200 to 500", True), ("d500_1000", "500 to 1,000", True), TAIL]
 PHASES = [REWARD, ("after", "right after its turn", True), ("end", "at the end", True),
           ("forgetting", "forgetting", False)]
+
+RETURNING = [REWARD, ("forgetting", "forgetting", False), ("before", "first turn, last 200", True),
+             ("r0_50", "first 50 of the return", True), ("r50_200", "50 to 200 of it", True),
+             ("tested_before", "tested after the first turn", True),
+             ("tested_50", "tested after 50 of the return", True),
+             ("tested_after", "tested at its end", True)]
+PHASED = (PHASES, RETURNING)
 
 
 class Stream:
@@ -54,10 +62,10 @@ def other_streams():
                ["--rows", "5000", "--order", "blocks"], PHASES),
         Stream("tasks", "desk12, 5 conflicting tasks of 1,200 queries, memory of 300", "desk12",
                [*tasks, "tasks"], PHASES, small),
-        Stream("returning", "desk12, tasks of which the first returns, memory of 300", "desk12",
-               [*tasks, "returning"], PHASES, small, needs="returning"),
+        Stream("returning", "desk12, the 5 tasks, then the first again, memory of 300", "desk12",
+               [*tasks, "returning"], RETURNING, small, needs="returning"),
     ]
-    for data in SETS:
+    for data in ("mmlupro8", "routellm2", "desk12"):
         streams.append(Stream("sparse-" + data, data + ", 5 % of the outcomes, 200 decisions late",
                               data, ["--rows", "5000", *SPARSE]))
     for data in ("mmlupro8", "desk12"):
@@ -73,7 +81,7 @@ def other_streams():
 def shrunk(stream):
     """The same on few rows, to see that everything works."""
     options = list(stream.options)
-    options[options.index("--rows") + 1] = "60" if stream.metrics is PHASES else "300"
+    options[options.index("--rows") + 1] = "60" if stream.metrics in PHASED else "300"
     stream.options = [*options, "--test", "50"]
     return stream
 
@@ -111,7 +119,7 @@ class Plan:
                 for seed in self.seeds]
 
     def oracle(self, stream, learner):
-        """The configuration that was best on this very set and lambda; None where none was tuned."""
+        """The configuration that was best on this set and lambda; None where none was tuned."""
         text = self.tuned[learner]["rows"].get(stream.name)
         return text and [Run(stream.data, seed, text, self.options(stream)) for seed in self.seeds]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Copyright (c) 2026 The SONA authors
-"""The plots, as SVG by gnuplot. No background and greys of middle lightness, so that they can be read
-on light and on dark pages; a title and a description in words for who cannot see them."""
+"""The plots, as SVG by gnuplot. No background and greys of middle lightness, so that they can be
+read on light and on dark pages; a title and a description in words for who cannot see them."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from html import escape
 
 from arithmetic import error, interval, mean, paired, smooth
 from plan import BASELINES, REWARD
-from tables import ablation_rows, best_of, effects, number, values
+from tables import ablation_rows, best_of, drawn, effects, number, values
 
 GREY = "#7d8590"
 COLOURS = {"sona": "#e5534b", "mean": "#8b949e", "adagrad": "#c69026", "linucb": "#3a8bd6",
@@ -88,7 +88,8 @@ def curves(runner, plan, stream):
     centre, spread = paired(values(runner, plan.ours(stream, plan.seeds), "mean_reward"),
                             found[best])
     text = ("Mean reward of the last %d queries against queries, means and standard errors over %d "
-            "seeds. At the end: %s. Over the whole stream SONA less the best baseline (%s): %s ± %s."
+            "seeds. At the end: %s. Over the whole stream SONA less the best baseline (%s): "
+            "%s ± %s."
             % (WINDOW * int(plan.curve), len(plan.seeds),
                ", ".join("%s %s" % (names[name], number(end[name])) for name in end),
                BASELINES[best], number(centre, True), number(spread)))
@@ -141,7 +142,7 @@ def all_of(runner, plan, with_theirs=True, with_ablations=True):
     found = {}
     if with_theirs:
         for stream in plan.streams:
-            if stream.name != "apgr":
+            if drawn(stream):
                 found["curve-%s.svg" % stream.name] = curves(runner, plan, stream)
     if with_ablations:
         found["ablations.svg"] = bars(runner, plan)

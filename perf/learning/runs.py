@@ -3,9 +3,10 @@
 """Runs of sona-replay and learning-baseline: in parallel, each kept, none done twice.
 
 A run is one line of JSON for one seed. It is kept in a file of such lines under a key that names
-everything it depends on: the program's arguments, the data, and the learner. For SONA the learner is
-the bytes of sona-replay; for a baseline it is the sources of the baselines, so that a change of SONA
-leaves their runs alone. That both met the same stream is checked when they are paired (`stream`).
+everything it depends on: the program's arguments, the data, and the learner. For SONA the learner
+is the bytes of sona-replay; for a baseline it is the sources of the baselines, so that a change of
+SONA leaves their runs alone. That both met the same stream is checked when they are paired
+(`stream`).
 """
 
 import hashlib
@@ -19,8 +20,9 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
 # What is kept of a run's line.
-FIELDS = {"mean_reward", "tail_reward", "best_fixed", "random", "oracle", "policy_at", "curve", "before",
-          "d0_200", "d200_500", "d500_1000", "after", "end", "forgetting", "apgr", "returned"}
+FIELDS = {"mean_reward", "tail_reward", "best_fixed", "random", "oracle", "policy_at", "curve",
+          "before", "d0_200", "d200_500", "d500_1000", "after", "end", "forgetting", "apgr",
+          "r0_50", "r50_200", "tested_before", "tested_50", "tested_after"}
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 

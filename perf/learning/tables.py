@@ -107,20 +107,31 @@ def tuning_table(plan):
 
 def learning(runner, plan, about):
     parts = ["# Learning\n", about, "Mean reward over the stream, exploration included, and its "
-             "standard error over seeds. Bold: SONA, and the best baseline of the row. *SONA − best* "
-             "is paired, seed by seed. The best baseline is picked after the fact, by the very seeds "
-             "it is compared on, which favours it. *Beside* means: at most .003 and one standard "
-             "error below.\n", "## Mean reward\n", main_table(runner, plan, REWARD),
+             "standard error over seeds. Bold: SONA, and the best baseline of the row. *SONA − "
+             "best* is paired, seed by seed. The best baseline is picked after the fact, by the "
+             "very seeds it is compared on, which favours it. *Beside* means: at most .003 and one "
+             "standard error below.\n", "## Mean reward\n", main_table(runner, plan, REWARD),
              "## Mean reward of the last 20 %\n", main_table(runner, plan, TAIL),
              "## Greedy policy on held-out rows, at the end\n", main_table(runner, plan, HELD),
-             "## What is in the data\n", yardsticks(runner, plan), "\n## How the baselines are set\n",
+             "## Curves\n", *(picture(stream) for stream in plan.main),
+             "## What is in the data\n", yardsticks(runner, plan),
+             "\n## How the baselines are set\n",
              "One configuration each for everything, tuned by `perf/learning/tune` on other seeds "
              "of mmlupro8, routellm2 and desk12. The -use512 sets were never tuned on.\n",
              tuning_table(plan), "\n## Tuned for each row\n",
-             "The same baselines with the configuration that was best on that very row while tuning. "
-             "Nobody could have known which: an upper line, not a competitor.\n",
+             "The same baselines with the configuration that was best on that very row while "
+             "tuning. Nobody could have known which: an upper line, not a competitor.\n",
              oracle_table(runner, plan), ""]
     return "\n".join(parts)
+
+
+def drawn(stream):
+    """APGR is one number, not a curve."""
+    return stream.name != "apgr"
+
+
+def picture(stream):
+    return "![Learning curves: %s](curve-%s.svg)\n" % (stream.title, stream.name)
 
 
 def stream_table(runner, plan, stream):
@@ -143,6 +154,7 @@ def streams(runner, plan, about):
         line = "`sona-replay --data routing_%s.bin --embedded %s`\n" % (
             stream.data, " ".join([*stream.options, *stream.own]))
         parts += ["## %s\n" % stream.title, line, stream_table(runner, plan, stream), ""]
+        parts += [picture(stream)] if drawn(stream) else []
     return "\n".join(parts)
 
 
@@ -227,10 +239,11 @@ def ablations(runner, plan, about):
         rows.append([title, *cells])
     count = sum(len(found[part]) for part in plan.parts)
     parts = ["# Ablations\n", about, "Mean reward with everything on, less mean reward without the "
-             "part, paired over %d seeds, ± the standard error. Bold: the 95 %% interval (Student's "
-             "t) does not hold zero. Of %d such intervals about %d would miss zero if no part did "
-             "anything.\n" % (len(plan.ablation_seeds), count, round(count / 20)),
-             table(["stream", *plan.parts], rows), "\n## What the intervals say\n"]
+             "part, paired over %d seeds, ± the standard error. Bold: the 95 %% interval "
+             "(Student's t) does not hold zero. Of %d such intervals about %d would miss zero if no "
+             "part did anything.\n" % (len(plan.ablation_seeds), count, round(count / 20)),
+             table(["stream", *plan.parts], rows),
+             "\n![Effects with their intervals](ablations.svg)\n", "## What the intervals say\n"]
     parts += ["* " + sentence(part, found[part]) for part in plan.parts if found[part]]
     if "micro" in plan.parts:
         parts += ["\n## MicroLoRA, over %d seeds\n" % len(plan.micro_seeds), harmless(runner, plan)]

@@ -144,6 +144,25 @@ size_t sona_engine_bytes(const sona_config *config)
     return plan.bytes;
 }
 
+sona_err sona_engine_memory_of(const sona_config *config, sona_engine_memory *ret,
+                               sona_diag *reterr)
+{
+    struct plan plan;
+    sona_err err;
+
+    if (config == NULL || ret == NULL)
+        return sona_engine_diag(reterr, SONA_E_ARGUMENT, "configuration or result is null");
+    err = plan_make(&plan, config, reterr);
+    if (err != SONA_OK)
+        return err;
+    ret->learner = plan.job - plan.learner;
+    ret->job = plan.pending - plan.job;
+    ret->pending = plan.scratch - plan.pending;
+    ret->total = plan.bytes;
+    ret->other = ret->total - ret->learner - ret->job - ret->pending;
+    return SONA_OK;
+}
+
 sona_err sona_engine_refuse(sona_engine *engine, sona_err err)
 {
     static const struct {
@@ -326,16 +345,49 @@ sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float qu
     return sona_engine_settle(engine, decision_id, quality, latency_us, now_ms);
 }
 
-sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret_report)
+static void expire(sona_engine *engine, uint64_t now_ms)
 {
-    sona_cycle_report report = {.ran = false};
     struct sona_pending_joined joined;
     uint32_t budget = UINT32_MAX;
 
-    if (engine == NULL)
-        return SONA_E_ARGUMENT;
     while (sona_pending_expire(engine->pending, now_ms, &budget, &joined))
         learn(engine, &joined, now_ms);
+}
+
+sona_err sona_engine_flush(sona_engine *engine, uint64_t now_ms, sona_instant_report *ret_report)
+{
+    sona_stats before, after;
+    sona_instant_report report;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    sona_engine_stats(engine, &before);
+    expire(engine, now_ms);
+    sona_engine_stats(engine, &after);
+    report = (sona_instant_report){
+        .learned = after.counter[SONA_COUNTER_learned] - engine->flushed[0],
+        .micro_updates = after.counter[SONA_COUNTER_micro_updates] - engine->flushed[1],
+        .layer_updates = after.counter[SONA_COUNTER_layer_updates] - engine->flushed[2],
+        .expired =
+            after.counter[SONA_COUNTER_drop_abandoned] + after.counter[SONA_COUNTER_defaulted] -
+            before.counter[SONA_COUNTER_drop_abandoned] - before.counter[SONA_COUNTER_defaulted],
+        .pending = after.pending,
+    };
+    engine->flushed[0] = after.counter[SONA_COUNTER_learned];
+    engine->flushed[1] = after.counter[SONA_COUNTER_micro_updates];
+    engine->flushed[2] = after.counter[SONA_COUNTER_layer_updates];
+    if (ret_report != NULL)
+        *ret_report = report;
+    return SONA_OK;
+}
+
+sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms, sona_cycle_report *ret_report)
+{
+    sona_cycle_report report = {.ran = false};
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    expire(engine, now_ms);
     if (sona_learner_cycle_due(engine->learner, now_ms))
         cycle(engine, now_ms, &report);
     if (ret_report != NULL)
@@ -386,4 +438,16 @@ void sona_engine_stats(const sona_engine *engine, sona_stats *ret)
     for (int i = 0; i < SONA_COUNTER_COUNT; i++)
         ret->counter[i] += engine->counter[i];
     ret->memory_bytes = engine->bytes;
+}
+
+sona_err sona_engine_stats_json(const sona_engine *engine, char *buffer, size_t size,
+                                size_t *ret_bytes)
+{
+    sona_stats stats;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    sona_engine_stats(engine, &stats);
+    return sona_stats_json(&stats, sona_engine_enabled(engine), engine->config.background, buffer,
+                           size, ret_bytes);
 }

@@ -32,6 +32,7 @@ struct sona_engine {
     uint64_t draws; /* decisions that reached the draw: position in the random stream */
     uint64_t ids;   /* the last one given out; never 0 */
     uint64_t counter[SONA_COUNTER_COUNT];
+    uint64_t flushed[3]; /* learned, micro_updates, layer_updates at the last flush */
 };
 
 /* Count a refused event under the reason that belongs to `err`, and return it. */

@@ -169,56 +169,6 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
 
 /* ---- stats ---- */
 
-static void put_gauges(json_t *o, const sona_stats *stats)
-{
-    json_t *stack = json_array();
-
-    put_u64(o, "step", stats->step);
-    put_u64(o, "version", stats->version);
-    put_u64(o, "pending", stats->pending);
-    put_u64(o, "parked_now", stats->parked_now);
-    put_u64(o, "replay_length", stats->replay_length);
-    put_u64(o, "memory_bytes", stats->memory_bytes);
-    put_u64(o, "routes_enabled", stats->routes);
-    put_u64(o, "patterns", stats->patterns);
-    put_u64(o, "clients", stats->clients);
-    put_u64(o, "lanes", stats->lanes);
-    put_real(o, "mean_quality", stats->mean_quality);
-    put_real(o, "recent_quality", stats->recent_quality);
-    put_real(o, "mse", stats->mse);
-    for (int j = 0; j < 4; j++)
-        (void)json_array_append_new(stack, json_real(stats->stack[j]));
-    (void)json_object_set_new(o, "stack", stack);
-    put_real(o, "micro_norm", stats->micro_norm);
-    put_real(o, "base_norm", stats->base_norm);
-    put_real(o, "fold_discarded", stats->fold_discarded);
-    put_real(o, "last_cycle_ms", stats->last_cycle_ms);
-    put_text(o, "simd", stats->simd);
-}
-
-/* The names by which programs of the earlier implementations read the same figures. */
-static void put_aliases(json_t *o, const struct sona_sidecar *s, const sona_stats *stats,
-                        bool enabled)
-{
-    const uint64_t *c = stats->counter;
-    uint64_t recorded = c[SONA_COUNTER_trajectories];
-    uint64_t dropped = c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned] +
-                       c[SONA_COUNTER_drop_client_full] + c[SONA_COUNTER_drop_client_detached];
-    uint64_t offered = recorded + c[SONA_COUNTER_decisions] + c[SONA_COUNTER_drop_client_full] +
-                       c[SONA_COUNTER_drop_client_detached];
-
-    put_u64(o, "trajectories_recorded", recorded);
-    put_u64(o, "patterns_stored", stats->patterns);
-    put_u64(o, "patterns_extracted", stats->patterns);
-    put_u64(o, "learning_cycles", c[SONA_COUNTER_background_cycles]);
-    put_u64(o, "trajectories_buffered", stats->pending);
-    put_u64(o, "trajectories_dropped", dropped);
-    put_real(o, "buffer_success_rate",
-             offered == 0 ? 1.0 : 1.0 - (double)dropped / (double)offered);
-    put_flag(o, "instant_enabled", enabled);
-    put_flag(o, "background_enabled", s->options->config.background);
-}
-
 static void put_records(json_t *o, const struct sona_sidecar *s)
 {
     static const char *const kinds[SONA_SIDECAR_KINDS] = {
@@ -260,18 +210,19 @@ static json_t *routes_of(const struct sona_sidecar_version *v)
 
 char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
 {
-    json_t *o = json_object();
+    char text[SONA_STATS_JSON_MAX];
     sona_stats stats;
+    size_t bytes;
 
     sona_sidecar_report_sum(sidecar, &stats);
-    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
-        put_u64(o, sona_counter_name((sona_counter)c), stats.counter[c]);
-    put_gauges(o, &stats);
     const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
     json_t *routes = routes_of(v);
     bool enabled = v->enabled != 0;
     sona_sidecar_version_unread();
-    put_aliases(o, sidecar, &stats, enabled);
+    /* One writer for engine and sidecar; here the routes and records join it. */
+    (void)sona_stats_json(&stats, enabled, sidecar->options->config.background, text, sizeof text,
+                          &bytes);
+    json_t *o = json_loads(text, 0, NULL);
     put_records(o, sidecar);
     (void)json_object_set_new(o, "routes", routes);
     return text_of(o);

@@ -170,6 +170,13 @@ static void join(struct sona_pending *pending, uint32_t place, float quality, ui
     *ret = (struct sona_pending_joined){
         .entry = pending->waiting[place], .quality = quality, .latency_us = latency_us};
     COUNT(pending, joined);
+    if (quality >= 0.5f)
+        COUNT(pending, positive_feedback);
+    else
+        COUNT(pending, negative_feedback);
+    if (latency_us > 0)
+        COUNT(pending, latencies);
+    pending->counter[SONA_COUNTER_latency_us] += latency_us;
     settle(pending, place, TOLD, quality);
 }
 

@@ -37,6 +37,24 @@ typedef struct sona_cycle_report {
     double fold_discarded; /**< singular mass the fold could not keep */
 } sona_cycle_report;
 
+/** What loop A changed, in numbers. */
+typedef struct sona_instant_report {
+    uint64_t learned;       /**< outcomes and trajectories learned from */
+    uint64_t micro_updates; /**< steps of MicroLoRA */
+    uint64_t layer_updates; /**< steps of BaseLoRA layers by activations */
+    uint64_t expired;       /**< of this call: windows that ended without an outcome */
+    uint64_t pending;       /**< still waiting for their outcome */
+} sona_instant_report;
+
+/** Bytes by part of an engine; those of learner, job and pending are a sidecar's, too. */
+typedef struct sona_engine_memory {
+    size_t learner; /**< weights, replay, working model */
+    size_t job;     /**< what a background cycle works on */
+    size_t pending; /**< decisions and trajectories that wait, and the sums of their steps */
+    size_t other;   /**< scratch and the engine itself */
+    size_t total;   /**< sona_engine_bytes() */
+} sona_engine_memory;
+
 /**
  * Create an engine in one allocation.
  * @param config   checked with sona_config_check(); null for the defaults
@@ -51,6 +69,10 @@ SONA_API void sona_engine_destroy(sona_engine **engine);
 
 /** Return the bytes that sona_engine_create() would allocate for @p config; 0 if it is invalid. */
 SONA_API size_t sona_engine_bytes(const sona_config *config);
+/** Say where they go. @return SONA_OK; SONA_E_CONFIG or SONA_E_RANGE with @p reterr,
+ *  SONA_E_ARGUMENT */
+SONA_API sona_err sona_engine_memory_of(const sona_config *config, sona_engine_memory *ret,
+                                        sona_diag *reterr);
 
 /**
  * Choose a route for a query and remember the decision until its outcome.
@@ -147,6 +169,16 @@ SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x,
  *  decision among it, and run a background cycle if one is due. */
 SONA_API sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms,
                                    sona_cycle_report *ret_report);
+/**
+ * Finish what loop A has to do: every outcome was learned when it was told, so that what is left is
+ * to expire what waits too long, as sona_engine_tick() does. No background cycle runs, unless an
+ * outcome that this learns makes one due. Nothing is ever discarded: what is within its window
+ * waits on.
+ * @param ret_report  what loop A changed since the last flush; may be null
+ * @return SONA_OK, SONA_E_ARGUMENT
+ */
+SONA_API sona_err sona_engine_flush(sona_engine *engine, uint64_t now_ms,
+                                    sona_instant_report *ret_report);
 /** Run a background cycle now. Nothing is ever discarded. */
 SONA_API sona_err sona_engine_learn_now(sona_engine *engine, uint64_t now_ms,
                                         sona_cycle_report *ret_report);
@@ -167,6 +199,9 @@ SONA_API void sona_engine_set_enabled(sona_engine *engine, bool enabled);
 SONA_API bool sona_engine_enabled(const sona_engine *engine);
 /** Fill @p ret with the counters and gauges of this moment. */
 SONA_API void sona_engine_stats(const sona_engine *engine, sona_stats *ret);
+/** Write them as JSON: see sona_stats_json(), whose buffer and returns these are. */
+SONA_API sona_err sona_engine_stats_json(const sona_engine *engine, char *buffer, size_t size,
+                                         size_t *ret_bytes);
 
 #ifdef __cplusplus
 }

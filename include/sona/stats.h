@@ -7,6 +7,8 @@
 #ifndef SONA_STATS_H
 #define SONA_STATS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <sona/error.h>
@@ -91,7 +93,11 @@ extern "C" {
     X(patterns_merged, "patterns taken up by a similar one")                                  \
     X(patterns_pruned, "patterns removed from the bank")                                      \
     X(patterns_missed, "outcomes that left the replay before the bank took them in")          \
-    X(consolidations, "consolidations of the pattern bank")
+    X(consolidations, "consolidations of the pattern bank")                                   \
+    X(positive_feedback, "outcomes joined, of quality 0.5 or more")                           \
+    X(negative_feedback, "outcomes joined, of quality below 0.5")                             \
+    X(latencies, "outcomes joined that told a latency")                                       \
+    X(latency_us, "microseconds of latency that they told, summed")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,
@@ -144,6 +150,25 @@ typedef struct sona_stats {
 SONA_API const char *sona_counter_name(sona_counter counter);
 /** Return one clause that says what @p counter counts. Static storage. */
 SONA_API const char *sona_counter_help(sona_counter counter);
+
+#define SONA_STATS_JSON_MAX 16384 /**< bytes that always hold what sona_stats_json() writes */
+
+/**
+ * Write @p stats as one JSON object: every counter and gauge by name, and the names by which
+ * programs of the seeds read them (trajectories_recorded, patterns_stored, patterns_extracted,
+ * learning_cycles, trajectories_buffered, trajectories_dropped, buffer_success_rate,
+ * instant_enabled, background_enabled, total_requests, total_learning_cycles, avg_latency_us,
+ * feedback_ratio). What is not finite is null.
+ * @param instant     whether loop A is on: learning from outcomes
+ * @param background  whether loop B is on
+ * @param buffer      @p size bytes; null for size 0
+ * @param ret_bytes   bytes needed, the final NUL included
+ * @return SONA_OK; SONA_E_LIMIT when @p size is too small: the text is cut, NUL-terminated;
+ *         SONA_E_ARGUMENT
+ * @threads any
+ */
+SONA_API sona_err sona_stats_json(const sona_stats *stats, bool instant, bool background,
+                                  char *buffer, size_t size, size_t *ret_bytes);
 
 #ifdef __cplusplus
 }

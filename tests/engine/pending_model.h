@@ -17,6 +17,8 @@
 #define STEPS     3
 #define MODEL_MAX 512
 
+#define LATENCY_US 31 /* of every outcome */
+
 enum state { WAITING, TOLD, ABANDONED, DEFAULTED, WITHDRAWN, TAKEN_BACK };
 
 struct item {
@@ -75,6 +77,12 @@ static inline void model_settle(struct model *m, int i, enum state state, float 
         list_drop(&m->settled, 0);
     list_push(&m->settled, item);
     m->counter[counters[state]]++;
+    if (state == TOLD) {
+        m->counter[quality >= 0.5f ? SONA_COUNTER_positive_feedback
+                                   : SONA_COUNTER_negative_feedback]++;
+        m->counter[SONA_COUNTER_latencies]++;
+        m->counter[SONA_COUNTER_latency_us] += LATENCY_US;
+    }
 }
 
 static inline sona_err model_refuse(struct model *m, sona_counter counter, sona_err err)

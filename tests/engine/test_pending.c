@@ -66,8 +66,8 @@ static sona_err add(struct table *t, uint64_t id, uint64_t owner, enum sona_pend
 static sona_err outcome(struct table *t, uint64_t id, uint64_t owner, float quality,
                         uint64_t now_ms, bool on_its_way)
 {
-    return sona_pending_outcome(t->pending, id, owner, quality, 31, now_ms, on_its_way, &t->joined,
-                                &t->found);
+    return sona_pending_outcome(t->pending, id, owner, quality, LATENCY_US, now_ms, on_its_way,
+                                &t->joined, &t->found);
 }
 
 static sona_err revoke(struct table *t, uint64_t id, uint64_t owner, uint64_t now_ms,

@@ -32,8 +32,8 @@ static sona_err check(const struct sona_client_call *call, uint32_t layer, const
     return sona_model_all_finite(x, dim) ? SONA_OK : SONA_E_NOT_FINITE;
 }
 
-/* Run the tier; returns the halves that it read. */
-static uint32_t run(const struct sona_model_view *view, enum tier tier, uint32_t layer,
+/* Run the tier; `which` layer (BASE) or tenant (BOTH). Returns the halves that it read. */
+static uint32_t run(const struct sona_model_view *view, enum tier tier, uint32_t which,
                     const float *x, float *y)
 {
     switch (tier) {
@@ -41,15 +41,16 @@ static uint32_t run(const struct sona_model_view *view, enum tier tier, uint32_t
         sona_model_apply_micro(view, x, y);
         return SONA_SHM_USE_HOT;
     case BASE:
-        sona_model_apply_base(view, layer, x, y);
+        sona_model_apply_base(view, which, x, y);
         return SONA_SHM_USE_COLD;
     default:
         sona_model_apply(view, x, y);
+        sona_model_tenant_apply(view, which, x, y);
         return SONA_SHM_USE_HOT | SONA_SHM_USE_COLD;
     }
 }
 
-static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const float *x, uint32_t dim,
+static sona_err apply(sona_lane *lane, enum tier tier, uint32_t which, const float *x, uint32_t dim,
                       float *y, uint64_t *ret_version)
 {
     struct sona_client_call call;
@@ -59,12 +60,12 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const flo
         return SONA_E_ARGUMENT;
     if (!sona_client_enter(&call, lane))
         return SONA_E_FORKED;
-    sona_err err = check(&call, layer, x, dim, y);
+    sona_err err = check(&call, tier == BASE ? which : 0, x, dim, y);
     if (err != SONA_OK)
         return sona_client_refuse(&call, err);
     sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read))
-        if (sona_client_read_valid(&call, &read, run(&read.view, tier, layer, x, y)))
+        if (sona_client_read_valid(&call, &read, run(&read.view, tier, which, x, y)))
             break;
     uint64_t version = sona_client_read_end(&call, &read);
     if (version == 0)
@@ -78,6 +79,12 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t layer, const flo
 sona_err sona_apply(sona_lane *lane, const float *x, uint32_t dim, float *y, uint64_t *ret_version)
 {
     return apply(lane, BOTH, 0, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim, float *y,
+                           uint64_t *ret_version)
+{
+    return apply(lane, BOTH, tenant, x, dim, y, ret_version);
 }
 
 sona_err sona_apply_micro(sona_lane *lane, const float *x, uint32_t dim, float *y,

@@ -43,7 +43,7 @@ static sona_err choose(struct sona_client_call *call, uint64_t seed, const float
 }
 
 static void commit_decision(struct sona_client_call *call, struct sona_record *record,
-                            const sona_decision *d)
+                            const sona_decision *d, uint32_t tenant)
 {
     *record = (struct sona_record){
         .kind = SONA_RECORD_DECIDE,
@@ -52,6 +52,7 @@ static void commit_decision(struct sona_client_call *call, struct sona_record *r
         .route = d->route,
         .value = d->propensity,
         .score = d->expected,
+        .node = tenant,
         .flags = (uint16_t)d->why,
     };
     sona_client_event_commit(call, record);
@@ -85,7 +86,7 @@ sona_err sona_decide(sona_lane *lane, const float *x, uint32_t dim,
     if (record) {
         why = SONA_OK;
         d.id = sona_client_event_id(&call);
-        commit_decision(&call, record, &d);
+        commit_decision(&call, record, &d, candidates ? candidates->tenant : 0);
     } else if (why != SONA_OK) {
         sona_client_event_drop(&call, why);
     }
@@ -152,6 +153,13 @@ sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id)
 sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_scores,
                     uint32_t capacity, uint64_t *ret_version)
 {
+    return sona_score_tenant(lane, 0, x, dim, ret_scores, capacity, ret_version);
+}
+
+sona_err sona_score_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim,
+                           float *ret_scores, uint32_t capacity, uint64_t *ret_version)
+{
+    const sona_candidates all = {.tenant = tenant};
     struct sona_client_call call;
     struct sona_client_read read;
     const float *prepared;
@@ -174,7 +182,7 @@ sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_sc
     struct sona_model_scores *scores = &call.port->scores;
     sona_client_read_begin(&read);
     while (sona_client_read_next(&call, &read)) {
-        err = sona_model_score(&read.view, prepared, NULL, scores);
+        err = sona_model_score(&read.view, prepared, &all, scores);
         if (sona_client_read_valid(&call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))
             break;
     }

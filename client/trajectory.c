@@ -49,6 +49,12 @@ static uint64_t current(struct sona_client_call *call)
 
 sona_err sona_trajectory_begin(sona_lane *lane, const float *x, uint32_t dim, uint64_t *ret_id)
 {
+    return sona_trajectory_begin_tenant(lane, 0, x, dim, ret_id);
+}
+
+sona_err sona_trajectory_begin_tenant(sona_lane *lane, uint32_t tenant, const float *x,
+                                      uint32_t dim, uint64_t *ret_id)
+{
     struct sona_client_call call;
     struct sona_record *record;
     sona_err why;
@@ -70,8 +76,11 @@ sona_err sona_trajectory_begin(sona_lane *lane, const float *x, uint32_t dim, ui
         return sona_client_leave(&call, sona_client_event_drop(&call, why));
 
     uint64_t id = sona_client_event_id(&call);
-    *record = (struct sona_record){
-        .kind = SONA_RECORD_BEGIN, .id = id, .snapshot = current(&call), .route = SONA_ROUTE_NONE};
+    *record = (struct sona_record){.kind = SONA_RECORD_BEGIN,
+                                   .id = id,
+                                   .snapshot = current(&call),
+                                   .route = SONA_ROUTE_NONE,
+                                   .node = tenant};
     *ret_id = id;
     sona_client_count(call.state, SONA_CLIENT_trajectories);
     return finish(&call, record);

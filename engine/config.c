@@ -466,6 +466,8 @@ void sona_config_geometry(const sona_config *config, sona_geometry *ret)
     ret->flags = (config->normalize ? SONA_GEOMETRY_NORMALIZE : 0) |
                  (config->enable_simd ? 0 : SONA_GEOMETRY_PLAIN);
     ret->hidden_dim = config->hidden_dim;
+    ret->tenants_max = config->tenants_max;
+    ret->tenant_rank = config->tenants_max > 0 ? config->tenant_lora_rank : 0;
 }
 
 void sona_config_each(void (*visit)(void *arg, const char *name, const char *alias,

@@ -192,7 +192,7 @@ sona_err sona_engine_prepare(sona_engine *engine, const float *x, uint32_t dim)
 }
 
 uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, sona_route route,
-                              float propensity, uint64_t now_ms)
+                              float propensity, uint32_t tenant, uint64_t now_ms)
 {
     struct sona_pending_entry entry = {
         .id = ++engine->ids,
@@ -201,6 +201,7 @@ uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, 
         .kind = kind,
         .route = route,
         .propensity = propensity,
+        .tenant = tenant,
         .x = engine->query,
     };
     struct sona_pending_joined joined;
@@ -240,8 +241,9 @@ sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
     decision.version = sona_engine_version(engine);
     decision.id = 0;
     if (candidates == NULL || candidates->mode != SONA_MODE_BYPASS)
-        decision.id = sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route,
-                                           decision.propensity, now_ms);
+        decision.id =
+            sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route, decision.propensity,
+                                 candidates == NULL ? 0 : candidates->tenant, now_ms);
     *ret = decision;
     return SONA_OK;
 }
@@ -294,6 +296,7 @@ static sona_err learn(sona_engine *engine, const struct sona_pending_joined *joi
         learn_steps(engine, joined, now_ms);
     err = sona_learner_learn(engine->learner, &(struct sona_learner_event){
                                                   .kind = kinds[joined->word],
+                                                  .tenant = joined->entry.tenant,
                                                   .id = joined->entry.id,
                                                   .x = joined->entry.x,
                                                   .route = joined->entry.route,

@@ -26,12 +26,19 @@ static sona_err check_apply(const sona_engine *engine, const float *x, uint32_t 
 
 sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim, float *y)
 {
+    return sona_engine_apply_tenant(engine, 0, x, dim, y);
+}
+
+sona_err sona_engine_apply_tenant(const sona_engine *engine, uint32_t tenant, const float *x,
+                                  uint32_t dim, float *y)
+{
     sona_err err = check_apply(engine, x, dim, y);
 
     if (err == SONA_OK) {
         struct sona_model_view view = sona_learner_view(engine->learner);
 
         sona_model_apply(&view, x, y);
+        sona_model_tenant_apply(&view, tenant, x, y);
     }
     return err;
 }
@@ -65,6 +72,13 @@ sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const
 
 sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim, float *ret_scores)
 {
+    return sona_engine_score_tenant(engine, 0, x, dim, ret_scores);
+}
+
+sona_err sona_engine_score_tenant(sona_engine *engine, uint32_t tenant, const float *x,
+                                  uint32_t dim, float *ret_scores)
+{
+    const sona_candidates all = {.tenant = tenant};
     struct sona_model_view view;
     sona_err err;
 
@@ -74,7 +88,7 @@ sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim, fl
     if (err != SONA_OK)
         return err;
     view = sona_learner_view(engine->learner);
-    err = sona_model_score(&view, engine->query, NULL, &engine->scores);
+    err = sona_model_score(&view, engine->query, &all, &engine->scores);
     if (err != SONA_OK)
         return err;
     /* Rows never used are no candidates, whatever the scratch held there. */

@@ -9,6 +9,12 @@
 sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim, uint64_t now_ms,
                            uint64_t *ret_id)
 {
+    return sona_engine_begin_tenant(engine, 0, x, dim, now_ms, ret_id);
+}
+
+sona_err sona_engine_begin_tenant(sona_engine *engine, uint32_t tenant, const float *x,
+                                  uint32_t dim, uint64_t now_ms, uint64_t *ret_id)
+{
     sona_err err;
 
     if (engine == NULL || x == NULL || ret_id == NULL)
@@ -17,7 +23,8 @@ sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim, ui
     if (err != SONA_OK)
         return sona_engine_refuse(engine, err);
     /* The caller chose the route, if any: no propensity is known. */
-    *ret_id = sona_engine_remember(engine, SONA_PENDING_TRAJECTORY, SONA_ROUTE_NONE, 0, now_ms);
+    *ret_id =
+        sona_engine_remember(engine, SONA_PENDING_TRAJECTORY, SONA_ROUTE_NONE, 0, tenant, now_ms);
     return SONA_OK;
 }
 

@@ -43,7 +43,7 @@ sona_err sona_engine_prepare(sona_engine *engine, const float *x, uint32_t dim);
 
 /* Remember the prepared query under a new id, which is returned. */
 uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, sona_route route,
-                              float propensity, uint64_t now_ms);
+                              float propensity, uint32_t tenant, uint64_t now_ms);
 
 /* The outcome of a decision or the end of a trajectory: join, learn, and run a cycle if due. */
 sona_err sona_engine_settle(sona_engine *engine, uint64_t id, float quality, uint32_t latency_us,

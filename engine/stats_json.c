@@ -89,6 +89,8 @@ static void put_gauges(struct text *text, const sona_stats *stats)
     put_whole(text, "memory_bytes", stats->memory_bytes);
     put_whole(text, "routes_enabled", stats->routes);
     put_whole(text, "patterns", stats->patterns);
+    put_whole(text, "tenants", stats->tenants);
+    put_real(text, "tenant_spread", stats->tenant_spread);
     put_whole(text, "clients", stats->clients);
     put_whole(text, "lanes", stats->lanes);
     put_whole(text, "layers_trained", stats->layers_trained);

@@ -19,9 +19,9 @@
 
 enum sona_record_kind {
     SONA_RECORD_DECIDE = 1,  /* floats: prepared embedding; route, propensity (value), expected
-                                quality (score), sona_why (flags) */
+                                quality (score), sona_why (flags), tenant (node) */
     SONA_RECORD_OUTCOME = 2, /* id of a decision anywhere; quality (value), latency_us, tokens */
-    SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own */
+    SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own; tenant (node) */
     SONA_RECORD_STEP = 4,  /* floats: activations, attention; reward (value), score, node, layer */
     SONA_RECORD_ROUTE = 5, /* route of a trajectory */
     SONA_RECORD_CONTEXT = 6,     /* floats area: NUL-terminated text */
@@ -42,7 +42,7 @@ struct sona_record {
     float value; /* propensity, quality or reward */
     float score;
     uint32_t latency_us;
-    uint32_t node;        /* node id or pattern row; tokens_in of an outcome */
+    uint32_t node;        /* node id, tenant or pattern row; tokens_in of an outcome */
     uint16_t n_floats;    /* activations in use (STEP) */
     uint16_t n_attention; /* attention weights in use (STEP) */
     uint16_t layer;

@@ -56,6 +56,7 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
         .route = from->entry.route,
         .quality = from->quality,
         .propensity = from->entry.propensity,
+        .tenant = from->entry.tenant,
     };
     if (from->entry.x)
         memcpy(sona_sidecar_joined_x(ret), from->entry.x,
@@ -75,6 +76,7 @@ static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_t
         .kind = decision ? SONA_PENDING_DECISION : SONA_PENDING_TRAJECTORY,
         .route = decision ? r->route : SONA_ROUTE_NONE,
         .propensity = decision ? r->value : 0,
+        .tenant = r->node,
         .x = sona_record_floats(t->record),
     };
     struct sona_pending_joined joined = {.entry = entry};

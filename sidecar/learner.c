@@ -93,6 +93,12 @@ static bool weights_ok(const struct sona_sidecar_learner *l)
              !floats_ok(row + layout->route_code, layout->code_padded)))
             return false;
     }
+    changed = sona_learner_tenant_changes(l->learner);
+    for (uint32_t i = 0; i < layout->tenants.count; i++)
+        if (changed[i] >= l->published_step &&
+            !floats_ok(hot + layout->tenants.offset + i * layout->tenants.stride + layout->tenant_a,
+                       (layout->tenants.stride - layout->tenant_a) / sizeof(float)))
+            return false;
     return true;
 }
 
@@ -129,7 +135,7 @@ static void publish(struct sona_sidecar_learner *l)
         .size = layout->hot_bytes,
         .dense_bytes = layout->hot_dense_bytes,
         .step = sona_learner_step(l->learner),
-        .n_tables = 2,
+        .n_tables = 4,
         .table = {{.offset = layout->routes.offset,
                    .stride = layout->routes.stride,
                    .count = layout->routes.count,
@@ -137,7 +143,15 @@ static void publish(struct sona_sidecar_learner *l)
                   {.offset = layout->pattern_stats.offset,
                    .stride = layout->pattern_stats.stride,
                    .count = layout->pattern_stats.count,
-                   .changed_at = sona_learner_pattern_changes(l->learner)}},
+                   .changed_at = sona_learner_pattern_changes(l->learner)},
+                  {.offset = layout->tenant_index.offset,
+                   .stride = layout->tenant_index.stride,
+                   .count = layout->tenant_index.count,
+                   .changed_at = sona_learner_index_changes(l->learner)},
+                  {.offset = layout->tenants.offset,
+                   .stride = layout->tenants.stride,
+                   .count = layout->tenants.count,
+                   .changed_at = sona_learner_tenant_changes(l->learner)}},
     };
 
     if (!weights_ok(l)) {

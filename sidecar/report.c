@@ -98,6 +98,8 @@ static json_t *geometry_of(const struct sona_sidecar *s)
     put_u64(o, "layers", g->layers);
     put_u64(o, "patterns_max", g->patterns_max);
     put_u64(o, "attention_dim", g->attention_dim);
+    put_u64(o, "tenants_max", g->tenants_max);
+    put_u64(o, "tenant_rank", g->tenant_rank);
     put_flag(o, "normalize", (g->flags & SONA_GEOMETRY_NORMALIZE) != 0);
     return o;
 }

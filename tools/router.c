@@ -25,9 +25,21 @@
 #define SETTLE_LIMIT_NS 10000000000u
 static_assert(SONA_TOOLS_SETTINGS_MAX + 2 <= SONA_SPAWN_ARGS_MAX, "one argument for each");
 
+/* Ids of the engine of a tenant's own carry its number in front. */
+#define OWN_SHIFT 40
+
+struct own {
+    uint32_t tenant;
+    sona_engine *engine;
+};
+
 struct sona_tools_router {
     sona_config config;
-    sona_engine *engine;                      /* embedded */
+    sona_engine *engine; /* embedded */
+    struct own *own;     /* [n_own] separate: of each tenant met so far */
+    uint32_t n_own;
+    const sona_route_spec *routes; /* for the next of them; null: not separate */
+    uint32_t n_routes;
     uint64_t clock_ms;                        /* its clock: a millisecond for each decision */
     const struct sona_tools_learner *learner; /* or another one, not ours to free */
 
@@ -178,6 +190,8 @@ sona_err sona_tools_router_open(struct sona_tools_router **ret,
     if (router == NULL)
         return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for a router");
     router->stop = options->stop;
+    router->routes = options->embedded && options->separate ? options->routes : NULL;
+    router->n_routes = options->n_routes;
     err = sona_tools_settings_apply(options->settings, &router->config, reterr);
     router->learner = options->learner;
     if (err == SONA_OK && options->learner == NULL && options->embedded)
@@ -200,6 +214,9 @@ void sona_tools_router_close(struct sona_tools_router **router)
     if (gone == NULL)
         return;
     sona_engine_destroy(&gone->engine);
+    for (uint32_t i = 0; i < gone->n_own; i++)
+        sona_engine_destroy(&gone->own[i].engine);
+    free(gone->own);
     sona_lane_release(&gone->lane);
     sona_client_close(&gone->client);
     if (gone->sidecar.pid > 0)
@@ -208,17 +225,69 @@ void sona_tools_router_close(struct sona_tools_router **router)
     *router = NULL;
 }
 
-sona_err sona_tools_router_decide(struct sona_tools_router *router, const float *x,
+/* The engine that a tenant's queries go to; made when it is met first. Null: no memory. *ret_front:
+ * what its ids carry. */
+static sona_engine *engine_of(struct sona_tools_router *router, uint32_t tenant,
+                              uint64_t *ret_front)
+{
+    struct own *more;
+    uint32_t i = 0;
+
+    *ret_front = 0;
+    if (router->routes == NULL || tenant == 0)
+        return router->engine;
+    while (i < router->n_own && router->own[i].tenant != tenant)
+        i++;
+    *ret_front = (uint64_t)(i + 1) << OWN_SHIFT;
+    if (i < router->n_own)
+        return router->own[i].engine;
+    more = realloc(router->own, (router->n_own + 1) * sizeof *more);
+    if (more == NULL)
+        return NULL;
+    router->own = more;
+    more[i] = (struct own){.tenant = tenant};
+    if (sona_engine_create(&more[i].engine, &router->config, router->routes, router->n_routes,
+                           NULL) != SONA_OK)
+        return NULL;
+    router->n_own++;
+    return more[i].engine;
+}
+
+static sona_err decide_embedded(struct sona_tools_router *router, const float *x,
+                                const sona_candidates *candidates, sona_decision *ret)
+{
+    uint64_t front;
+    sona_engine *engine = engine_of(router, candidates->tenant, &front);
+    sona_err err = SONA_E_MEMORY;
+
+    if (engine != NULL)
+        err = sona_engine_decide(engine, x, router->config.embedding_dim, candidates,
+                                 ++router->clock_ms, ret);
+    if (err == SONA_OK)
+        ret->id |= front;
+    return err;
+}
+
+static sona_err outcome_embedded(struct sona_tools_router *router, uint64_t id, float quality)
+{
+    uint64_t own = id >> OWN_SHIFT;
+
+    return sona_engine_outcome(own > 0 ? router->own[own - 1].engine : router->engine,
+                               id & ((1ull << OWN_SHIFT) - 1), quality, 0, router->clock_ms);
+}
+
+sona_err sona_tools_router_decide(struct sona_tools_router *router, uint32_t tenant, const float *x,
                                   sona_decision *ret)
 {
+    const sona_candidates all = {.tenant = tenant};
     uint32_t dim = router->config.embedding_dim;
     sona_err err;
 
     if (router->learner != NULL)
         return router->learner->decide(router->learner->self, x, ret);
     if (router->engine != NULL)
-        return sona_engine_decide(router->engine, x, dim, NULL, ++router->clock_ms, ret);
-    err = sona_decide(router->lane, x, dim, NULL, ret);
+        return decide_embedded(router, x, &all, ret);
+    err = sona_decide(router->lane, x, dim, &all, ret);
     router->asked += err == SONA_OK && ret->id != 0;
     return err;
 }
@@ -230,7 +299,7 @@ sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id
     if (router->learner != NULL)
         err = router->learner->outcome(router->learner->self, id, quality);
     else if (router->engine != NULL)
-        err = sona_engine_outcome(router->engine, id, quality, 0, router->clock_ms);
+        err = outcome_embedded(router, id, quality);
     else
         err = sona_outcome(router->lane, id, quality, NULL);
 
@@ -247,15 +316,18 @@ sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *
                                   : sona_apply(router->lane, x, dim, y, NULL);
 }
 
-sona_err sona_tools_router_score(struct sona_tools_router *router, const float *x, float *ret)
+sona_err sona_tools_router_score(struct sona_tools_router *router, uint32_t tenant, const float *x,
+                                 float *ret)
 {
     uint32_t dim = router->config.embedding_dim;
+    uint64_t front;
+    sona_engine *engine = engine_of(router, tenant, &front);
 
     if (router->learner != NULL)
         return router->learner->score(router->learner->self, x, ret), SONA_OK;
-    return router->engine != NULL
-               ? sona_engine_score(router->engine, x, dim, ret)
-               : sona_score(router->lane, x, dim, ret, router->config.routes_max, NULL);
+    return engine != NULL ? sona_engine_score_tenant(engine, tenant, x, dim, ret)
+                          : sona_score_tenant(router->lane, tenant, x, dim, ret,
+                                              router->config.routes_max, NULL);
 }
 
 sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
@@ -437,14 +509,15 @@ const char *sona_tools_router_runtime_dir(const struct sona_tools_router *router
     return in_process(router) ? NULL : router->sidecar.runtime_dir;
 }
 
-static void totals_of_engine(const sona_engine *engine, struct sona_tools_totals *ret)
+static void add_engine(const sona_engine *engine, struct sona_tools_totals *ret)
 {
     sona_stats stats;
 
     sona_engine_stats(engine, &stats);
-    memcpy(ret->counter, stats.counter, sizeof ret->counter);
-    ret->step = stats.step;
-    ret->pending = stats.pending;
+    for (uint32_t c = 0; c < SONA_COUNTER_COUNT; c++)
+        ret->counter[c] += stats.counter[c];
+    ret->step += stats.step;
+    ret->pending += stats.pending;
     (void)snprintf(ret->simd, sizeof ret->simd, "%s", stats.simd);
 }
 
@@ -463,7 +536,9 @@ sona_err sona_tools_router_totals(struct sona_tools_router *router, struct sona_
 
     memset(ret, 0, sizeof *ret);
     if (router->engine != NULL) {
-        totals_of_engine(router->engine, ret);
+        add_engine(router->engine, ret);
+        for (uint32_t i = 0; i < router->n_own; i++)
+            add_engine(router->own[i].engine, ret);
         return SONA_OK;
     }
     if (router->learner != NULL) {

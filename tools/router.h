@@ -52,9 +52,10 @@ struct sona_tools_learner {
 
 struct sona_tools_router_options {
     bool embedded;
+    bool separate;          /* embedded: an engine of its own for every tenant */
     bool background_thread; /* sidecar: loop B on its own thread (not reproducible) */
     const struct sona_tools_settings *settings;
-    const sona_route_spec *routes;
+    const sona_route_spec *routes; /* borrowed for the router's life when separate */
     uint32_t n_routes;
     const struct sona_tools_learner *learner; /* not null: decides, and nothing is started */
     const volatile sig_atomic_t *stop;        /* not null: waiting ends when it becomes true */
@@ -75,12 +76,14 @@ sona_err sona_tools_router_open(struct sona_tools_router **ret,
 /* Ends the sidecar too, and removes what it made. Null is fine; clears the pointer. */
 void sona_tools_router_close(struct sona_tools_router **router);
 
-sona_err sona_tools_router_decide(struct sona_tools_router *router, const float *x,
+/* `tenant`: a key, or 0; here and below. */
+sona_err sona_tools_router_decide(struct sona_tools_router *router, uint32_t tenant, const float *x,
                                   sona_decision *ret);
 sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality);
 sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *x, float *y);
 /* Scores of every route by index: routes_max floats. */
-sona_err sona_tools_router_score(struct sona_tools_router *router, const float *x, float *ret);
+sona_err sona_tools_router_score(struct sona_tools_router *router, uint32_t tenant, const float *x,
+                                 float *ret);
 /* A trajectory of one step: begin, route, end. Counts as one outcome told. */
 sona_err sona_tools_router_teach(struct sona_tools_router *router, const float *x, sona_route route,
                                  float quality);

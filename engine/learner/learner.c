@@ -58,6 +58,9 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->layers, geometry.layers * l->layout.layer_stride);
     place(&end, &l->baselines, sona_learner_baselines_bytes(&geometry));
     place(&end, &l->hits, geometry.patterns_max * sizeof(struct sona_learner_hits));
+    place(&end, &l->index_changes, l->layout.tenant_index.count * sizeof(uint64_t));
+    place(&end, &l->tenant_changes, l->layout.tenants.count * sizeof(uint64_t));
+    place(&end, &l->tenant_seen, l->layout.tenants.count * sizeof(uint64_t));
     l->bytes = end;
     return end;
 }
@@ -92,6 +95,9 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config)
     head->lambda = config->lambda;
     head->max_explore = config->max_explore;
     head->micro_scale = config->lora_alpha / (float)config->micro_lora_rank;
+    head->tenant_spread = 0.01f;
+    head->tenant_scale =
+        config->lora_alpha / (float)(config->tenant_lora_rank ? config->tenant_lora_rank : 1);
     head->flags = (config->micro ? SONA_MODEL_USE_MICRO : 0) |
                   (config->base ? SONA_MODEL_USE_BASE : 0) |
                   (config->patterns ? SONA_MODEL_USE_PATTERNS : 0);
@@ -119,6 +125,16 @@ const uint64_t *sona_learner_route_changes(const struct sona_learner *learner)
 const uint64_t *sona_learner_pattern_changes(const struct sona_learner *learner)
 {
     return (const void *)((const unsigned char *)learner + learner->pattern_changes);
+}
+
+const uint64_t *sona_learner_index_changes(const struct sona_learner *learner)
+{
+    return (const void *)((const unsigned char *)learner + learner->index_changes);
+}
+
+const uint64_t *sona_learner_tenant_changes(const struct sona_learner *learner)
+{
+    return (const void *)((const unsigned char *)learner + learner->tenant_changes);
 }
 
 uint64_t sona_learner_step(const struct sona_learner *learner)
@@ -191,20 +207,25 @@ static float learn_route(struct sona_learner *l, const struct sona_learner_event
                          struct sona_model_scores *scores)
 {
     struct sona_model_view view = sona_learner_view(l);
-    float rest, error, target, residual;
+    float rest, error, target, residual, term = 0, quality;
 
-    sona_model_predict(&view, event->x, scores);
-    error = sona_learner_stack_learn(l, scores, k, event->quality, &rest);
+    sona_model_predict(&view, event->x, event->tenant, scores);
+    if (scores->tenant_row != SONA_MODEL_NO_TENANT)
+        term = scores->tenant[k];
+    quality = event->quality - term; /* what is left for the learner that all share */
+    scores->quality[k] -= term;
+    error = sona_learner_stack_learn(l, scores, k, quality, &rest);
     if (sona_learner_row(l, k)->fit)
         sona_learner_heads_path(l, k, event->x, event->quality);
     sona_learner_drift_watch(l, k, error);
     sona_learner_heads_count(l, k, event->quality);
-    residual = sona_learner_heads_adagrad(l, k, event->x, event->quality);
+    residual = sona_learner_heads_adagrad(l, k, event->x, quality);
     if (sona_learner_row(l, k)->fit && l->config.base)
-        sona_learner_heads_code(l, k, event->x, scores->code, event->quality);
-    target = sona_model_clamp(event->quality - rest, -2, 2);
+        sona_learner_heads_code(l, k, event->x, scores->code, quality);
+    target = sona_model_clamp(quality - rest, -2, 2);
     if (l->config.micro)
         sona_learner_micro_step(l, sona_learner_part(l, k, l->layout.route_head), event->x, target);
+    sona_learner_tenants_learn(l, event, k, scores, error);
     sona_learner_head(l)->outcomes++;
     sona_learner_touch_route(l, k);
     return residual;
@@ -368,5 +389,7 @@ void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
     ret->micro_norm = sona_learner_micro_norm(l);
     ret->base_norm = sona_learner_base_norm(l);
     ret->fold_discarded = l->fold_discarded;
+    ret->tenants = head->n_tenants;
+    ret->tenant_spread = (double)head->tenant_spread;
     ret->simd = sona_kernels_active()->name;
 }

@@ -92,6 +92,9 @@ struct sona_model_view sona_learner_view(const struct sona_learner *learner);
 /* Per row of layout.routes and layout.pattern_stats: the learner step of its last change. */
 const uint64_t *sona_learner_route_changes(const struct sona_learner *learner);
 const uint64_t *sona_learner_pattern_changes(const struct sona_learner *learner);
+/* The same for layout.tenant_index and layout.tenants. */
+const uint64_t *sona_learner_index_changes(const struct sona_learner *learner);
+const uint64_t *sona_learner_tenant_changes(const struct sona_learner *learner);
 /* Events taken so far. An install changes rows without taking a step: readers who wait for an event
  * count events. */
 uint64_t sona_learner_step(const struct sona_learner *learner);

@@ -78,6 +78,7 @@ sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_s
     row->bias = spec->prior_quality; /* so that the very first outcome, even a 0, is an error */
     row->birth = head->step;
     sona_learner_heads_init(l, k);
+    sona_learner_tenants_forget(l, k);
     if (k == head->n_routes)
         head->n_routes++;
     sona_learner_micro_heads(l);

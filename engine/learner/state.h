@@ -43,6 +43,7 @@
 #define SONA_LEARNER_STREAM_LAYER   (4ull << 32)
 #define SONA_LEARNER_STREAM_BANK    (5ull << 32)
 #define SONA_LEARNER_STREAM_DROPOUT (9ull << 32)
+#define SONA_LEARNER_STREAM_TENANT  (16ull << 32) /* and the tenant's key */
 
 /* What is kept per route besides its row in the model. */
 struct sona_learner_route {
@@ -89,6 +90,7 @@ struct sona_learner {
     size_t route_changes, pattern_changes, scores, scratch, kept;
     size_t gone; /* a bit per replay slot: what it held was taken back while a job had a copy */
     size_t layers, baselines, hits;
+    size_t index_changes, tenant_changes, tenant_seen;
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
 
@@ -106,6 +108,7 @@ struct sona_learner {
     uint64_t pattern_id; /* last one given */
     uint64_t resets;     /* of MicroLoRA, names its next random start */
     double fold_discarded;
+    double spread_n, spread_s; /* between tenants: weight and sum of products */
     uint32_t cycle_running;
     uint32_t clock_started;
 
@@ -303,6 +306,14 @@ sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_e
 /* Whether the outcome that a running job copied from `slot` was taken back since. */
 bool sona_learner_slot_gone(const struct sona_learner *l, uint32_t slot);
 void sona_learner_slots_clear(struct sona_learner *l);
+/* tenants.c */
+/* What the error of the whole prediction teaches about the event's tenant. */
+void sona_learner_tenants_learn(struct sona_learner *l, const struct sona_learner_event *event,
+                                uint32_t k, const struct sona_model_scores *scores, float error);
+/* The heads of the routes were exchanged for others: tie every tenant's adapter to them. */
+void sona_learner_tenants_tie(struct sona_learner *l);
+/* What tenants know of the route in row k belongs to a predecessor. */
+void sona_learner_tenants_forget(struct sona_learner *l, uint32_t k);
 
 /* learner.c */
 /* Learn an event that was checked; k: its route's row, or SONA_LEARNER_NO_ROUTE. Counts all but

@@ -82,6 +82,31 @@ sona_model_pattern_row(const struct sona_model_layout *layout, const void *cold,
     return row;
 }
 
+static inline const struct sona_model_tenant_group *
+sona_model_tenant_group_at(const struct sona_model_layout *layout, const void *hot, uint32_t index)
+{
+    const void *group = (const unsigned char *)hot + layout->tenant_index.offset +
+                        (size_t)index * layout->tenant_index.stride;
+
+    return group;
+}
+
+static inline const struct sona_model_tenant *
+sona_model_tenant_row(const struct sona_model_layout *layout, const void *hot, uint32_t index)
+{
+    const void *row = (const unsigned char *)hot + layout->tenants.offset +
+                      (size_t)index * layout->tenants.stride;
+
+    return row;
+}
+
+/* A part of a tenant's row. */
+static inline const float *sona_model_tenant_part(const struct sona_model_layout *layout,
+                                                  const void *hot, uint32_t index, size_t part)
+{
+    return sona_model_floats(hot, sona_model_at(&layout->tenants, index, part));
+}
+
 /* Rows of a vector table, as a stride in floats. */
 static inline size_t sona_model_stride(const struct sona_model_rows *rows)
 {

@@ -10,9 +10,12 @@
 #include "engine/model/model.h"
 
 _Static_assert(SONA_MODEL_ALIGN % sizeof(float) == 0, "strides are whole floats");
-_Static_assert(sizeof(struct sona_model_hot) == 104 && sizeof(struct sona_model_cold) == 48 &&
+_Static_assert(sizeof(struct sona_model_hot) == 112 && sizeof(struct sona_model_cold) == 48 &&
                    sizeof(struct sona_model_route) == 112 &&
-                   sizeof(struct sona_model_pattern) == 48 && sizeof(struct sona_model_bank) == 112,
+                   sizeof(struct sona_model_pattern) == 48 &&
+                   sizeof(struct sona_model_bank) == 112 &&
+                   sizeof(struct sona_model_tenant) == 16 &&
+                   sizeof(struct sona_model_tenant_group) == 128,
                "the same on every ABI: no hole, no hidden tail");
 
 static size_t align(size_t bytes)
@@ -56,7 +59,30 @@ static bool geometry_in_range(const sona_geometry *g)
            within(g->layers, 1, SONA_LAYERS_MAX) && within(g->patterns_max, 1, SONA_PATTERNS_MAX) &&
            g->attention_dim <= SONA_ATTENTION_MAX && g->reserved == 0 &&
            (g->hidden_dim == 0 || within(g->hidden_dim, SONA_DIM_MIN, SONA_DIM_MAX)) &&
-           (g->flags & ~(SONA_GEOMETRY_NORMALIZE | SONA_GEOMETRY_PLAIN)) == 0;
+           (g->flags & ~(SONA_GEOMETRY_NORMALIZE | SONA_GEOMETRY_PLAIN)) == 0 &&
+           g->tenants_max <= SONA_TENANTS_MAX && g->tenant_rank <= SONA_TENANT_RANK;
+}
+
+/* Behind everything else, so that nothing moves where there are no tenants. */
+static void lay_out_tenants(struct sona_model_layout *l, size_t *end)
+{
+    const sona_geometry *g = &l->geometry;
+    size_t vector = l->dim_padded * sizeof(float), row = 0;
+    uint32_t groups = SONA_MODEL_TENANT_PROBES;
+
+    if (g->tenants_max == 0)
+        return;
+    /* Half full at most: then a key finds no place in its two groups about once in a lifetime. */
+    while (groups * SONA_MODEL_TENANT_GROUP < 2 * g->tenants_max)
+        groups *= 2;
+    place_rows(end, &l->tenant_index, sizeof(struct sona_model_tenant_group), groups);
+    place(&row, sizeof(struct sona_model_tenant));
+    l->tenant_a = place(&row, g->tenant_rank * vector);
+    l->tenant_b = place(&row, g->tenant_rank * vector);
+    l->tenant_heads = place(&row, SONA_TENANT_RANK * g->routes_max * sizeof(float));
+    l->tenant_bias = place(&row, g->routes_max * sizeof(float));
+    l->tenant_n = place(&row, g->routes_max * sizeof(float));
+    place_rows(end, &l->tenants, row, g->tenants_max);
 }
 
 static uint32_t cells(const sona_geometry *g)
@@ -87,6 +113,7 @@ static void lay_out_hot(struct sona_model_layout *l)
     l->pattern_s = table;
     l->pattern_bare = 2 * table;
     place_rows(&end, &l->pattern_stats, align(2 * table + 2 * sizeof(float)), cells(g));
+    lay_out_tenants(l, &end);
     l->hot_bytes = end;
 }
 
@@ -146,13 +173,14 @@ void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, v
     h->max_explore = 1;
     h->mse = 0.25f; /* of a coin: nothing is known yet */
     h->micro_scale = 1;
+    h->tenant_scale = 1;
     c->magic = SONA_MODEL_COLD_MAGIC;
     c->bytes = (uint32_t)layout->cold_bytes;
     c->pattern_width = 1;
 }
 
-/* value, quality, upper, propensity and the four terms: one table each. */
-#define ROUTE_TABLES 8u
+/* value, quality, upper, propensity, the four terms and the tenant's: one table each. */
+#define ROUTE_TABLES 9u
 
 size_t sona_model_scratch_bytes(const struct sona_model_layout *layout)
 {
@@ -176,6 +204,8 @@ void sona_model_scratch_init(const struct sona_model_layout *layout, void *memor
     ret->propensity = sona_model_floats_of(memory, place(&end, table));
     for (uint32_t j = 0; j < 4; j++)
         ret->term[j] = sona_model_floats_of(memory, place(&end, table));
+    ret->tenant = sona_model_floats_of(memory, place(&end, table));
+    ret->tenant_row = SONA_MODEL_NO_TENANT;
     ret->code = sona_model_floats_of(memory, place(&end, code));
     ret->scratch = sona_model_floats_of(memory, place(&end, code));
     ret->space = sona_model_floats_of(memory, place(&end, layout->dim_padded * sizeof(float)));

@@ -42,14 +42,17 @@
 #include <sona/error.h>
 #include <sona/model.h>
 
-#define SONA_MODEL_ALIGN      64u /* bytes; every block, row and vector starts on it */
-#define SONA_MODEL_TOP        3u  /* patterns a query is assigned to, softly */
-#define SONA_MODEL_CHUNK      64u /* patterns measured at a time */
-#define SONA_MODEL_CELLS      64u /* most pattern rows */
-#define SONA_MODEL_TYPES      6u  /* values of sona_pattern_type */
-#define SONA_MODEL_STACK      8u  /* stack weights: 4 for the centred terms, 4 for their means */
-#define SONA_MODEL_HOT_MAGIC  0x31544f48414e4f53ull /* "SONAHOT1" */
-#define SONA_MODEL_COLD_MAGIC 0x31444c43414e4f53ull /* "SONACLD1" */
+#define SONA_MODEL_ALIGN         64u /* bytes; every block, row and vector starts on it */
+#define SONA_MODEL_TOP           3u  /* patterns a query is assigned to, softly */
+#define SONA_MODEL_CHUNK         64u /* patterns measured at a time */
+#define SONA_MODEL_CELLS         64u /* most pattern rows */
+#define SONA_MODEL_TYPES         6u  /* values of sona_pattern_type */
+#define SONA_MODEL_TENANT_GROUP  16u /* keys looked at together: one line of them */
+#define SONA_MODEL_TENANT_PROBES 2u  /* groups that may hold a key */
+#define SONA_MODEL_NO_TENANT     UINT32_MAX
+#define SONA_MODEL_STACK         8u /* stack weights: 4 for the centred terms, 4 for their means */
+#define SONA_MODEL_HOT_MAGIC     0x31544f48414e4f53ull /* "SONAHOT1" */
+#define SONA_MODEL_COLD_MAGIC    0x31444c43414e4f53ull /* "SONACLD1" */
 
 /* Largest norm of any stored vector, and of an embedding that is not normalised (a longer one is
  * scaled down to it). The learner keeps to it, the validator insists on it, and products of a few
@@ -81,6 +84,12 @@ struct sona_model_layout {
     struct sona_model_rows pattern_stats;     /* per pattern: the two below, routes_max floats each,
                                                  then N and S of events without a route */
     size_t pattern_n, pattern_s, pattern_bare; /* offsets in a pattern_stats row */
+    struct sona_model_rows tenant_index;       /* struct sona_model_tenant_group; a power of two */
+    struct sona_model_rows tenants;            /* struct sona_model_tenant, then the five below */
+    size_t tenant_a, tenant_b; /* offsets in a tenant's row: tenant_rank rows of dim_padded floats
+                                  each, B transposed */
+    size_t tenant_heads;       /* [routes_max][SONA_TENANT_RANK]: s B' w_k */
+    size_t tenant_bias, tenant_n; /* [routes_max] each */
 
     size_t cold_bytes, cold_dense_bytes;
     size_t code;                          /* base_rank rows of dim_padded floats, orthonormal */
@@ -103,14 +112,16 @@ struct sona_model_hot {
     uint64_t outcomes; /* of them, with a reward */
     uint64_t observed; /* queries the learner has seen; they take no step */
     uint32_t n_patterns;
-    uint32_t enabled;  /* 0: learning is off, decisions go on */
-    float lambda;      /* weight of the cost */
-    float max_explore; /* bound on the exploring share */
-    float mse;         /* moving average of e^2 */
-    float micro_scale; /* s = alpha / rank */
-    uint32_t reserved;
+    uint32_t enabled;   /* 0: learning is off, decisions go on */
+    float lambda;       /* weight of the cost */
+    float max_explore;  /* bound on the exploring share */
+    float mse;          /* moving average of e^2 */
+    float micro_scale;  /* s = alpha / rank */
+    uint32_t n_tenants; /* rows in use */
     float stack[SONA_MODEL_STACK];
-    uint32_t flags; /* SONA_MODEL_USE_*: terms that take part */
+    uint32_t flags;      /* SONA_MODEL_USE_*: terms that take part */
+    float tenant_scale;  /* s of the tenants' adapters */
+    float tenant_spread; /* variance of a quality between tenants */
 };
 #define SONA_MODEL_USE_MICRO    1u
 #define SONA_MODEL_USE_BASE     2u
@@ -129,6 +140,19 @@ struct sona_model_route {
     uint32_t fit;   /* 1: the cold half knows this generation of the route; else its refit row and
                        its column of the patterns are a predecessor's, and take no part */
     uint64_t birth; /* learner step at which the route was added */
+};
+
+/* Where to look for tenants: 0 = free. */
+struct sona_model_tenant_group {
+    uint32_t key[SONA_MODEL_TENANT_GROUP];
+    uint32_t row[SONA_MODEL_TENANT_GROUP];
+};
+
+/* Start of a tenant's row. */
+struct sona_model_tenant {
+    uint32_t key;   /* 0 = free */
+    float outcomes; /* learned of this tenant */
+    uint64_t since; /* learner step at which it took the row */
 };
 
 /* Start of a cold block. */
@@ -198,6 +222,8 @@ struct sona_model_scores {
     float *space;       /* [dim_padded] x' = norm(x + A'A x), where patterns live */
     float *scratch;     /* [code_padded] */
     float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
+    uint32_t tenant_row;                   /* SONA_MODEL_NO_TENANT: none, and no term */
+    float *tenant;                         /* [routes_max] what the tenant adds to the quality */
     struct sona_model_assignment near;
 };
 
@@ -233,6 +259,16 @@ void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, c
 void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const float *w,
                       float *ret);
 
+/* The row of a tenant, or SONA_MODEL_NO_TENANT; the first group that may hold it. */
+uint32_t sona_model_tenant_find(const struct sona_model_view *view, uint32_t key);
+uint32_t sona_model_tenant_group(const struct sona_model_layout *layout, uint32_t key);
+/* What the tenant in `row` adds to the quality of the routes below n_routes, for the prepared x. */
+void sona_model_tenant_terms(const struct sona_model_view *view, uint32_t row, const float *x,
+                             uint32_t n_routes, float *ret);
+/* y += s B_T A_T x of the tenant, if it has a row; x and y: dim floats, as above. */
+void sona_model_tenant_apply(const struct sona_model_view *view, uint32_t tenant, const float *x,
+                             float *y);
+
 /* The code z = [A x; 1] and the point x' of the prepared query x, and the patterns near it. */
 void sona_model_locate(const struct sona_model_view *view, const float *x,
                        struct sona_model_scores *scores);
@@ -244,7 +280,7 @@ void sona_model_distances(const struct sona_model_view *view, const float *space
 
 /* Terms and qualities of every enabled route for the prepared query x, and where it lies: the part
  * of scoring that learning needs. Values, widths and candidates are left as they were. */
-void sona_model_predict(const struct sona_model_view *view, const float *x,
+void sona_model_predict(const struct sona_model_view *view, const float *x, uint32_t tenant,
                         struct sona_model_scores *scores);
 
 /* Score every candidate for the prepared query x; `candidates` may be null: every enabled route.

@@ -22,6 +22,8 @@
 #define WIDTH_SCALE   1.96f /* exploration: variances, not deviations */
 #define WIDTH_CODE    0.02f /* share of the uncertainty in the code space that is explored */
 
+#define WIDTH_TENANT 0.3f /* the same of the uncertainty about a tenant's preference */
+
 /* One query on its way through the terms. */
 struct scoring {
     const struct sona_model_layout *layout;
@@ -272,6 +274,20 @@ static void predict(struct scoring *s)
     }
 }
 
+/* What the tenant knows better. Not centred and not stacked: its own shrinkage is its trust. */
+static void add_tenant(struct scoring *s, uint32_t tenant)
+{
+    struct sona_model_scores *out = s->out;
+
+    out->tenant_row = sona_model_tenant_find(s->view, tenant);
+    if (out->tenant_row == SONA_MODEL_NO_TENANT)
+        return;
+    sona_model_tenant_terms(s->view, out->tenant_row, s->x, s->n, out->tenant);
+    for (uint32_t k = 0; k < s->n; k++)
+        if (in_set(s->enabled, k))
+            out->quality[k] += out->tenant[k];
+}
+
 /* z' P_k z */
 static float code_variance(const struct scoring *s, uint32_t k)
 {
@@ -284,6 +300,18 @@ static float code_variance(const struct scoring *s, uint32_t k)
     return kernels->dot(s->out->scratch, s->out->code, l->code_dim);
 }
 
+/* What is not known yet of the tenant's preference: its variance, shrunk by its outcomes. */
+static float tenant_variance(const struct scoring *s, uint32_t k)
+{
+    const struct sona_model_hot *hot = sona_model_hot_of(s->view);
+    float spread = sona_model_clamp(hot->tenant_spread, 0, 1);
+    float mse = sona_model_clamp(hot->mse, 1e-3f, 1);
+    float n =
+        sona_model_tenant_part(s->layout, s->view->hot, s->out->tenant_row, s->layout->tenant_n)[k];
+
+    return WIDTH_TENANT * spread * mse / (mse + spread * sona_model_clamp(n, 0, 1e9f));
+}
+
 /* s_k: how far the upper value lies above the value. */
 static float width(const struct scoring *s, uint32_t k)
 {
@@ -294,8 +322,11 @@ static float width(const struct scoring *s, uint32_t k)
 
     if (in_set(s->fit, k))
         code = sona_model_clamp(code_variance(s, k) - mean, 0, 1e6f);
-    return sqrtf(WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) *
-                 (mean + WIDTH_CODE * trust * trust * code));
+    code =
+        WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) * (mean + WIDTH_CODE * trust * trust * code);
+    if (s->out->tenant_row != SONA_MODEL_NO_TENANT)
+        code += WIDTH_SCALE * tenant_variance(s, k);
+    return sqrtf(code);
 }
 
 /* Values of the candidates, NaN elsewhere. */
@@ -325,22 +356,23 @@ static sona_err choose_among(struct scoring *s, const sona_candidates *candidate
     return any ? SONA_OK : SONA_E_NO_ROUTE;
 }
 
-static void predict_all(struct scoring *s)
+static void predict_all(struct scoring *s, uint32_t tenant)
 {
     begin(s);
     sona_model_locate(s->view, s->x, s->out);
     fill_terms(s);
     centre(s);
     predict(s);
+    add_tenant(s, tenant);
 }
 
-void sona_model_predict(const struct sona_model_view *view, const float *x,
+void sona_model_predict(const struct sona_model_view *view, const float *x, uint32_t tenant,
                         struct sona_model_scores *scores)
 {
     SONA_MODEL_KERNELS(view->layout);
     struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
 
-    predict_all(&s);
+    predict_all(&s, tenant);
 }
 
 sona_err sona_model_score(const struct sona_model_view *view, const float *x,
@@ -349,6 +381,6 @@ sona_err sona_model_score(const struct sona_model_view *view, const float *x,
     SONA_MODEL_KERNELS(view->layout);
     struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
 
-    predict_all(&s);
+    predict_all(&s, candidates ? candidates->tenant : 0);
     return choose_among(&s, candidates);
 }

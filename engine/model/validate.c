@@ -74,6 +74,42 @@ static bool hot_head_is_sound(const struct sona_model_layout *l, const struct so
            between(h->micro_scale, 0, 64) && vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
 }
 
+static bool tenant_is_sound(const struct sona_model_layout *l, const void *hot, uint32_t row)
+{
+    const struct sona_model_view view = {.layout = l, .hot = hot};
+    const struct sona_model_tenant *tenant = sona_model_tenant_row(l, hot, row);
+    const float *bias = sona_model_tenant_part(l, hot, row, l->tenant_bias);
+    const float *n = sona_model_tenant_part(l, hot, row, l->tenant_n);
+
+    for (uint32_t k = 0; k < l->geometry.routes_max; k++)
+        if (!between(bias[k], -1, 1) || !between(n[k], 0, 1e9f))
+            return false;
+    return tenant->key != 0 && sona_model_tenant_find(&view, tenant->key) == row &&
+           between(tenant->outcomes, 0, 1e9f) &&
+           vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_a), l->dim_padded,
+                               2 * l->geometry.tenant_rank, l->dim_padded) &&
+           vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_heads),
+                               SONA_TENANT_RANK, l->geometry.routes_max, SONA_TENANT_RANK);
+}
+
+/* Every row is found by its key, and nothing else is in the index. */
+static bool tenants_are_sound(const struct sona_model_layout *l, const void *hot)
+{
+    const struct sona_model_hot *h = hot;
+    uint32_t listed = 0;
+
+    for (uint32_t g = 0; g < l->tenant_index.count; g++)
+        for (uint32_t i = 0; i < SONA_MODEL_TENANT_GROUP; i++)
+            listed += sona_model_tenant_group_at(l, hot, g)->key[i] != 0;
+    if (h->n_tenants > l->geometry.tenants_max || listed != h->n_tenants ||
+        !between(h->tenant_scale, 0, 64) || !between(h->tenant_spread, 0, 1))
+        return false;
+    for (uint32_t row = 0; row < h->n_tenants; row++)
+        if (!tenant_is_sound(l, hot, row))
+            return false;
+    return true;
+}
+
 sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot)
 {
     const struct sona_model_layout *l = layout;
@@ -99,7 +135,7 @@ sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const v
             !counts_are_sound(bare, bare + 1, 1))
             return SONA_E_FORMAT;
     }
-    return SONA_OK;
+    return tenants_are_sound(l, hot) ? SONA_OK : SONA_E_FORMAT;
 }
 
 static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t c)

@@ -100,6 +100,11 @@ SONA_API sona_err sona_client_maintain(sona_client *client);
  */
 SONA_API sona_err sona_apply(sona_lane *lane, const float *x, uint32_t dim, float *y,
                              uint64_t *ret_version);
+/** [hot] Write y = x + MicroLoRA(x) + BaseLoRA_0(x) + s B_T A_T x: with the adapter of @p tenant
+ *  (sona_tenant_key()). A tenant that is not known (yet), and 0, add nothing. As sona_apply().
+ *  @cost as sona_apply(), and 2 tenant_rank dim multiply-adds */
+SONA_API sona_err sona_apply_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim,
+                                    float *y, uint64_t *ret_version);
 /** [hot] Write y = x + s B_m A_m x. As sona_apply(). */
 SONA_API sona_err sona_apply_micro(sona_lane *lane, const float *x, uint32_t dim, float *y,
                                    uint64_t *ret_version);
@@ -156,10 +161,17 @@ SONA_API sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id);
 SONA_API sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_scores,
                              uint32_t capacity, uint64_t *ret_version);
 
+/** [hot] The same for a query of @p tenant. */
+SONA_API sona_err sona_score_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim,
+                                    float *ret_scores, uint32_t capacity, uint64_t *ret_version);
+
 /** [hot] Begin a trajectory for a query. *ret_id names it in the calls below, on the same lane.
  *  @return as sona_decide(), but nothing is written on SONA_E_FULL and SONA_E_DETACHED */
 SONA_API sona_err sona_trajectory_begin(sona_lane *lane, const float *x, uint32_t dim,
                                         uint64_t *ret_id);
+/** [hot] The same for a query of @p tenant (sona_tenant_key()); 0: nobody's in particular. */
+SONA_API sona_err sona_trajectory_begin_tenant(sona_lane *lane, uint32_t tenant, const float *x,
+                                               uint32_t dim, uint64_t *ret_id);
 /** [hot] Add a step (see sona_step in model.h).
  *  @return SONA_OK; SONA_E_SHAPE for more activations than dim or attention than the instance
  *  carries; SONA_E_RANGE for a layer it has not; SONA_E_ARGUMENT, SONA_E_NOT_FINITE,

@@ -68,7 +68,10 @@ extern "C" {
       "share of an embedding that one step of MicroLoRA does not see")                           \
     X(flag, enable_simd, 1, 0, 1, "", "SIMD kernels; off: the C ones for this model")            \
     X(u32, queue_capacity, 4096, 64, 4096, "",                                                   \
-      "learned events that may be on their way inside the sidecar")
+      "learned events that may be on their way inside the sidecar")                              \
+    X(u32, tenants_max, 0, 0, SONA_TENANTS_MAX, "", "tenants with an adapter of their own")      \
+    X(u32, tenant_lora_rank, 2, 0, SONA_TENANT_RANK, "",                                         \
+      "rank of a tenant's adapter; 0: only its preferences among the routes")
 
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
 typedef struct sona_config {

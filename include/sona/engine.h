@@ -117,6 +117,9 @@ SONA_API sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t 
 /** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
 SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,
                                     uint64_t now_ms, uint64_t *ret_id);
+/** The same for a query of a tenant (sona_tenant_key()); 0: nobody's in particular. */
+SONA_API sona_err sona_engine_begin_tenant(sona_engine *engine, uint32_t tenant, const float *x,
+                                           uint32_t dim, uint64_t now_ms, uint64_t *ret_id);
 /**
  * Add a step of at most hidden_dim (or embedding_dim, if larger) activations and attention_dim
  * attention weights; see sona_step. At the end of the trajectory the activations train their
@@ -149,6 +152,10 @@ SONA_API sona_err sona_engine_end(sona_engine *engine, uint64_t id, float qualit
  *  @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_NOT_FINITE */
 SONA_API sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim,
                                     float *y);
+/** The same with the tenant's adapter on top: y += s B_T A_T x. A tenant that is not known (yet),
+ * and 0, add nothing. */
+SONA_API sona_err sona_engine_apply_tenant(const sona_engine *engine, uint32_t tenant,
+                                           const float *x, uint32_t dim, float *y);
 /** Write y = x + s B_m A_m x. */
 SONA_API sona_err sona_engine_apply_micro(const sona_engine *engine, const float *x, uint32_t dim,
                                           float *y);
@@ -160,6 +167,9 @@ SONA_API sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t lay
  *  @return SONA_OK; SONA_E_NO_ROUTE; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim,
                                     float *ret_scores);
+/** The same for a query of @p tenant. */
+SONA_API sona_err sona_engine_score_tenant(sona_engine *engine, uint32_t tenant, const float *x,
+                                           uint32_t dim, float *ret_scores);
 /** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k.
  *  @return SONA_OK; SONA_E_RANGE for k = 0; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,

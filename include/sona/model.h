@@ -33,6 +33,8 @@ extern "C" {
 #define SONA_LAYER_BOTH       UINT32_MAX /**< in place of a layer: what sona_apply() adds */
 #define SONA_PATTERN_ROUTES   16         /**< routes that a found pattern tells about */
 #define SONA_PATTERN_EXAMPLES 4          /**< decisions or trajectories that it names */
+#define SONA_TENANTS_MAX      4096       /**< tenants with an adapter of their own */
+#define SONA_TENANT_RANK      2          /**< largest rank of a tenant's adapter */
 
 /** Everything that fixes the layout of a model and of the records about it. Immutable per segment
  *  generation. */
@@ -45,8 +47,10 @@ typedef struct sona_geometry {
     uint32_t patterns_max;  /**< capacity of the pattern table, 1..SONA_PATTERNS_MAX */
     uint32_t attention_dim; /**< attention weights a step can carry, 0..SONA_ATTENTION_MAX */
     uint32_t flags;         /**< SONA_GEOMETRY_* */
-    uint32_t hidden_dim; /**< floats of a step's activations, SONA_DIM_MIN..SONA_DIM_MAX; 0: dim */
-    uint32_t reserved;   /**< 0 */
+    uint32_t hidden_dim;  /**< floats of a step's activations, SONA_DIM_MIN..SONA_DIM_MAX; 0: dim */
+    uint32_t tenants_max; /**< tenants with an adapter, 0..SONA_TENANTS_MAX; 0: no tenants */
+    uint32_t tenant_rank; /**< rank of a tenant's adapter, 0..SONA_TENANT_RANK */
+    uint32_t reserved;    /**< 0 */
 } sona_geometry;
 
 /** Embeddings are scaled to unit norm on entry (the default). Without it they are used as given. */
@@ -105,7 +109,17 @@ typedef struct sona_candidates {
     sona_route forced;                  /**< for OBSERVE and BYPASS */
     uint64_t set[SONA_ROUTES_MAX / 64]; /**< bit i = route index i */
     const float *costs;                 /**< routes_max floats, 0..1, borrowed for the call */
+    uint32_t tenant; /**< whose query it is (sona_tenant_key()); 0: nobody's in particular */
 } sona_candidates;
+
+/**
+ * Return the key of the tenant called @p name: any number but 0, always the same for the same name.
+ * Two of 4096 names meet in one key with a chance of 1 in 500; number your tenants yourself where
+ * that matters: any u32 but 0 is a key.
+ * @param name  NUL-terminated, any length; null or "": 0, no tenant
+ * @threads any. @cost one multiplication a byte. FNV-1a (Fowler, Noll and Vo).
+ */
+SONA_API uint32_t sona_tenant_key(const char *name);
 
 /** Why a route was chosen. */
 typedef enum sona_why {

@@ -97,7 +97,8 @@ extern "C" {
     X(positive_feedback, "outcomes joined, of quality 0.5 or more")                           \
     X(negative_feedback, "outcomes joined, of quality below 0.5")                             \
     X(latencies, "outcomes joined that told a latency")                                       \
-    X(latency_us, "microseconds of latency that they told, summed")
+    X(latency_us, "microseconds of latency that they told, summed")                           \
+    X(tenants_evicted, "tenants that lost their adapter to one that came later")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,
@@ -144,6 +145,8 @@ typedef struct sona_stats {
     uint32_t layers_trained; /**< BaseLoRA layers that step activations have changed */
     uint32_t n_nodes;        /**< rows of @ref node in use */
     sona_node_stats node[SONA_NODES_MAX + 1]; /**< steps by node, in the order of their first */
+    uint32_t tenants;                         /**< tenants with an adapter */
+    double tenant_spread;                     /**< learned variance of a quality between tenants */
 } sona_stats;
 
 /** Return the name of @p counter, such as "drop_duplicate". Static storage. */

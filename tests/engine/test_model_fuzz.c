@@ -17,6 +17,8 @@ static sona_geometry odd_geometry(struct dice *dice)
         .layers = 1 + dice_below(dice, 3),
         .patterns_max = 1 + dice_below(dice, 40),
         .flags = SONA_GEOMETRY_NORMALIZE,
+        .tenants_max = dice_below(dice, 40),
+        .tenant_rank = dice_below(dice, 3),
     };
 }
 
@@ -50,6 +52,20 @@ static void plausible(struct model *m, struct dice *dice)
     model_cold(m)->n_bank = dice_below(dice, 60);
     model_cold(m)->has_code = 1;
     head->flags = 7;
+    head->n_tenants = dice_below(dice, 60);
+    for (uint32_t g = 0; g < m->layout.tenant_index.count; g++) {
+        struct sona_model_tenant_group *group =
+            (void *)(uintptr_t)sona_model_tenant_group_at(&m->layout, m->hot, g);
+
+        for (uint32_t i = 0; i < SONA_MODEL_TENANT_GROUP; i++) {
+            group->key[i] = 1 + dice_below(dice, 50);
+            if (dice_below(dice, 2))
+                group->row[i] = dice_below(dice, 50);
+        }
+    }
+    for (uint32_t t = 0; t < m->layout.tenants.count; t++)
+        ((struct sona_model_tenant *)(uintptr_t)sona_model_tenant_row(&m->layout, m->hot, t))->key =
+            1 + dice_below(dice, 50);
     for (uint32_t k = 0; k < m->layout.geometry.routes_max; k++) {
         model_route(m, k)->state = SONA_ROUTE_ENABLED;
         if (dice_below(dice, 2))
@@ -67,9 +83,11 @@ static void read_everything(struct model *m, struct dice *dice)
     float raw[64], x[64], y[64];
     uint32_t n;
 
+    c.tenant = dice_below(dice, 2) ? 1 + dice_below(dice, 50) : (uint32_t)dice_next(dice);
     fill(raw, m->layout.geometry.dim, 64, 1, dice);
     cr_assert(eq(int, sona_model_prepare(&m->layout, raw, x), SONA_OK));
     sona_model_apply(&m->view, raw, y);
+    sona_model_tenant_apply(&m->view, c.tenant, raw, y);
     sona_model_apply_micro(&m->view, raw, y);
     sona_model_apply_base(&m->view, dice_below(dice, 70), raw, y);
     (void)sona_model_score(&m->view, x, &c, &m->scores);

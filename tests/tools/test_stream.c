@@ -142,12 +142,13 @@ Test(stream, drift_takes_the_best_route_down_to_three_tenths_from_the_middle_on)
     cr_expect(eq(u32, stream.drift_route, 1));
     while (set.quality[row * ROUTES + 1] < 0.5f)
         row++;
-    cr_expect(
-        eq(flt, sona_replay_stream_quality(&stream, 249, row, 1), set.quality[row * ROUTES + 1]));
-    cr_expect(epsilon_eq(flt, sona_replay_stream_quality(&stream, 250, row, 1),
+    cr_expect(eq(flt, sona_replay_stream_quality(&stream, 249, row, SONA_REPLAY_NO_TENANT, 1),
+                 set.quality[row * ROUTES + 1]));
+    cr_expect(epsilon_eq(flt,
+                         sona_replay_stream_quality(&stream, 250, row, SONA_REPLAY_NO_TENANT, 1),
                          0.3f * set.quality[row * ROUTES + 1], 1e-6f));
-    cr_expect(
-        eq(flt, sona_replay_stream_quality(&stream, 499, row, 2), set.quality[row * ROUTES + 2]));
+    cr_expect(eq(flt, sona_replay_stream_quality(&stream, 499, row, SONA_REPLAY_NO_TENANT, 2),
+                 set.quality[row * ROUTES + 2]));
     sona_replay_stream_baselines(&stream, &base);
     cr_expect(ne(u32, base.best_route, 1), "what is best is judged on what was paid");
 }

@@ -47,7 +47,7 @@ static sona_err take_line(struct sona_tools_router *router, const struct sona_de
     uint32_t best = 0, logged = log->route[i];
     double quality = (double)log->quality[i];
     bool visible;
-    sona_err err = sona_tools_router_score(router, x, score);
+    sona_err err = sona_tools_router_score(router, 0, x, score);
 
     for (uint32_t k = 1; err == SONA_OK && k < log->n_routes; k++)
         if (score[k] > score[best])

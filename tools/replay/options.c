@@ -27,6 +27,8 @@ enum option_id {
     FEEDBACK,
     DELAY,
     FREE_RUN,
+    TENANTS,
+    SEPARATE,
     JSON,
     CURVE,
     HELP
@@ -47,6 +49,8 @@ static const struct option long_options[] = {
     {"feedback", required_argument, NULL, FEEDBACK},
     {"delay", required_argument, NULL, DELAY},
     {"free-run", no_argument, NULL, FREE_RUN},
+    {"tenants", required_argument, NULL, TENANTS},
+    {"separate", no_argument, NULL, SEPARATE},
     {"json", no_argument, NULL, JSON},
     {"curve", required_argument, NULL, CURVE},
     {"help", no_argument, NULL, HELP},
@@ -77,10 +81,20 @@ static const char help_text[] =
     "                             the embedding's blocks of 16 dimensions; tested like blocks\n"
     "  --feedback P     only a share P of the outcomes is ever told [1]\n"
     "  --delay N        outcomes are told N decisions late [0]\n"
+    "  --tenants N[:SPREAD[:KIND]]\n"
+    "                   every query belongs to one of N tenants, who disagree about the routes by\n"
+    "                   SPREAD [0.3], 0 to 1. KIND: taste (each has an opinion of every route, "
+    "and\n"
+    "                   it makes SPREAD of the quality), swap (each has pairs of routes "
+    "exchanged,\n"
+    "                   with probability SPREAD), or both [both]. The learner is told whose query\n"
+    "                   it is and has room for all of them; --without tenants: it has not\n"
+    "  --separate       with --tenants and --embedded: a learner of its own for every tenant\n"
     "  --free-run       do not wait until an outcome is visible before the next decision; the\n"
     "                   background loop has its own thread. Faster, but not reproducible\n"
     "  --embedded       learn inside this process, without a sidecar\n"
-    "  --without LIST   switch parts off: micro,base,patterns,background,drift\n"
+    "  --without LIST   switch parts off: micro,base,patterns,background,drift,\n"
+    "                   tenants\n"
     "  --preset NAME    begin with a preset (below); --set goes on from it\n"
     "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
     "  --json           one JSON object per line, one line per seed\n"
@@ -166,7 +180,8 @@ static sona_err parse_order(struct sona_replay_spec *spec, const char *text, son
 static sona_err parse_without(struct sona_tools_settings *settings, const char *text,
                               sona_diag *reterr)
 {
-    static const char *const parts[] = {"micro", "base", "patterns", "background", "drift"};
+    static const char *const parts[] = {"micro",      "base",  "patterns",
+                                        "background", "drift", "tenants"};
 
     while (*text != '\0') {
         size_t n = strcspn(text, ",");
@@ -179,9 +194,10 @@ static sona_err parse_without(struct sona_tools_settings *settings, const char *
         if (part == NULL)
             return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                    "--without %.*s is not known; the parts are micro, base, "
-                                   "patterns, background and drift",
+                                   "patterns, background, drift and tenants",
                                    n < 40 ? (int)n : 40, text);
-        err = sona_tools_settings_add(settings, reterr, "%s=0", part);
+        err = sona_tools_settings_add(settings, reterr, "%s%s=0", part,
+                                      strcmp(part, "tenants") == 0 ? "_max" : "");
         if (err != SONA_OK)
             return err;
         text += n + (text[n] == ',');
@@ -233,6 +249,31 @@ static sona_err parse_share(const char *name, const char *text, double high, dou
     return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--%s takes a number from 0 to %g", name, high);
 }
 
+/* "50", "50:0.3" or "50:0.3:taste" */
+static sona_err parse_tenants(struct sona_replay_spec *spec, const char *text, sona_diag *reterr)
+{
+    static const char *const kinds[] = {"both", "taste", "swap"};
+    char count[24], spread[24] = "", kind[8] = "both";
+    uint64_t tenants = 0;
+    double value = (double)SONA_REPLAY_SPREAD;
+    size_t i = 0;
+
+    if (sscanf(text, "%23[^:]:%23[^:]:%7s", count, spread, kind) >= 1 &&
+        sona_replay_parse_u64(count, 1, SONA_TENANTS_MAX, &tenants) &&
+        (spread[0] == '\0' || sona_replay_parse_real(spread, 0, 1, &value)))
+        for (i = 0; i < sizeof kinds / sizeof *kinds; i++)
+            if (strcmp(kind, kinds[i]) == 0) {
+                spec->tenants = (uint32_t)tenants;
+                spec->spread = (float)value;
+                spec->kind = (enum sona_replay_kind)i;
+                return SONA_OK;
+            }
+    return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                           "--tenants %.40s is not known; it is N[:SPREAD[:KIND]], N from 1 to %u, "
+                           "SPREAD from 0 to 1, KIND taste, swap or both",
+                           text, SONA_TENANTS_MAX);
+}
+
 static sona_err parse_one(struct sona_replay_options *options, int id, const char *text,
                           sona_diag *reterr)
 {
@@ -275,6 +316,11 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         break;
     case ORDER:
         return parse_order(spec, text, reterr);
+    case TENANTS:
+        return parse_tenants(spec, text, reterr);
+    case SEPARATE:
+        setup->separate = true;
+        break;
     case WITHOUT:
         return parse_without(&setup->settings, text, reterr);
     case SET:
@@ -335,6 +381,9 @@ sona_err sona_replay_options_parse(struct sona_replay_options *ret, int argc, ch
     if (options.setup.embedded && options.setup.free_run)
         return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                "--embedded learns at once: leave --free-run out");
+    if (options.setup.separate && (!options.setup.embedded || options.setup.spec.tenants == 0))
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                               "--separate needs --tenants, and --embedded learners");
     *ret = options;
     return SONA_OK;
 }

@@ -104,6 +104,14 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
                   "feedback", setup->feedback, "delay", (json_int_t)setup->delay);
     if (root == NULL)
         return NULL;
+    if (result->spec.tenants > 0) {
+        static const char *const kinds[] = {"both", "taste", "swap"};
+
+        (void)json_object_set_new(root, "tenants", json_integer(result->spec.tenants));
+        (void)json_object_set_new(root, "spread", real((double)result->spec.spread));
+        (void)json_object_set_new(root, "kind", json_string(kinds[result->spec.kind]));
+        (void)json_object_set_new(root, "separate", json_boolean(setup->separate));
+    }
     (void)json_object_set_new(root, "mean_reward", real(result->mean_reward));
     (void)json_object_set_new(root, "tail_reward", real(result->tail_reward));
     (void)json_object_set_new(root, "best_fixed", real(result->base.best_fixed));

@@ -72,6 +72,8 @@ static sona_err make_settings(const struct sona_replay_setup *setup,
 
     if (err == SONA_OK)
         err = sona_tools_settings_add(ret, reterr, "lambda=%.9g", (double)setup->spec.lambda);
+    if (err == SONA_OK && setup->spec.tenants > 0 && !setup->separate)
+        err = sona_tools_settings_add(ret, reterr, "tenants_max=%u", setup->spec.tenants);
     for (uint32_t i = 0; i < setup->settings.count && err == SONA_OK; i++)
         err = sona_tools_settings_add(ret, reterr, "%s", setup->settings.text[i]);
     return err;
@@ -83,6 +85,7 @@ static sona_err run_init(struct run *run, sona_diag *reterr)
     struct sona_tools_settings settings;
     struct sona_tools_router_options options = {
         .embedded = setup->embedded,
+        .separate = setup->separate,
         .background_thread = setup->free_run,
         .settings = &settings,
         .routes = setup->set->route,
@@ -186,7 +189,8 @@ static sona_err step(struct run *run, uint32_t t, const struct sona_replay_phase
                      sona_diag *reterr)
 {
     const struct sona_replay_setup *setup = run->setup;
-    uint32_t row = run->stream.row[t], route;
+    uint32_t row = run->stream.row[t], tenant = sona_replay_stream_tenant(&run->stream, t), route;
+    uint32_t key = sona_replay_stream_key(tenant);
     sona_decision decision = {0};
     uint64_t start, end;
     float quality;
@@ -194,7 +198,7 @@ static sona_err step(struct run *run, uint32_t t, const struct sona_replay_phase
 
     sona_replay_stream_x(&run->stream, phase, row, run->x);
     start = sona_tools_now_ns();
-    err = sona_tools_router_decide(run->router, run->x, &decision);
+    err = sona_tools_router_decide(run->router, key, run->x, &decision);
     end = sona_tools_now_ns();
     sona_tools_sample_add(&run->decide, end - start);
     route = SONA_ROUTE_INDEX(decision.route);
@@ -208,8 +212,8 @@ static sona_err step(struct run *run, uint32_t t, const struct sona_replay_phase
             return err;
     }
     run->result.decisions = chain(run->result.decisions, &decision);
-    quality = sona_replay_stream_quality(&run->stream, t, row, route);
-    run->reward[t] = sona_replay_stream_reward(&run->stream, t, row, route);
+    quality = sona_replay_stream_quality(&run->stream, t, row, tenant, route);
+    run->reward[t] = sona_replay_stream_reward(&run->stream, t, row, tenant, route);
     if (decision.id == 0)
         run->result.unrecorded++;
     else if (told)

@@ -45,6 +45,7 @@ struct sona_replay_setup {
     /* Not null: another learner in SONA's place (perf/learning). Borrowed; `embedded` must be set.
      */
     const struct sona_tools_learner *learner;
+    bool separate;                     /* a learner for every tenant; embedded only */
     bool measure_apply;                /* call and time sona_apply() for every query too */
     const volatile sig_atomic_t *stop; /* not null: end early when it becomes true */
     void (*on_step)(void *arg, const struct sona_replay_step *step); /* may be null */

@@ -32,10 +32,11 @@ void sona_replay_scorer_done(struct sona_replay_scorer *scorer)
 
 /* Score one row; false when the learner cannot. */
 static bool score(struct sona_replay_scorer *scorer, const struct sona_replay_phase *phase,
-                  uint32_t row)
+                  uint32_t row, uint32_t tenant)
 {
     sona_replay_stream_x(scorer->stream, phase, row, scorer->x);
-    return sona_tools_router_score(scorer->router, scorer->x, scorer->score) == SONA_OK;
+    return sona_tools_router_score(scorer->router, sona_replay_stream_key(tenant), scorer->x,
+                                   scorer->score) == SONA_OK;
 }
 
 double sona_replay_scorer_policy(struct sona_replay_scorer *scorer,
@@ -46,14 +47,14 @@ double sona_replay_scorer_policy(struct sona_replay_scorer *scorer,
     double sum = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t best = 0;
+        uint32_t tenant = sona_replay_stream_test_tenant(scorer->stream, row + i), best = 0;
 
-        if (!score(scorer, phase, row[i]))
+        if (!score(scorer, phase, row[i], tenant))
             return (double)NAN;
         for (uint32_t k = 1; k < n_routes; k++)
             if (scorer->score[k] > scorer->score[best])
                 best = k;
-        sum += sona_replay_stream_reward(scorer->stream, step, row[i], best);
+        sum += sona_replay_stream_reward(scorer->stream, step, row[i], tenant, best);
     }
     return n > 0 ? sum / n : (double)NAN;
 }
@@ -87,6 +88,14 @@ double sona_replay_apgr(struct sona_replay_pair *pairs, uint32_t n)
     return area / (strong - weak) / n;
 }
 
+/* What a route is worth on test row i at the end. */
+static double quality_of(const struct sona_replay_stream *stream, uint32_t i, uint32_t route)
+{
+    return (double)sona_replay_stream_quality(
+        stream, stream->length, stream->test[i],
+        sona_replay_stream_test_tenant(stream, stream->test + i), route);
+}
+
 double sona_replay_scorer_apgr(struct sona_replay_scorer *scorer,
                                const struct sona_replay_phase *phase)
 {
@@ -99,21 +108,20 @@ double sona_replay_scorer_apgr(struct sona_replay_scorer *scorer,
         return (double)NAN;
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < 2; k++)
-            sum[k] +=
-                (double)sona_replay_stream_quality(stream, stream->length, stream->test[i], k);
+            sum[k] += quality_of(stream, i, k);
     strong = sum[1] > sum[0];
     for (uint32_t i = 0; i < n; i++) {
         uint32_t row = stream->test[i];
 
-        if (!score(scorer, phase, row)) {
+        if (!score(scorer, phase, row, sona_replay_stream_test_tenant(stream, stream->test + i))) {
             free(pairs);
             return (double)NAN;
         }
         /* The costs shift every advantage alike, and so no threshold. */
         pairs[i] = (struct sona_replay_pair){
             .advantage = (double)scorer->score[strong] - (double)scorer->score[1 - strong],
-            .strong = (double)sona_replay_stream_quality(stream, stream->length, row, strong),
-            .weak = (double)sona_replay_stream_quality(stream, stream->length, row, 1 - strong),
+            .strong = quality_of(stream, i, strong),
+            .weak = quality_of(stream, i, 1 - strong),
         };
     }
     apgr = sona_replay_apgr(pairs, n);

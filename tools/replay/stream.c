@@ -3,6 +3,7 @@
 #include "tools/replay/stream.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,13 @@
 #include "tools/random.h"
 
 /* One stream of random numbers for each purpose, so that none shifts another. */
-enum purpose { PURPOSE_ROWS = 1, PURPOSE_TASK = 2, PURPOSE_BLOCKS = 1000 };
+enum purpose {
+    PURPOSE_ROWS = 1,
+    PURPOSE_TASK = 2,
+    PURPOSE_TENANT = 4,
+    PURPOSE_TASTE = 5,
+    PURPOSE_BLOCKS = 1000
+};
 
 const char *sona_replay_order_name(enum sona_replay_order order)
 {
@@ -25,6 +32,10 @@ void sona_replay_stream_done(struct sona_replay_stream *stream)
     free(stream->test);
     free(stream->phase);
     free(stream->blocks);
+    free(stream->tenant);
+    free(stream->test_tenant);
+    free(stream->taste);
+    free(stream->swap);
     memset(stream, 0, sizeof *stream);
 }
 
@@ -206,6 +217,77 @@ static sona_err lay_out(struct sona_replay_stream *stream)
     return err;
 }
 
+/* Whose each of the n rows is: tenant i with a weight of 1 / (i + 1). */
+static void draw_tenants(struct sona_tools_random *random, const double *sum, uint32_t n_tenants,
+                         uint32_t *ret, uint32_t n)
+{
+    for (uint32_t t = 0; t < n; t++) {
+        double at = sona_tools_random_unit(random) * sum[n_tenants - 1];
+        uint32_t low = 0, high = n_tenants - 1;
+
+        while (low < high) {
+            uint32_t middle = (low + high) / 2;
+
+            if (at < sum[middle])
+                high = middle;
+            else
+                low = middle + 1;
+        }
+        ret[t] = low;
+    }
+}
+
+/* What a tenant thinks of the routes, and which of them it calls by each other's names. */
+static void draw_opinion(struct sona_replay_stream *stream, uint32_t tenant, uint32_t *pairs)
+{
+    const struct sona_replay_spec *spec = &stream->spec;
+    uint32_t n = stream->set->routes;
+    struct sona_tools_random random =
+        sona_tools_random_init(spec->seed, PURPOSE_TASTE + ((uint64_t)tenant << 32));
+    float *taste = stream->taste + (size_t)tenant * n;
+    uint32_t *swap = stream->swap + (size_t)tenant * n;
+
+    for (uint32_t k = 0; k < n; k++) {
+        taste[k] = (float)sona_tools_random_unit(&random);
+        swap[k] = pairs[k] = k;
+    }
+    sona_tools_random_shuffle(&random, pairs, n);
+    for (uint32_t i = 0; i + 1 < n; i += 2)
+        if (sona_tools_random_unit(&random) < (double)spec->spread &&
+            spec->kind != SONA_REPLAY_TASTE) {
+            swap[pairs[i]] = pairs[i + 1];
+            swap[pairs[i + 1]] = pairs[i];
+        }
+}
+
+static sona_err lay_tenants(struct sona_replay_stream *stream)
+{
+    const struct sona_replay_spec *spec = &stream->spec;
+    size_t opinions = (size_t)spec->tenants * stream->set->routes;
+    struct sona_tools_random random = sona_tools_random_init(spec->seed, PURPOSE_TENANT);
+    double *sum = malloc(spec->tenants * sizeof *sum);
+    uint32_t *pairs = malloc(stream->set->routes * sizeof *pairs);
+    sona_err err = SONA_E_MEMORY;
+
+    stream->tenant = malloc(stream->length * sizeof *stream->tenant);
+    stream->test_tenant = malloc((spec->test + 1) * sizeof *stream->test_tenant);
+    stream->taste = malloc(opinions * sizeof *stream->taste);
+    stream->swap = malloc(opinions * sizeof *stream->swap);
+    if (sum != NULL && pairs != NULL && stream->tenant != NULL && stream->test_tenant != NULL &&
+        stream->taste != NULL && stream->swap != NULL) {
+        for (uint32_t i = 0; i < spec->tenants; i++) {
+            sum[i] = (i > 0 ? sum[i - 1] : 0) + 1.0 / (i + 1);
+            draw_opinion(stream, i, pairs);
+        }
+        draw_tenants(&random, sum, spec->tenants, stream->tenant, stream->length);
+        draw_tenants(&random, sum, spec->tenants, stream->test_tenant, spec->test);
+        err = SONA_OK;
+    }
+    free(sum);
+    free(pairs);
+    return err;
+}
+
 sona_err sona_replay_stream_init(struct sona_replay_stream *ret,
                                  const struct sona_tools_dataset *set,
                                  const struct sona_replay_spec *spec, sona_diag *reterr)
@@ -216,6 +298,8 @@ sona_err sona_replay_stream_init(struct sona_replay_stream *ret,
     if (err != SONA_OK)
         return err;
     err = lay_out(&stream);
+    if (err == SONA_OK && spec->tenants > 0)
+        err = lay_tenants(&stream);
     if (err != SONA_OK) {
         sona_replay_stream_done(&stream);
         return sona_tools_fail(reterr, err, "not enough memory for a stream of %u rows",
@@ -245,19 +329,49 @@ void sona_replay_stream_x(const struct sona_replay_stream *stream,
                SONA_REPLAY_BLOCK * sizeof *ret);
 }
 
-float sona_replay_stream_quality(const struct sona_replay_stream *stream, uint32_t step,
-                                 uint32_t row, uint32_t route)
+uint32_t sona_replay_stream_tenant(const struct sona_replay_stream *stream, uint32_t step)
 {
-    float quality = stream->set->quality[(size_t)row * stream->set->routes + route];
-    bool drifted = stream->drift_at < stream->length && step >= stream->drift_at;
+    return stream->tenant != NULL && step < stream->length ? stream->tenant[step]
+                                                           : SONA_REPLAY_NO_TENANT;
+}
 
-    return drifted && route == stream->drift_route ? quality * SONA_REPLAY_DRIFT_FACTOR : quality;
+uint32_t sona_replay_stream_test_tenant(const struct sona_replay_stream *stream,
+                                        const uint32_t *test)
+{
+    return stream->test_tenant != NULL ? stream->test_tenant[test - stream->test]
+                                       : SONA_REPLAY_NO_TENANT;
+}
+
+uint32_t sona_replay_stream_key(uint32_t tenant)
+{
+    char name[24];
+
+    if (tenant == SONA_REPLAY_NO_TENANT)
+        return 0;
+    (void)snprintf(name, sizeof name, "tenant-%u", tenant);
+    return sona_tenant_key(name);
+}
+
+float sona_replay_stream_quality(const struct sona_replay_stream *stream, uint32_t step,
+                                 uint32_t row, uint32_t tenant, uint32_t route)
+{
+    uint32_t n = stream->set->routes;
+    bool drifted = stream->drift_at < stream->length && step >= stream->drift_at;
+    bool owned = tenant != SONA_REPLAY_NO_TENANT && stream->swap != NULL;
+    uint32_t behind = owned ? stream->swap[(size_t)tenant * n + route] : route;
+    float quality = stream->set->quality[(size_t)row * n + behind];
+
+    if (drifted && behind == stream->drift_route)
+        quality *= SONA_REPLAY_DRIFT_FACTOR;
+    if (owned && stream->spec.kind != SONA_REPLAY_SWAP)
+        quality += stream->spec.spread * (stream->taste[(size_t)tenant * n + route] - quality);
+    return quality;
 }
 
 double sona_replay_stream_reward(const struct sona_replay_stream *stream, uint32_t step,
-                                 uint32_t row, uint32_t route)
+                                 uint32_t row, uint32_t tenant, uint32_t route)
 {
-    return (double)sona_replay_stream_quality(stream, step, row, route) -
+    return (double)sona_replay_stream_quality(stream, step, row, tenant, route) -
            (double)stream->spec.lambda * (double)stream->set->route[route].cost;
 }
 
@@ -272,7 +386,8 @@ void sona_replay_stream_baselines(const struct sona_replay_stream *stream,
         double best = -INFINITY;
 
         for (uint32_t k = 0; k < n_routes; k++) {
-            double reward = sona_replay_stream_reward(stream, t, stream->row[t], k);
+            double reward = sona_replay_stream_reward(stream, t, stream->row[t],
+                                                      sona_replay_stream_tenant(stream, t), k);
 
             total[k] += reward;
             sum += reward;

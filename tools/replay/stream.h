@@ -15,6 +15,14 @@
  *     tasks     T phases of the same length; each permutes the embedding's blocks of 16 dimensions
  *               in its own way, so that what one task teaches is wrong for the next
  *
+ * With tenants, every row of the stream and of the test belongs to one of N, drawn with the weights
+ * 1, 1/2, 1/3, ... (few are large). They disagree about the routes by SPREAD, in two ways:
+ *
+ *     taste  each has an opinion of every route, uniform in 0..1, which makes SPREAD of the quality
+ *     swap   the routes fall into pairs, other ones for each; a pair is exchanged with probability
+ *            SPREAD: the tenant's "code" model is what others call "summary"
+ *     both   the one after the other
+ *
  * With blocks and tasks every phase is tested right after its own turn, and all again at the end.
  */
 #ifndef SONA_TOOLS_REPLAY_STREAM_H
@@ -35,6 +43,11 @@
 #define SONA_REPLAY_TEST         1000u /* default held-out rows, or a fifth of the set */
 #define SONA_REPLAY_DEFAULT      UINT32_MAX
 
+#define SONA_REPLAY_SPREAD    0.3f /* default disagreement of tenants */
+#define SONA_REPLAY_NO_TENANT UINT32_MAX
+
+enum sona_replay_kind { SONA_REPLAY_BOTH, SONA_REPLAY_TASTE, SONA_REPLAY_SWAP };
+
 enum sona_replay_order {
     SONA_REPLAY_SHUFFLED,
     SONA_REPLAY_BLOCKS,
@@ -48,7 +61,10 @@ struct sona_replay_spec {
     uint32_t rows;  /* of the stream, or of each task; SONA_REPLAY_DEFAULT */
     uint32_t test;  /* held-out rows; SONA_REPLAY_DEFAULT */
     uint64_t seed;
-    float lambda; /* reward = quality - lambda * cost */
+    float lambda;     /* reward = quality - lambda * cost */
+    uint32_t tenants; /* 0: none, 1..SONA_TENANTS_MAX */
+    float spread;     /* how much they disagree, 0..1 */
+    enum sona_replay_kind kind;
 };
 
 struct sona_replay_phase {
@@ -66,8 +82,12 @@ struct sona_replay_stream {
     uint32_t *test; /* [spec.test] rows of the set */
     uint32_t n_phases;
     struct sona_replay_phase *phase;
-    uint32_t *blocks;  /* of all phases */
-    uint32_t drift_at; /* from this step on; length when nothing drifts */
+    uint32_t *blocks;      /* of all phases */
+    uint32_t *tenant;      /* [length] whose row it is; null: nobody's */
+    uint32_t *test_tenant; /* [spec.test] */
+    float *taste;          /* [tenants][routes] */
+    uint32_t *swap;        /* [tenants][routes] the route that stands behind a route */
+    uint32_t drift_at;     /* from this step on; length when nothing drifts */
     uint32_t drift_route;
 };
 
@@ -92,12 +112,20 @@ void sona_replay_stream_done(struct sona_replay_stream *stream);
 /* The embedding of a row of the set as `phase` shows it: dim floats. */
 void sona_replay_stream_x(const struct sona_replay_stream *stream,
                           const struct sona_replay_phase *phase, uint32_t row, float *ret);
-/* What `route` is worth on `row` at `step` of the stream; `step` = length: at the end. */
+/* Whose row it is that comes at `step`; SONA_REPLAY_NO_TENANT. */
+uint32_t sona_replay_stream_tenant(const struct sona_replay_stream *stream, uint32_t step);
+/* The same for a row out of the test rows of a phase. */
+uint32_t sona_replay_stream_test_tenant(const struct sona_replay_stream *stream,
+                                        const uint32_t *test);
+/* The key of a tenant, as a router would be told; 0 for SONA_REPLAY_NO_TENANT. */
+uint32_t sona_replay_stream_key(uint32_t tenant);
+/* What `route` is worth to `tenant` on `row` at `step` of the stream; `step` = length: at the end.
+ */
 float sona_replay_stream_quality(const struct sona_replay_stream *stream, uint32_t step,
-                                 uint32_t row, uint32_t route);
+                                 uint32_t row, uint32_t tenant, uint32_t route);
 /* The same less lambda times the cost. */
 double sona_replay_stream_reward(const struct sona_replay_stream *stream, uint32_t step,
-                                 uint32_t row, uint32_t route);
+                                 uint32_t row, uint32_t tenant, uint32_t route);
 
 void sona_replay_stream_baselines(const struct sona_replay_stream *stream,
                                   struct sona_replay_baselines *ret);

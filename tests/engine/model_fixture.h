@@ -38,6 +38,14 @@ static inline void *guarded(size_t bytes)
     return map + body - bytes;
 }
 
+static inline void unguard(void *block, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    size_t body = (bytes + page - 1) / page * page;
+
+    cr_assert(eq(int, munmap((unsigned char *)block + bytes - body, body + page), 0));
+}
+
 static inline sona_geometry small_geometry(void)
 {
     return (sona_geometry){
@@ -60,6 +68,14 @@ static inline void model_open(struct model *m, const sona_geometry *geometry)
     sona_model_blocks_init(&m->layout, m->hot, m->cold);
     sona_model_scratch_init(&m->layout, m->scratch, &m->scores);
     m->view = (struct sona_model_view){&m->layout, m->hot, m->cold};
+}
+
+/* Models of a test that opens thousands. */
+static inline void model_close(struct model *m)
+{
+    unguard(m->hot, m->layout.hot_bytes);
+    unguard(m->cold, m->layout.cold_bytes);
+    unguard(m->scratch, sona_model_scratch_bytes(&m->layout));
 }
 
 static inline struct sona_model_hot *model_head(struct model *m)

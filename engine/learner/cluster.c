@@ -17,6 +17,7 @@
 #define ARCHIVE_KEEP         0.98f /* of evicted evidence, per cycle */
 #define PATTERN_WIDTH        0.15f /* softmax width over squared distances */
 #define LINE_MAX             4.0f  /* qualities lie in 0..1: more says that a head exploded */
+#define EMPTY_BELOW          0.5f  /* outcomes that a pattern without points has to know of */
 #define MERGE_BELOW          1e-4f /* squared distance of two centroids that are one pattern */
 
 /* The outcomes that shape the clusters. */
@@ -222,6 +223,54 @@ static void merge_equal(struct sona_learner_job *j)
                 remove_pattern(j, b, a);
 }
 
+/* All that the archive knows of pattern `c`, in outcomes. */
+static float evidence(const struct sona_learner_job *j, uint32_t c)
+{
+    const float *tally = tally_of(j, j->archive, c);
+    float sum = tally[j->layout.pattern_bare / sizeof(float)];
+
+    for (uint32_t k = 0; k < j->n_routes; k++)
+        sum += tally[j->layout.pattern_n / sizeof(float) + k];
+    return sum;
+}
+
+static bool has_point(const struct sample *s, uint32_t c)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        if (s->cluster[i] == c)
+            return true;
+    return false;
+}
+
+static uint32_t nearest_other(const struct sona_learner_job *j, uint32_t c)
+{
+    uint32_t nearest = c;
+    float least = FLT_MAX;
+
+    for (uint32_t other = 0; other < cold_of(j)->n_patterns; other++) {
+        float distance = sona_kernels_active()->distance(centroid(j, c), centroid(j, other),
+                                                         j->layout.dim_padded);
+
+        if (other != c && distance < least) {
+            least = distance;
+            nearest = other;
+        }
+    }
+    return nearest;
+}
+
+/* Queries go elsewhere, and what came once has faded: make room. The sample's clusters are not
+ * those of the table any more. */
+static void drop_empty(struct sona_learner_job *j, const struct sample *s)
+{
+    for (uint32_t c = cold_of(j)->n_patterns; c-- > 0;) {
+        uint32_t heir = nearest_other(j, c);
+
+        if (heir != c && evidence(j, c) < EMPTY_BELOW && !has_point(s, c))
+            remove_pattern(j, c, heir);
+    }
+}
+
 static void find_clusters(struct sona_learner_job *j)
 {
     struct sample s;
@@ -250,6 +299,7 @@ static void find_clusters(struct sona_learner_job *j)
         move_centroids(j, &s);
         measure_all(j, &s);
     }
+    drop_empty(j, &s);
     merge_equal(j);
 }
 

@@ -34,7 +34,7 @@ static const struct preset presets[] = {
     {"max_quality", "research: large ranks, frequent cycles", 2, 16, 0.002f, 0.001f, 100, 20000,
      1800000, 0.2f, 0, 0, 0, 0},
     {"edge_deployment", "phones and small boxes: less than 5 MB", 1, 4, 0.001f, 0.0001f, 50, 200,
-     3600000, 0.5f, 500, 2, 64, 64},
+     3600000, 0.5f, 256, 2, 64, 64},
     {"batch_processing", "many queries at a time", 2, 8, 0.001f, 0.0001f, 100, 10000, 3600000, 0.3f,
      0, 0, 0, 0},
     {"for_ephemeral", "short-lived learners: little memory, a cycle a minute", 2, 4, 0.002f,

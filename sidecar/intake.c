@@ -429,3 +429,9 @@ uint64_t sona_sidecar_intake_bytes(const struct sona_sidecar_intake *intake)
 {
     return intake->join.bytes + sizeof *intake;
 }
+
+uint64_t sona_sidecar_intake_bytes_of(const sona_config *config,
+                                      const struct sona_model_layout *layout)
+{
+    return sona_sidecar_join_bytes(config, layout) + sizeof(struct sona_sidecar_intake);
+}

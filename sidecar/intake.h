@@ -59,7 +59,9 @@ void sona_sidecar_intake_destroy(struct sona_sidecar_intake **intake);
 
 const struct sona_sidecar_intake_figures *
 sona_sidecar_intake_figures(const struct sona_sidecar_intake *intake);
-/* Bytes of its tables. */
+/* Bytes of its tables; and those that one for `config` will have. */
 uint64_t sona_sidecar_intake_bytes(const struct sona_sidecar_intake *intake);
+uint64_t sona_sidecar_intake_bytes_of(const sona_config *config,
+                                      const struct sona_model_layout *layout);
 
 #endif

@@ -10,10 +10,15 @@
 #include "engine/pending/pending.h"
 #include "shm/diag.h"
 
+size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_model_layout *layout)
+{
+    return sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
+}
+
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr)
 {
-    size_t bytes = sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
+    size_t bytes = sona_sidecar_join_bytes(config, layout);
     void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
     if (!memory)

@@ -39,6 +39,8 @@ struct sona_sidecar_taken {
     struct sona_record *record; /* private copy, with its floats */
 };
 
+/* Bytes of the tables that sona_sidecar_join_init() allocates. */
+size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_model_layout *layout);
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr);
 void sona_sidecar_join_done(struct sona_sidecar_join *join);

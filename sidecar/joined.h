@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sona/config.h>
 #include <sona/model.h>
 
 #include "shm/ring.h"
@@ -38,6 +39,28 @@ static inline float *sona_sidecar_joined_x(struct sona_sidecar_joined *joined)
 #define SONA_SIDECAR_QUEUE_BYTES                                               \
     (8u << 20) /* about; never fewer than 64 or more than queue_capacity slots \
                 */
+
+/* Slots of the queue that `capacity` and that bound leave: a power of two. */
+static inline uint32_t sona_sidecar_queue_slots(uint32_t capacity, uint32_t stride)
+{
+    uint32_t slots = 64;
+
+    while (2 * slots <= capacity && 2 * slots * stride <= SONA_SIDECAR_QUEUE_BYTES)
+        slots *= 2;
+    return slots;
+}
+
+static inline uint32_t sona_sidecar_joined_stride(uint32_t dim_padded)
+{
+    return (uint32_t)(sizeof(struct sona_sidecar_joined) + dim_padded * sizeof(float));
+}
+
+static inline size_t sona_sidecar_queue_bytes(const sona_config *config, uint32_t dim_padded)
+{
+    uint32_t stride = sona_sidecar_joined_stride(dim_padded);
+
+    return sona_shm_queue_bytes(sona_sidecar_queue_slots(config->queue_capacity, stride), stride);
+}
 
 struct sona_sidecar_stream {
     struct sona_shm_queue *queue;

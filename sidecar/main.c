@@ -9,6 +9,7 @@
 
 #include "sidecar/control.h"
 #include "sidecar/log.h"
+#include "sidecar/memory.h"
 #include "sidecar/sidecar.h"
 
 static int failed(const sona_diag *diag)
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
     sigset_t all;
     sona_diag diag;
 
+    sona_sidecar_memory_mark();
     int mistake = sona_sidecar_options_parse(&options, argc, argv);
     if (mistake)
         return mistake;
@@ -47,6 +49,11 @@ int main(int argc, char **argv)
         sona_sidecar_options_print(&options);
         return 0;
     }
+    if (options.memory != SONA_SIDECAR_MEMORY_NOT)
+        return sona_sidecar_memory_print(&options.config,
+                                         options.memory == SONA_SIDECAR_MEMORY_JSON)
+                   ? 0
+                   : 1;
     (void)umask(0077);
     /* Threads inherit this: signals are control's, which unblocks its own when it handles them. */
     (void)sigfillset(&all);

@@ -36,7 +36,8 @@ enum key {
     KEY_READY_FD,
     KEY_CHECK,
     KEY_PRINT,
-    KEY_PRESET
+    KEY_PRESET,
+    KEY_MEMORY
 };
 
 static const struct argp_option table[] = {
@@ -61,6 +62,8 @@ static const struct argp_option table[] = {
     {"ready-fd", KEY_READY_FD, "FD", 0, "write READY and a newline there once clients can attach",
      0},
     {"check", KEY_CHECK, NULL, 0, "check options and surroundings, say so, and exit", 0},
+    {"memory", KEY_MEMORY, "json", OPTION_ARG_OPTIONAL,
+     "write the bytes that each preset, and this configuration, will take, and exit", 0},
     {"print-config", KEY_PRINT, NULL, 0, "write the configuration and exit", 0},
     {0},
 };
@@ -250,6 +253,11 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_PRESET:
         return 0; /* taken in the first round */
+    case KEY_MEMORY:
+        o->memory = text ? SONA_SIDECAR_MEMORY_JSON : SONA_SIDECAR_MEMORY_TABLE;
+        if (text && strcmp(text, "json") != 0)
+            mistake(p, "--memory takes json or nothing, not \"%s\"", text);
+        return 0;
     case KEY_BACKGROUND:
         take_mode(p, text);
         return 0;
@@ -286,7 +294,8 @@ static void check_together(struct parse *p)
     struct sona_sidecar_options *o = p->options;
     sona_diag diag;
 
-    if (o->n_routes == 0 && !o->print_config && p->mistakes == 0)
+    if (o->n_routes == 0 && !o->print_config && o->memory == SONA_SIDECAR_MEMORY_NOT &&
+        p->mistakes == 0)
         mistake(p, "no routes: name them with --routes small,large, or --routes N");
     if (!p->routes_max_set && o->n_routes > o->config.routes_max)
         o->config.routes_max = o->n_routes;

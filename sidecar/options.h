@@ -14,6 +14,12 @@
     256u /* of all clients together, unless --lanes-max says otherwise \
           */
 
+enum sona_sidecar_memory_wish {
+    SONA_SIDECAR_MEMORY_NOT,
+    SONA_SIDECAR_MEMORY_TABLE,
+    SONA_SIDECAR_MEMORY_JSON
+};
+
 struct sona_sidecar_options {
     const char *instance, *runtime_dir; /* runtime_dir null: the default place */
     sona_config config;
@@ -21,6 +27,7 @@ struct sona_sidecar_options {
     sona_route_spec routes[SONA_ROUTES_MAX];
     bool background_inline;
     bool check, print_config;
+    enum sona_sidecar_memory_wish memory; /* print what presets and configuration take */
     uint32_t lanes_max, idle_cap_us, lease_ms;
     int ready_fd; /* -1: none */
 };

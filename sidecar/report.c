@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "sidecar/clock.h"
+#include "sidecar/memory.h"
 #include "sidecar/sidecar.h"
 
 static void put_u64(json_t *o, const char *key, uint64_t value)
@@ -54,8 +55,10 @@ void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret
     /* Relaxed: figures for people. */
     ret->pending = atomic_load_explicit(&figures->pending, memory_order_relaxed);
     ret->parked_now = atomic_load_explicit(&figures->parked_now, memory_order_relaxed);
-    ret->memory_bytes += sona_sidecar_intake_bytes(sidecar->intake) +
-                         sona_shm_publisher_header(sidecar->publisher)->total_bytes;
+    ret->memory_bytes +=
+        sona_sidecar_intake_bytes(sidecar->intake) +
+        sona_sidecar_queue_bytes(&sidecar->options->config, sidecar->layout.dim_padded) +
+        sona_shm_publisher_header(sidecar->publisher)->total_bytes;
 }
 
 void sona_sidecar_report_page(const struct sona_sidecar *sidecar)
@@ -141,6 +144,7 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
     const struct sona_sidecar *s = sidecar;
     const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
     json_t *o = json_object(), *fences = json_array();
+    uint64_t private = sona_sidecar_memory_private(), marked = sona_sidecar_memory_marked();
     char abi[16];
     sona_stats stats;
 
@@ -164,6 +168,8 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
     put_text(o, "simd", stats.simd);
     (void)json_object_set_new(o, "fence_modes", fences);
     put_u64(o, "clients_reclaimed", stats.counter[SONA_COUNTER_clients_reclaimed]);
+    put_u64(o, "private_bytes", private);
+    put_u64(o, "own_bytes", private > marked ? private - marked : 0);
     put_u64(o, "last_reclaim_us", s->clients.last_reclaim_us);
     put_u64(o, "max_reclaim_us", s->clients.max_reclaim_us);
     return text_of(o);

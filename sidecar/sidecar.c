@@ -15,8 +15,6 @@
 #include "sidecar/clock.h"
 #include "sidecar/log.h"
 
-#define QUEUE_SLOTS_MIN 64u
-
 static sona_err make_layout(struct sona_model_layout *ret,
                             const struct sona_sidecar_options *options, sona_diag *reterr)
 {
@@ -46,13 +44,9 @@ static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
 
 static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
 {
-    uint32_t stride =
-        (uint32_t)(sizeof(struct sona_sidecar_joined) + s->layout.dim_padded * sizeof(float));
-    uint32_t slots = QUEUE_SLOTS_MIN;
+    uint32_t stride = sona_sidecar_joined_stride(s->layout.dim_padded);
+    uint32_t slots = sona_sidecar_queue_slots(s->options->config.queue_capacity, stride);
 
-    while (2 * slots <= s->options->config.queue_capacity &&
-           2 * slots * stride <= SONA_SIDECAR_QUEUE_BYTES)
-        slots *= 2;
     s->queue_memory = aligned_alloc(64, (sona_shm_queue_bytes(slots, stride) + 63) / 64 * 64);
     s->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!s->queue_memory || s->gone_fd < 0)

@@ -124,6 +124,9 @@ static void print_status(const json_t *o)
     (void)printf("learner    step %" PRId64 ", %" PRId64 " background cycles (%s)\n",
                  number_at(learner, "step"), number_at(learner, "cycles"),
                  text_at(learner, "background"));
+    (void)printf("memory     %" PRId64 " bytes private, %" PRId64
+                 " of them beyond the libraries' own\n",
+                 number_at(o, "private_bytes"), number_at(o, "own_bytes"));
     (void)printf("reclaimed  %" PRId64 " clients, the last in %" PRId64
                  " us, the slowest in %" PRId64 " us\n",
                  number_at(o, "clients_reclaimed"), number_at(o, "last_reclaim_us"),

@@ -83,6 +83,22 @@ Test(record, a_decision_is_recorded_as_it_was_answered)
     }
 }
 
+Test(record, decisions_and_trajectories_say_whose_query_it_is)
+{
+    const sona_candidates ours = {.tenant = 0xfffffffe};
+    sona_decision d;
+    uint64_t id;
+
+    cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, &ours, &d), SONA_OK));
+    cr_expect(eq(u32, take().head.node, 0xfffffffe));
+    cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
+    cr_expect(eq(u32, take().head.node, 0));
+    cr_assert(eq(int, sona_trajectory_begin_tenant(lane, 7, x, FAKE_DIM, &id), SONA_OK));
+    cr_expect(eq(u32, take().head.node, 7));
+    cr_assert(eq(int, sona_trajectory_begin(lane, x, FAKE_DIM, &id), SONA_OK));
+    cr_expect(eq(u32, take().head.node, 0));
+}
+
 Test(record, an_outcome_names_its_decision_and_all_that_is_known)
 {
     const sona_outcome_info info = {.latency_us = 11, .tokens_in = 22, .tokens_out = 33};

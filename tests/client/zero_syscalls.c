@@ -32,6 +32,7 @@
 #include "tools/spawn.h"
 
 #define DIM     64u
+#define TENANTS 6u
 #define QUERIES 64u
 #define WARM_UP 20000u
 
@@ -83,11 +84,13 @@ static void serve(sona_lane *lane, uint64_t iterations, struct result *r)
 
     for (uint64_t n = 0; n < iterations; n++) {
         const float *x = queries[n % QUERIES];
+        /* One more than there is room for, and nobody in particular. */
+        const sona_candidates all = {.tenant = (uint32_t)(n % (TENANTS + 2))};
         sona_decision d = {.id = 0};
         uint64_t version = 0;
-        sona_err decided = sona_decide(lane, x, DIM, NULL, &d);
+        sona_err decided = sona_decide(lane, x, DIM, &all, &d);
         sona_err told = d.id ? sona_outcome(lane, d.id, (float)(d.route & 1), NULL) : SONA_OK;
-        sona_err applied = sona_apply(lane, x, DIM, y, &version);
+        sona_err applied = sona_apply_tenant(lane, all.tenant, x, DIM, y, &version);
 
         r->recorded += d.id != 0;
         r->full += (decided == SONA_E_FULL) + (told == SONA_E_FULL);
@@ -195,7 +198,7 @@ static void change(struct sona_spawn *sidecar, enum world world)
 /* One run; *ret is what it left. Returns its wait status, -1 when it could not be started. */
 static int observe(enum world world, enum check check, uint64_t iterations, struct result *ret)
 {
-    const char *const args[] = {"--dim", "64", "--routes", "4", NULL};
+    const char *const args[] = {"--dim", "64", "--routes", "4", "--set", "tenants_max=6", NULL};
     struct sona_spawn sidecar;
     sona_diag diag = {.text = ""};
     int memory = memfd_create("zero-syscalls", 0), channel[2], status = -1;

@@ -171,3 +171,65 @@ Test(learning, a_trajectory_teaches_the_route_it_names, .timeout = 60)
     cr_expect(gt(flt, score_of(&s, x, 2), before));
     close_scene(&s);
 }
+
+static float score_for(struct scene *s, uint32_t tenant, const float *x, uint32_t route)
+{
+    float scores[SONA_ROUTES_MAX];
+
+    cr_assert(eq(int,
+                 sona_score_tenant(s->lane, tenant, x, STAGE_DIM, scores, SONA_ROUTES_MAX, NULL),
+                 SONA_OK));
+    return scores[route];
+}
+
+Test(learning, two_tenants_who_disagree_get_different_routes, .timeout = 60)
+{
+    static const char *const args[] = {"--set", "tenants_max=4", NULL};
+    const uint32_t legal = sona_tenant_key("legal"), sales = sona_tenant_key("sales");
+    struct scene s;
+    float x[STAGE_DIM], y[2][STAGE_DIM];
+    uint64_t told = 0, id;
+
+    open_scene(&s, args);
+    stage_query(1, x);
+    for (uint32_t n = 0; n < 60; n++) {
+        const uint32_t tenant = n % 2 ? legal : sales;
+        sona_candidates forced = {.mode = SONA_MODE_OBSERVE, .forced = n / 2 % 3, .tenant = tenant};
+        bool good = forced.forced == (tenant == legal ? 0 : 2);
+        sona_decision d;
+
+        cr_assert(eq(int, sona_decide(s.lane, x, STAGE_DIM, &forced, &d), SONA_OK));
+        cr_assert(eq(int, sona_outcome(s.lane, d.id, good ? 0.9f : 0.1f, NULL), SONA_OK));
+        (void)stage_await(&s.stage, "learned", ++told);
+    }
+    cr_expect(eq(u64, stage_counter(&s.stage, "tenants"), 2));
+    cr_expect(gt(flt, score_for(&s, legal, x, 0), score_for(&s, legal, x, 2)));
+    cr_expect(gt(flt, score_for(&s, sales, x, 2), score_for(&s, sales, x, 0)));
+    cr_assert(eq(int, sona_apply_tenant(s.lane, legal, x, STAGE_DIM, y[0], NULL), SONA_OK));
+    cr_assert(eq(int, sona_apply(s.lane, x, STAGE_DIM, y[1], NULL), SONA_OK));
+    cr_expect(ne(int, memcmp(y[0], y[1], sizeof y[0]), 0), "the adapter bends the query");
+    cr_assert(eq(int, sona_apply_tenant(s.lane, 12345, x, STAGE_DIM, y[0], NULL), SONA_OK));
+    cr_expect(eq(int, memcmp(y[0], y[1], sizeof y[0]), 0), "a stranger has none");
+
+    /* A trajectory teaches for its tenant too. */
+    float before = score_for(&s, legal, x, 1);
+    cr_assert(eq(int, sona_trajectory_begin_tenant(s.lane, legal, x, STAGE_DIM, &id), SONA_OK));
+    cr_assert(eq(int, sona_trajectory_route(s.lane, id, 1), SONA_OK));
+    cr_assert(eq(int, sona_trajectory_end(s.lane, id, 1), SONA_OK));
+    (void)stage_await(&s.stage, "learned", ++told);
+    cr_expect(gt(flt, score_for(&s, legal, x, 1) - before, 0.01f));
+
+    /* Three more, and a fifth takes the place of who was longest silent. */
+    for (uint32_t n = 0; n < 3; n++) {
+        sona_candidates forced = {.mode = SONA_MODE_OBSERVE, .forced = 0, .tenant = 100 + n};
+        sona_decision d;
+
+        cr_assert(eq(int, sona_decide(s.lane, x, STAGE_DIM, &forced, &d), SONA_OK));
+        cr_assert(eq(int, sona_outcome(s.lane, d.id, 0.5f, NULL), SONA_OK));
+        (void)stage_await(&s.stage, "learned", ++told);
+    }
+    cr_expect(eq(u64, stage_counter(&s.stage, "tenants_evicted"), 1));
+    cr_expect(eq(flt, score_for(&s, sales, x, 0), score_of(&s, x, 0)));
+    cr_expect(ne(flt, score_for(&s, legal, x, 0), score_of(&s, x, 0)));
+    close_scene(&s);
+}

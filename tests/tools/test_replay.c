@@ -183,6 +183,33 @@ Test(replay, embedded_and_shm_decide_alike)
     setup.delay = 30;
     setup.spec.order = SONA_REPLAY_DRIFT;
     expect_alike("drift, half of the outcomes, 30 late");
+    setup.spec.order = SONA_REPLAY_SHUFFLED;
+    setup.spec.tenants = 30;
+    setup.spec.spread = 0.5f;
+    expect_alike("tenants");
+}
+
+/* With as much disagreement as can be, one policy for all has nothing to find. */
+Test(replay, tenants_who_are_told_apart_are_served_better)
+{
+    double told, separate;
+
+    setup.spec.tenants = 10;
+    setup.spec.spread = 1;
+    setup.spec.kind = SONA_REPLAY_TASTE;
+    run();
+    told = result.tail_reward;
+    setup.separate = true;
+    run();
+    separate = result.tail_reward;
+    cr_expect(eq(u64, result.totals.counter[SONA_COUNTER_learned], 1000));
+    setup.separate = false;
+    (void)snprintf(setup.settings.text[setup.settings.count++], SONA_TOOLS_SETTING_MAX,
+                   "tenants_max=0");
+    run();
+    cr_expect(gt(dbl, told, result.tail_reward + 0.05), "%f, without %f", told, result.tail_reward);
+    cr_expect(gt(dbl, separate, result.tail_reward + 0.05), "%f, without %f", separate,
+              result.tail_reward);
 }
 
 Test(replay, a_free_run_loses_nothing_silently, .timeout = 60)
@@ -355,6 +382,9 @@ Test(replay, wrong_usage_is_answered_in_one_sentence)
         {"--feedback", "1.5", "--feedback takes a number from 0 to 1"},
         {"--order", "sorted", "--order sorted is not known"},
         {"--order", "tasks=1", "2 to 32 tasks"},
+        {"--tenants", "0", "N[:SPREAD[:KIND]]"},
+        {"--tenants", "5:2", "SPREAD from 0 to 1"},
+        {"--tenants", "5:.3:sour", "KIND taste, swap or both"},
         {"--without", "micro,wings", "--without wings is not known"},
         {"--set", "lambda=1", "use --lambda"},
         {"--set", "dim=8", "the data set says it"},

@@ -204,3 +204,67 @@ Test(stream, baselines_are_those_of_the_rows_that_are_shown)
     cr_expect(le(dbl, base.oracle, 0.9));
     cr_expect(gt(dbl, base.oracle, 0.85));
 }
+
+/* A stream of tenants; the one before is done with. */
+static void lay_tenants(uint32_t tenants, float spread, enum sona_replay_kind kind)
+{
+    struct sona_replay_spec spec = {
+        .rows = 400, .test = 100, .seed = 3, .tenants = tenants, .spread = spread, .kind = kind};
+    sona_diag diag = {0};
+
+    sona_replay_stream_done(&stream);
+    cr_assert(eq(int, sona_replay_stream_init(&stream, &set, &spec, &diag), SONA_OK), "%s",
+              diag.text);
+}
+
+Test(stream, tenants_own_every_row_and_the_first_has_most)
+{
+    uint32_t count[20] = {0};
+
+    lay_tenants(20, 0.3f, SONA_REPLAY_BOTH);
+    for (uint32_t t = 0; t < stream.length; t++) {
+        cr_assert(lt(u32, sona_replay_stream_tenant(&stream, t), 20));
+        count[sona_replay_stream_tenant(&stream, t)]++;
+    }
+    /* 1 / (1 + 1/2 + ... + 1/20) = 0.278 of 400. */
+    cr_expect(gt(u32, count[0], 80));
+    cr_expect(lt(u32, count[0], 145));
+    for (uint32_t i = 10; i < 20; i++)
+        cr_expect(lt(u32, count[i], count[0]));
+    for (uint32_t i = 0; i < stream.spec.test; i++)
+        cr_assert(lt(u32, sona_replay_stream_test_tenant(&stream, stream.test + i), 20));
+    cr_expect(ne(u32, sona_replay_stream_key(0), sona_replay_stream_key(1)));
+    cr_expect(eq(u32, sona_replay_stream_key(SONA_REPLAY_NO_TENANT), 0));
+}
+
+Test(stream, taste_is_its_share_of_the_quality_and_a_swap_exchanges_pairs)
+{
+    uint32_t swapped = 0;
+
+    lay_tenants(20, 0.25f, SONA_REPLAY_TASTE);
+    for (uint32_t i = 0; i < 20; i++)
+        for (uint32_t k = 0; k < ROUTES; k++) {
+            float taste = stream.taste[i * ROUTES + k], plain = set.quality[5 * ROUTES + k];
+
+            cr_expect(eq(int, taste >= 0 && taste < 1, 1));
+            cr_expect(epsilon_eq(flt, sona_replay_stream_quality(&stream, 0, 5, i, k),
+                                 0.75f * plain + 0.25f * taste, 1e-6f));
+        }
+    lay_tenants(20, 0.5f, SONA_REPLAY_SWAP);
+    for (uint32_t i = 0; i < 20; i++)
+        for (uint32_t k = 0; k < ROUTES; k++) {
+            uint32_t behind = stream.swap[i * ROUTES + k];
+
+            cr_expect(eq(u32, stream.swap[i * ROUTES + behind], k));
+            cr_expect(eq(flt, sona_replay_stream_quality(&stream, 0, 5, i, k),
+                         set.quality[5 * ROUTES + behind]));
+            swapped += behind != k;
+        }
+    /* One pair of three routes for each, exchanged by half of the 20 tenants. */
+    cr_expect(gt(u32, swapped, 8));
+    cr_expect(lt(u32, swapped, 32));
+    lay_tenants(20, 0, SONA_REPLAY_BOTH);
+    for (uint32_t k = 0; k < ROUTES; k++)
+        cr_expect(
+            eq(flt, sona_replay_stream_quality(&stream, 0, 5, 3, k), set.quality[5 * ROUTES + k]));
+}

@@ -7,7 +7,7 @@
 
 /* Tell the sidecar that a pattern was found, for its access count. An ornament: when the ring is
  * full the search is good all the same, and the drop is counted. */
-static void tell_hit(struct sona_client_call *call, uint32_t index, uint64_t version)
+static void tell_hit(struct sona_client_call *call, const sona_pattern *found, uint64_t version)
 {
     sona_err why;
     struct sona_record *record = sona_client_event_reserve(call, &why);
@@ -17,9 +17,10 @@ static void tell_hit(struct sona_client_call *call, uint32_t index, uint64_t ver
         return;
     }
     *record = (struct sona_record){.kind = SONA_RECORD_PATTERN_HIT,
+                                   .id = found->id,
                                    .snapshot = version,
                                    .route = SONA_ROUTE_NONE,
-                                   .node = index};
+                                   .node = found->index};
     sona_client_event_commit(call, record);
 }
 
@@ -54,7 +55,7 @@ sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint3
     if (version == 0)
         count = 0;
     if (count > 0)
-        tell_hit(&call, ret[0].index, version);
+        tell_hit(&call, &ret[0], version);
     *ret_count = count;
     sona_client_answered(&call, SONA_CLIENT_searches, version);
     return sona_client_leave(&call, SONA_OK);

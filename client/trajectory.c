@@ -9,8 +9,7 @@
 
 #include "client/hot.h"
 
-/* The text of a context lies in the floats, which the smallest stride leaves 64 bytes for. */
-#define CONTEXT_MAX 64u
+static_assert(SONA_CONTEXT_MAX == SONA_RECORD_TEXT, "the record holds the longest context");
 
 /* Enter a call about trajectory `id` and reserve its record when `checked` is SONA_OK. On any other
  * result but SONA_OK the call is over. */
@@ -86,12 +85,25 @@ sona_err sona_trajectory_begin_tenant(sona_lane *lane, uint32_t tenant, const fl
     return finish(&call, record);
 }
 
+static uint32_t larger(uint32_t a, uint32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Activations are used up to the smaller of hidden and embedding dimension. */
+static uint32_t used(const sona_geometry *g, uint32_t n)
+{
+    uint32_t most = g->hidden_dim != 0 && g->hidden_dim < g->dim ? g->hidden_dim : g->dim;
+
+    return n < most ? n : most;
+}
+
 static sona_err check_step(const sona_geometry *g, const sona_step *step)
 {
     if (!step || (step->n_activations > 0 && !step->activations) ||
         (step->n_attention > 0 && !step->attention))
         return SONA_E_ARGUMENT;
-    if (step->n_activations > g->dim || step->n_attention > g->attention_dim)
+    if (step->n_activations > larger(g->dim, g->hidden_dim) || step->n_attention > g->attention_dim)
         return SONA_E_SHAPE;
     if (!isfinite(step->reward) || !isfinite(step->score) ||
         !sona_model_all_finite(step->activations, step->n_activations) ||
@@ -124,13 +136,14 @@ sona_err sona_trajectory_step(sona_lane *lane, uint64_t id, const sona_step *ste
         .score = step->score,
         .latency_us = step->latency_us,
         .node = step->node_id,
-        .n_floats = (uint16_t)step->n_activations,
+        .flags = step->rewarded || step->reward != 0 ? SONA_RECORD_REWARDED : 0,
+        .n_floats = (uint16_t)used(g, step->n_activations),
         .n_attention = (uint16_t)step->n_attention,
         .layer = (uint16_t)step->layer,
     };
     float *floats = sona_record_floats(record);
     if (step->n_activations > 0)
-        memcpy(floats, step->activations, step->n_activations * sizeof *floats);
+        memcpy(floats, step->activations, used(g, step->n_activations) * sizeof *floats);
     if (step->n_attention > 0)
         memcpy(floats + g->dim, step->attention, step->n_attention * sizeof *floats);
     sona_client_count(call.state, SONA_CLIENT_steps);
@@ -173,19 +186,19 @@ sona_err sona_trajectory_context(sona_lane *lane, uint64_t id, const char *conte
 {
     struct sona_client_call call;
     struct sona_record *record;
-    size_t n = context ? strnlen(context, CONTEXT_MAX) : 0;
+    size_t n = context ? strnlen(context, SONA_CONTEXT_MAX) : 0;
 
     if (!lane)
         return SONA_E_ARGUMENT;
     if (!sona_client_enter(&call, lane))
         return SONA_E_FORKED;
-    sona_err err = !context ? SONA_E_ARGUMENT : n >= CONTEXT_MAX ? SONA_E_RANGE : SONA_OK;
+    sona_err err = !context ? SONA_E_ARGUMENT : n >= SONA_CONTEXT_MAX ? SONA_E_RANGE : SONA_OK;
     err = begin(&call, err, id, &record);
     if (err != SONA_OK)
         return err;
     *record = (struct sona_record){.kind = SONA_RECORD_CONTEXT, .id = id, .route = SONA_ROUTE_NONE};
     char *text = (char *)sona_record_floats(record);
-    memset(text, 0, CONTEXT_MAX);
+    memset(text, 0, SONA_CONTEXT_MAX);
     memcpy(text, context, n);
     return finish(&call, record);
 }

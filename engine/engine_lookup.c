@@ -112,6 +112,13 @@ sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t
         return err;
     view = sona_learner_view(engine->learner);
     *ret_count = sona_model_find_patterns(&view, engine->query, k, ret);
+    if (*ret_count > 0)
+        (void)sona_learner_learn(engine->learner, &(struct sona_learner_event){
+                                                      .kind = SONA_LEARNER_HIT,
+                                                      .id = ret[0].id,
+                                                      .route = SONA_ROUTE_NONE,
+                                                      .layer = ret[0].index,
+                                                  });
     return SONA_OK;
 }
 

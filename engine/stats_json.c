@@ -86,6 +86,7 @@ static void put_gauges(struct text *text, const sona_stats *stats)
     put_whole(text, "pending", stats->pending);
     put_whole(text, "parked_now", stats->parked_now);
     put_whole(text, "replay_length", stats->replay_length);
+    put_whole(text, "layers_trained", stats->layers_trained);
     put_whole(text, "memory_bytes", stats->memory_bytes);
     put_whole(text, "routes_enabled", stats->routes);
     put_whole(text, "patterns", stats->patterns);

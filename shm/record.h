@@ -24,11 +24,16 @@ enum sona_record_kind {
     SONA_RECORD_BEGIN = 3,   /* floats: prepared embedding; id is the record's own; tenant (node) */
     SONA_RECORD_STEP = 4,  /* floats: activations, attention; reward (value), score, node, layer */
     SONA_RECORD_ROUTE = 5, /* route of a trajectory */
-    SONA_RECORD_CONTEXT = 6,     /* floats area: NUL-terminated text */
+    SONA_RECORD_CONTEXT = 6,     /* floats area: NUL-terminated text, SONA_RECORD_TEXT bytes */
     SONA_RECORD_END = 7,         /* quality (value) of a trajectory */
-    SONA_RECORD_PATTERN_HIT = 8, /* node = pattern row, version = snapshot */
+    SONA_RECORD_PATTERN_HIT = 8, /* id = pattern, node = its row */
     SONA_RECORD_REVOKE = 9       /* id of a decision or trajectory anywhere */
 };
+
+/* flags of a STEP: its reward is known. */
+#define SONA_RECORD_REWARDED 1u
+/* Bytes of a CONTEXT's text, NUL included: the smallest stride leaves as much behind the header. */
+#define SONA_RECORD_TEXT 64u
 
 struct sona_record {
     uint32_t magic;

@@ -70,7 +70,7 @@ struct sona_wire_refused {
     char text[SONA_DIAG_TEXT_MAX];
 };
 
-enum sona_wire_query { SONA_WIRE_STATUS = 1, SONA_WIRE_STATS = 2 };
+enum sona_wire_query { SONA_WIRE_STATUS = 1, SONA_WIRE_STATS = 2, SONA_WIRE_PATTERNS = 3 };
 struct sona_wire_query_packet {
     struct sona_wire_head head;
     uint32_t what; /* enum sona_wire_query */

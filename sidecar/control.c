@@ -169,6 +169,8 @@ static void on_query(struct connection *c, const struct sona_wire_query_packet *
         json = sona_sidecar_report_status(s);
     else if (query->what == SONA_WIRE_STATS)
         json = sona_sidecar_report_stats(s);
+    else if (query->what == SONA_WIRE_PATTERNS)
+        json = sona_sidecar_report_patterns(s);
     else {
         (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
                                 query->what);

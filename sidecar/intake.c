@@ -74,6 +74,23 @@ static void refresh_rules(struct sona_sidecar_intake *in)
     sona_sidecar_version_unread();
 }
 
+/* Relaxed: figures for people. A row that did not change is not written. */
+static void refresh_nodes(struct sona_sidecar_intake *in, const sona_stats *stats)
+{
+    for (uint32_t i = 0; i < stats->n_nodes; i++) {
+        const sona_node_stats *from = &stats->node[i];
+
+        if (atomic_load_explicit(&in->figures.node[i].steps, memory_order_relaxed) == from->steps)
+            continue;
+        atomic_store_explicit(&in->figures.node[i].node, from->node, memory_order_relaxed);
+        atomic_store_explicit(&in->figures.node[i].score, from->mean_score, memory_order_relaxed);
+        atomic_store_explicit(&in->figures.node[i].reward, from->mean_reward, memory_order_relaxed);
+        atomic_store_explicit(&in->figures.node[i].latency_us, from->mean_latency_us,
+                              memory_order_relaxed);
+        atomic_store_explicit(&in->figures.node[i].steps, from->steps, memory_order_relaxed);
+    }
+}
+
 static void refresh_figures(struct sona_sidecar_intake *in)
 {
     sona_stats stats;
@@ -88,6 +105,7 @@ static void refresh_figures(struct sona_sidecar_intake *in)
         atomic_store_explicit(&in->figures.accepted[k], in->join.accepted[k], memory_order_relaxed);
     atomic_store_explicit(&in->figures.pending, stats.pending, memory_order_relaxed);
     atomic_store_explicit(&in->figures.parked_now, stats.parked_now, memory_order_relaxed);
+    refresh_nodes(in, &stats);
 }
 
 static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
@@ -121,6 +139,23 @@ static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attac
                      "pid=%d lane=%u reason=\"its indices make no sense\"", (int)a->pid, index);
 }
 
+/* Hand over what the last record still brings. False: the learner's queue is full, and nothing else
+ * may be taken before. */
+static bool finish_record(struct sona_sidecar_intake *in)
+{
+    while (sona_sidecar_join_has_more(&in->join)) {
+        struct sona_sidecar_joined *slot = sona_shm_queue_reserve(in->stream->queue);
+
+        if (!slot || !sona_sidecar_join_more(&in->join, slot)) {
+            in->blocked = true;
+            return false;
+        }
+        sona_shm_queue_commit(in->stream->queue);
+        in->handed++;
+    }
+    return true;
+}
+
 /* One visit: up to BUDGET records. Returns how many were taken. */
 static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
                       uint32_t index)
@@ -136,8 +171,10 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
         return 0;
     }
     for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
-        struct sona_sidecar_joined *slot = sona_shm_queue_reserve(in->stream->queue);
+        struct sona_sidecar_joined *slot = NULL;
 
+        if (finish_record(in))
+            slot = sona_shm_queue_reserve(in->stream->queue);
         if (!slot) {
             in->blocked = true;
             break;
@@ -191,7 +228,7 @@ static void finish_ended(struct sona_sidecar_intake *in)
 
         if (!a->ending)
             continue;
-        if (!a->drained && is_drained(a)) {
+        if (!a->drained && is_drained(a) && !sona_sidecar_join_has_more(&in->join)) {
             a->drained = true;
             a->handed = in->handed;
             sona_sidecar_join_forget_tag(&in->join, a->tag);
@@ -275,6 +312,7 @@ static uint32_t drain_round(struct sona_sidecar_intake *in)
     uint32_t taken = 0;
 
     in->blocked = false;
+    (void)finish_record(in);
     for (uint32_t at = 0; at < in->n_attached; at++)
         for (uint32_t i = 0; i < in->attached[at]->n_lanes; i++)
             taken += visit(in, in->attached[at], i);
@@ -290,7 +328,7 @@ static void expire(struct sona_sidecar_intake *in)
     uint64_t before = in->handed;
     struct sona_sidecar_joined *slot;
 
-    while ((slot = sona_shm_queue_reserve(in->stream->queue)) &&
+    while (finish_record(in) && (slot = sona_shm_queue_reserve(in->stream->queue)) &&
            sona_sidecar_join_expire(&in->join, in->expired_ms, &budget, slot)) {
         sona_shm_queue_commit(in->stream->queue);
         in->handed++;
@@ -345,6 +383,8 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
 {
     struct sona_sidecar_intake *in = calloc(1, sizeof *in);
     size_t room = sizeof(struct sona_record) + options->layout->dim_padded * sizeof(float);
+
+    static_assert(SONA_RECORD_TEXT <= 16 * sizeof(float), "a padded vector holds a context");
 
     if (room < options->record_stride)
         room = options->record_stride;

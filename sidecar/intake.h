@@ -39,6 +39,11 @@ struct sona_sidecar_intake_figures {
     _Atomic uint64_t taken;                        /* records taken from lanes */
     _Atomic uint64_t accepted[SONA_SIDECAR_KINDS]; /* of them, by kind, not refused at sight */
     _Atomic uint64_t pending, parked_now;
+    /* Steps by node: `steps` is written last. */
+    struct {
+        _Atomic uint64_t node, steps;
+        _Atomic double score, reward, latency_us;
+    } node[SONA_NODES_MAX + 1];
 };
 
 struct sona_sidecar_intake;

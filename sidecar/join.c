@@ -12,25 +12,29 @@
 
 size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_model_layout *layout)
 {
-    return sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
+    return sona_pending_bytes(config->trajectory_capacity, layout->dim_padded) +
+           sona_pending_sums_bytes(config->step_capacity, layout->dim_padded);
 }
 
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr)
 {
+    size_t table = sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
     size_t bytes = sona_sidecar_join_bytes(config, layout);
-    void *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    char *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
     if (!memory)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0,
                                  "no memory for %zu bytes of waiting decisions; lower "
-                                 "trajectory_capacity",
+                                 "trajectory_capacity or step_capacity",
                                  bytes);
     memset(ret, 0, sizeof *ret);
     ret->bytes = bytes;
     ret->pending = sona_pending_init(memory, config->trajectory_capacity, layout->dim_padded,
                                      config->feedback_window_ms, config->max_trajectory_steps,
                                      config->default_quality);
+    ret->sums = sona_pending_sums_init(memory + table, config->step_capacity, layout->dim_padded);
+    sona_pending_use_sums(ret->pending, ret->sums);
     ret->rules.geometry = layout->geometry;
     ret->rules.dim_padded = layout->dim_padded;
     return SONA_OK;
@@ -62,6 +66,7 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
         .quality = from->quality,
         .propensity = from->entry.propensity,
         .tenant = from->entry.tenant,
+        .type = from->entry.type,
     };
     if (from->entry.x)
         memcpy(sona_sidecar_joined_x(ret), from->entry.x,
@@ -110,7 +115,72 @@ static bool settle(struct sona_sidecar_join *join, const struct sona_sidecar_tak
 
     if (err != SONA_OK || !found) /* counted by the table, or parked in it */
         return false;
+    if (joined.word == SONA_PENDING_JOINED && joined.entry.sums != SONA_PENDING_NO_SUM) {
+        join->rest.joined = joined;
+        join->rest.at = joined.entry.sums;
+        join->rest.now_ms = t->now_ms;
+        join->rest.open = true;
+        return sona_sidecar_join_more(join, ret);
+    }
     hand_over(join, &joined, word_kind[joined.word], t->now_ms, ret);
+    return true;
+}
+
+bool sona_sidecar_join_more(struct sona_sidecar_join *join, struct sona_sidecar_joined *ret)
+{
+    const struct sona_pending_joined *from = &join->rest.joined;
+    size_t bytes = join->rules.dim_padded * sizeof(float);
+    struct sona_pending_layer layer;
+
+    if (!join->rest.open)
+        return false;
+    if (!sona_pending_sums_next(join->sums, &join->rest.at, from->quality, &layer)) {
+        join->rest.open = false;
+        hand_over(join, from, SONA_LEARNER_OUTCOME, join->rest.now_ms, ret);
+        return true;
+    }
+    *ret = (struct sona_sidecar_joined){
+        .kind = SONA_LEARNER_STEPS,
+        .id = from->entry.id,
+        .now_ms = join->rest.now_ms,
+        .route = from->entry.route,
+        .quality = layer.reward,
+        .layer = layer.layer,
+        .credit = layer.credit,
+    };
+    memcpy(sona_sidecar_joined_x(ret), layer.wins, bytes);
+    memcpy(sona_sidecar_joined_base(ret, join->rules.dim_padded), layer.base, bytes);
+    return true;
+}
+
+/* Steps are counted and summed by the table; what has no room there is counted too. */
+static void step(struct sona_sidecar_join *join, struct sona_record *r)
+{
+    const float *floats = sona_record_floats(r);
+
+    if (sona_pending_step(join->pending, r->id, r->value) != SONA_OK)
+        return;
+    sona_pending_note(join->pending, r->node, r->score, r->value, r->latency_us);
+    if (r->n_floats > 0)
+        sona_pending_activations(
+            join->pending, r->id,
+            &(struct sona_pending_activations){
+                .h = floats,
+                .n = r->n_floats,
+                .layer = r->layer,
+                .credit = sona_pending_credit(floats + join->rules.geometry.dim, r->n_attention),
+                .reward = r->value,
+                .rewarded = (r->flags & SONA_RECORD_REWARDED) != 0,
+            });
+}
+
+static bool hit(const struct sona_sidecar_taken *t, struct sona_sidecar_joined *ret)
+{
+    *ret = (struct sona_sidecar_joined){.kind = SONA_LEARNER_HIT,
+                                        .id = t->record->id,
+                                        .now_ms = t->now_ms,
+                                        .route = SONA_ROUTE_NONE,
+                                        .layer = t->record->node};
     return true;
 }
 
@@ -135,14 +205,18 @@ bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_si
     case SONA_RECORD_REVOKE:
         return settle(join, taken, ret);
     case SONA_RECORD_STEP:
-        (void)sona_pending_step(join->pending, r->id, r->value); /* counted by the table */
+        step(join, r);
         return false;
     case SONA_RECORD_ROUTE:
         (void)sona_pending_route(join->pending, r->id, r->route); /* counted by the table */
         return false;
-    case SONA_RECORD_CONTEXT:     /* names for people: counted, not learned from */
-    case SONA_RECORD_PATTERN_HIT: /* likewise */
+    case SONA_RECORD_CONTEXT:
+        (void)sona_pending_context(
+            join->pending, r->id,
+            sona_pattern_type_of((const char *)sona_record_floats(r))); /* counted by the table */
         return false;
+    case SONA_RECORD_PATTERN_HIT:
+        return hit(taken, ret);
     }
     return false;
 }

@@ -14,16 +14,23 @@
 #include <sona/error.h>
 
 #include "engine/model/model.h"
+#include "engine/pending/pending.h"
 #include "sidecar/joined.h"
 #include "sidecar/judge.h"
-
-struct sona_pending;
 
 #define SONA_SIDECAR_KINDS (SONA_RECORD_REVOKE + 1)
 
 struct sona_sidecar_join {
     struct sona_pending *pending;
-    uint64_t bytes; /* of the table */
+    struct sona_pending_sums *sums;
+    uint64_t bytes; /* of both tables */
+    /* A trajectory that ended: the sums of its steps first, layer by layer, its outcome last. */
+    struct {
+        struct sona_pending_joined joined;
+        uint32_t at; /* of the next sums */
+        bool open;   /* the outcome is still to come */
+        uint64_t now_ms;
+    } rest;
     struct sona_sidecar_rules rules;
     uint64_t taken;
     uint64_t accepted[SONA_SIDECAR_KINDS]; /* not refused at sight */
@@ -46,9 +53,15 @@ sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config
 void sona_sidecar_join_done(struct sona_sidecar_join *join);
 
 /* Take one record. True: the learner has something to see, a query or what came of one, in `ret`
- * and the embedding behind it. */
+ * and the vectors behind it. There may be more of it: call sona_sidecar_join_more() until it
+ * returns false, before anything else. */
 bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
                             struct sona_sidecar_joined *ret);
+bool sona_sidecar_join_more(struct sona_sidecar_join *join, struct sona_sidecar_joined *ret);
+static inline bool sona_sidecar_join_has_more(const struct sona_sidecar_join *join)
+{
+    return join->rest.open;
+}
 /* Nothing more will come under this tag: outcomes parked for it are unknown. */
 void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag);
 /* Forget what waited too long, a bounded number: *budget entries. True: a decision gets the default

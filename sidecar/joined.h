@@ -20,7 +20,8 @@
 #include "shm/ring.h"
 #include "sidecar/wake.h"
 
-/* One joined event; the embedding follows. */
+/* One joined event; two vectors of dim_padded floats follow: the embedding, and for
+ * SONA_LEARNER_STEPS the second sum. */
 struct sona_sidecar_joined {
     alignas(64) uint64_t id;
     uint64_t version, now_ms;
@@ -28,12 +29,21 @@ struct sona_sidecar_joined {
     float quality, propensity;
     uint32_t kind; /* enum sona_learner_kind */
     uint32_t tenant;
+    uint32_t type;  /* sona_pattern_type of its contexts */
+    uint32_t layer; /* STEPS: BaseLoRA layer; HIT: pattern row */
+    float credit;   /* STEPS */
 };
 static_assert(sizeof(struct sona_sidecar_joined) == 64, "the embedding is aligned");
 
 static inline float *sona_sidecar_joined_x(struct sona_sidecar_joined *joined)
 {
     return (float *)(void *)(joined + 1);
+}
+
+static inline float *sona_sidecar_joined_base(struct sona_sidecar_joined *joined,
+                                              uint32_t dim_padded)
+{
+    return sona_sidecar_joined_x(joined) + dim_padded;
 }
 
 #define SONA_SIDECAR_QUEUE_BYTES                                               \
@@ -52,7 +62,7 @@ static inline uint32_t sona_sidecar_queue_slots(uint32_t capacity, uint32_t stri
 
 static inline uint32_t sona_sidecar_joined_stride(uint32_t dim_padded)
 {
-    return (uint32_t)(sizeof(struct sona_sidecar_joined) + dim_padded * sizeof(float));
+    return (uint32_t)(sizeof(struct sona_sidecar_joined) + 2 * dim_padded * sizeof(float));
 }
 
 static inline size_t sona_sidecar_queue_bytes(const sona_config *config, uint32_t dim_padded)

@@ -86,10 +86,9 @@ static int step(const struct sona_sidecar_rules *rules, struct sona_record *r)
     return SONA_SIDECAR_ACCEPTED;
 }
 
-static int context(const struct sona_sidecar_rules *rules, struct sona_record *r)
+static int context(struct sona_record *r)
 {
-    size_t room = rules->geometry.dim * sizeof(float);
-    bool ended = memchr(sona_record_floats(r), '\0', room < 64 ? room : 64) != NULL;
+    bool ended = memchr(sona_record_floats(r), '\0', SONA_RECORD_TEXT) != NULL;
 
     return ended ? SONA_SIDECAR_ACCEPTED : SONA_COUNTER_drop_malformed;
 }
@@ -126,7 +125,7 @@ int sona_sidecar_judge(const struct sona_sidecar_rules *rules,
         return route(rules, r->route);
     case SONA_RECORD_CONTEXT:
         HOLD(near_id(origin, r));
-        return context(rules, r);
+        return context(r);
     case SONA_RECORD_REVOKE: /* whose id it is, the table says */
         return SONA_SIDECAR_ACCEPTED;
     case SONA_RECORD_PATTERN_HIT:

@@ -180,6 +180,22 @@ static void publish(struct sona_sidecar_learner *l)
 
 /* ---- showing ---- */
 
+/* The bank changes with the cold half only. The version shown last has the one of its cycle. */
+static void show_bank(const struct sona_sidecar_learner *l, struct sona_sidecar_version *v)
+{
+    struct sona_model_view view = view_of(l);
+    const struct sona_sidecar_version *before = l->versions->current; /* we are the only writer */
+    struct sona_sidecar_bank *bank = before ? before->bank : NULL;
+
+    v->cycles = v->stats.counter[SONA_COUNTER_background_cycles];
+    if (!bank || before->cycles != v->cycles) {
+        bank = sona_sidecar_bank_make(v->stats.patterns);
+        if (bank)
+            bank->n = sona_model_list_patterns(&view, 0, bank->n, bank->pattern);
+    }
+    sona_sidecar_version_share(v, bank);
+}
+
 static void show(struct sona_sidecar_learner *l)
 {
     struct sona_model_view view = view_of(l);
@@ -196,6 +212,7 @@ static void show(struct sona_sidecar_learner *l)
     v->stats.memory_bytes = l->bytes;
     v->enabled = sona_learner_enabled(l->learner);
     v->n_routes = sona_model_routes(&view, v->route, v->n_routes);
+    show_bank(l, v);
     sona_sidecar_version_swap(l->versions, v);
     /* Release: pairs with the intake's acquire; whoever sees the position finds this version. */
     atomic_store_explicit(&l->stream->shown, l->taken, memory_order_release);
@@ -265,6 +282,18 @@ static void cycle_threaded(struct sona_sidecar_learner *l)
 
 /* ---- the thread ---- */
 
+/* Readers see what these do after the next install. */
+static bool waits(enum sona_learner_kind kind)
+{
+    return kind == SONA_LEARNER_STEPS || kind == SONA_LEARNER_HIT;
+}
+
+/* A query alone shows only in lock-step, where the next decision waits for it. */
+static bool is_visible(const struct sona_sidecar_learner *l, enum sona_learner_kind kind)
+{
+    return !waits(kind) && (kind != SONA_LEARNER_QUERY || !l->background);
+}
+
 /* Learn from what is there, a batch at most. Returns how many events were taken. */
 static uint32_t learn(struct sona_sidecar_learner *l)
 {
@@ -285,15 +314,18 @@ static uint32_t learn(struct sona_sidecar_learner *l)
             .propensity = j->propensity,
             .version = j->version,
             .now_ms = j->now_ms,
+            .type = j->type,
+            .layer = j->layer,
+            .credit = j->credit,
+            .base = sona_sidecar_joined_base(j, l->layout->dim_padded),
         };
-        /* A query alone shows only in lock-step, where the next decision waits for it. */
         if (sona_learner_learn(l->learner, &event) == SONA_OK && /* else it counted why */
-            (event.kind != SONA_LEARNER_QUERY || !l->background))
+            is_visible(l, event.kind))
             l->dirty = true;
         sona_shm_queue_release(l->stream->queue);
         l->taken++;
         l->stale = true;
-        if (!l->background && event.kind != SONA_LEARNER_QUERY)
+        if (!l->background && event.kind != SONA_LEARNER_QUERY && !waits(event.kind))
             cycle_inline(l, event.now_ms);
     }
     return n;

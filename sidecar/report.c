@@ -55,6 +55,21 @@ void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret
     /* Relaxed: figures for people. */
     ret->pending = atomic_load_explicit(&figures->pending, memory_order_relaxed);
     ret->parked_now = atomic_load_explicit(&figures->parked_now, memory_order_relaxed);
+    for (uint32_t i = 0; i <= SONA_NODES_MAX; i++) {
+        uint64_t steps = atomic_load_explicit(&figures->node[i].steps, memory_order_relaxed);
+
+        if (steps == 0)
+            break;
+        ret->node[i] = (sona_node_stats){
+            .node = (uint32_t)atomic_load_explicit(&figures->node[i].node, memory_order_relaxed),
+            .steps = steps,
+            .mean_score = atomic_load_explicit(&figures->node[i].score, memory_order_relaxed),
+            .mean_reward = atomic_load_explicit(&figures->node[i].reward, memory_order_relaxed),
+            .mean_latency_us =
+                atomic_load_explicit(&figures->node[i].latency_us, memory_order_relaxed),
+        };
+        ret->n_nodes = i + 1;
+    }
     ret->memory_bytes +=
         sona_sidecar_intake_bytes(sidecar->intake) +
         sona_sidecar_queue_bytes(&sidecar->options->config, sidecar->layout.dim_padded) +
@@ -216,6 +231,23 @@ static json_t *routes_of(const struct sona_sidecar_version *v)
     return list;
 }
 
+static json_t *nodes_of(const sona_stats *stats)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < stats->n_nodes; i++) {
+        json_t *o = json_object();
+
+        put_u64(o, "node", stats->node[i].node);
+        put_u64(o, "steps", stats->node[i].steps);
+        put_real(o, "mean_score", stats->node[i].mean_score);
+        put_real(o, "mean_reward", stats->node[i].mean_reward);
+        put_real(o, "mean_latency_us", stats->node[i].mean_latency_us);
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
 char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
 {
     char text[SONA_STATS_JSON_MAX];
@@ -233,5 +265,71 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
     json_t *o = json_loads(text, 0, NULL);
     put_records(o, sidecar);
     (void)json_object_set_new(o, "routes", routes);
+    (void)json_object_set_new(o, "nodes", nodes_of(&stats));
+    return text_of(o);
+}
+
+/* ---- patterns ---- */
+
+static json_t *pattern_of(const struct sona_sidecar_version *v, const sona_pattern *p)
+{
+    json_t *o = json_object(), *routes = json_array(), *examples = json_array();
+
+    put_u64(o, "id", p->id);
+    put_text(o, "pattern_type", sona_pattern_type_name(p->type));
+    put_u64(o, "cluster_size", p->cluster_size);
+    put_real(o, "total_weight", (double)p->total_weight);
+    put_real(o, "avg_quality", (double)p->avg_quality);
+    put_u64(o, "created_at", p->created_at);
+    put_u64(o, "last_accessed", p->last_accessed);
+    put_u64(o, "access_count", p->access_count);
+    for (uint32_t r = 0; r < p->n_routes; r++) {
+        uint32_t k = SONA_ROUTE_INDEX(p->routes[r].route);
+        json_t *route = json_object();
+
+        put_text(route, "route", k < v->n_routes ? v->route[k].name : "?");
+        put_real(route, "outcomes", (double)p->routes[r].outcomes);
+        put_real(route, "mean_quality", (double)p->routes[r].mean_quality);
+        (void)json_array_append_new(routes, route);
+    }
+    (void)json_object_set_new(o, "routes", routes);
+    for (uint32_t e = 0; e < p->n_examples; e++) { /* text: not every reader has 64-bit numbers */
+        char id[24];
+
+        (void)snprintf(id, sizeof id, "%llu", (unsigned long long)p->examples[e]);
+        (void)json_array_append_new(examples, json_string(id));
+    }
+    (void)json_object_set_new(o, "examples", examples);
+    return o;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const sona_pattern *p = *(const sona_pattern *const *)a, *q = *(const sona_pattern *const *)b;
+
+    if (p->total_weight != q->total_weight)
+        return p->total_weight < q->total_weight ? 1 : -1;
+    return p->id < q->id ? -1 : p->id > q->id;
+}
+
+char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar)
+{
+    json_t *o = json_object(), *list = json_array();
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+    uint32_t n = v->bank ? v->bank->n : 0, shown = 0;
+    const sona_pattern **order = calloc(n + 1, sizeof(const sona_pattern *));
+
+    for (uint32_t i = 0; order && i < n; i++)
+        order[i] = &v->bank->pattern[i];
+    if (order && n > 0)
+        qsort(order, n, sizeof(const sona_pattern *), by_weight);
+    for (; order && shown < n && shown < SONA_SIDECAR_PATTERNS_SHOWN; shown++)
+        (void)json_array_append_new(list, pattern_of(v, order[shown]));
+    put_u64(o, "patterns_stored", n);
+    put_u64(o, "cycles", v->cycles);
+    sona_sidecar_version_unread();
+    free(order);
+    put_u64(o, "shown", shown);
+    (void)json_object_set_new(o, "patterns", list);
     return text_of(o);
 }

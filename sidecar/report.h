@@ -14,6 +14,9 @@ struct sona_sidecar;
 /* JSON text, one object, to be freed by the caller; null without memory. */
 char *sona_sidecar_report_status(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar);
+/* The patterns with the most evidence, as many as an answer holds, and how many there are. */
+#define SONA_SIDECAR_PATTERNS_SHOWN 100u
+char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar);
 
 /* Every counter and gauge in one struct, and the same to page 2 of the segment. */
 void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret);

@@ -38,10 +38,36 @@ struct sona_sidecar_version *sona_sidecar_version_make(uint32_t n_routes)
     return v;
 }
 
+struct sona_sidecar_bank *sona_sidecar_bank_make(uint32_t n)
+{
+    struct sona_sidecar_bank *bank = calloc(1, sizeof *bank + (size_t)n * sizeof(sona_pattern));
+
+    if (bank)
+        bank->n = n;
+    return bank;
+}
+
+void sona_sidecar_version_share(struct sona_sidecar_version *version,
+                                struct sona_sidecar_bank *bank)
+{
+    version->bank = bank;
+    if (bank) /* relaxed: the learner alone adds owners, and it holds one already or just made it */
+        (void)atomic_fetch_add_explicit(&bank->owners, 1, memory_order_relaxed);
+}
+
+static void destroy(struct sona_sidecar_version *version)
+{
+    /* Acquire and release: the last owner sees that all others are done. */
+    if (version && version->bank &&
+        atomic_fetch_sub_explicit(&version->bank->owners, 1, memory_order_acq_rel) == 1)
+        free(version->bank);
+    free(version);
+}
+
 static void free_version(struct rcu_head *head)
 {
     RELIED_ON(&grace); /* [B] */
-    free(caa_container_of(head, struct sona_sidecar_version, rcu));
+    destroy(caa_container_of(head, struct sona_sidecar_version, rcu));
 }
 
 void sona_sidecar_version_swap(struct sona_sidecar_versions *versions,
@@ -58,7 +84,7 @@ void sona_sidecar_version_swap(struct sona_sidecar_versions *versions,
 void sona_sidecar_version_done(struct sona_sidecar_versions *versions)
 {
     rcu_barrier(); /* those that were swapped out */
-    free(versions->current);
+    destroy(versions->current);
     versions->current = NULL;
 }
 

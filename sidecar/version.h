@@ -10,6 +10,7 @@
 #ifndef SONA_SIDECAR_VERSION_H
 #define SONA_SIDECAR_VERSION_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <urcu.h>
@@ -17,11 +18,21 @@
 #include <sona/model.h>
 #include <sona/stats.h>
 
+/* The pattern bank of the last background cycle: too large for every version, so one object is
+ * shared by those of a cycle. */
+struct sona_sidecar_bank {
+    _Atomic uint32_t owners; /* versions that have it; relaxed to add, the last release frees */
+    uint32_t n;
+    sona_pattern pattern[]; /* n */
+};
+
 struct sona_sidecar_version {
     struct rcu_head rcu;
-    sona_stats stats;       /* the learner's counters and gauges */
-    uint64_t route_changes; /* grows when the route table changes */
-    uint32_t enabled;       /* 1: learning is on */
+    struct sona_sidecar_bank *bank; /* null: none yet, or no memory */
+    sona_stats stats;               /* the learner's counters and gauges */
+    uint64_t route_changes;         /* grows when the route table changes */
+    uint64_t cycles;                /* background cycles that the bank has seen */
+    uint32_t enabled;               /* 1: learning is on */
     uint32_t n_routes;
     sona_route_info route[]; /* n_routes */
 };
@@ -36,6 +47,11 @@ void sona_sidecar_version_leave(void);
 
 /* A new object with room for n_routes, to be filled and swapped in; null without memory. */
 struct sona_sidecar_version *sona_sidecar_version_make(uint32_t n_routes);
+/* An object for n patterns, with no owner; null without memory. */
+struct sona_sidecar_bank *sona_sidecar_bank_make(uint32_t n);
+/* Give a version its share of the bank; null is fine. */
+void sona_sidecar_version_share(struct sona_sidecar_version *version,
+                                struct sona_sidecar_bank *bank);
 /* Show `next`; the one before is freed when no reader holds it any more. */
 void sona_sidecar_version_swap(struct sona_sidecar_versions *versions,
                                struct sona_sidecar_version *next);

@@ -61,12 +61,14 @@ static error_t take(int key, char *text, struct argp_state *state)
             o->what = SONA_WIRE_STATUS;
         else if (strcmp(text, "stats") == 0)
             o->what = SONA_WIRE_STATS;
+        else if (strcmp(text, "patterns") == 0)
+            o->what = SONA_WIRE_PATTERNS;
         else
-            argp_error(state, "\"%s\" is no command; there are status and stats", text);
+            argp_error(state, "\"%s\" is no command; there are status, stats and patterns", text);
         return 0;
     case ARGP_KEY_END:
         if (o->what == 0)
-            argp_error(state, "a command is missing: status or stats");
+            argp_error(state, "a command is missing: status, stats or patterns");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -186,6 +188,25 @@ static void print_stats(const json_t *o)
     print_routes(json_object_get(o, "routes"));
 }
 
+static void print_patterns(const json_t *o)
+{
+    const json_t *p, *route;
+    size_t i;
+
+    (void)printf("%" PRId64 " patterns, %" PRId64 " shown\n", number_at(o, "patterns_stored"),
+                 number_at(o, "shown"));
+    (void)printf("%10s %-14s %8s %8s %8s %8s  %s\n", "id", "type", "size", "weight", "quality",
+                 "accesses", "most used route");
+    json_array_foreach(json_object_get(o, "patterns"), i, p)
+    {
+        route = json_array_get(json_object_get(p, "routes"), 0);
+        (void)printf("%10" PRId64 " %-14s %8" PRId64 " %8.1f %8.3f %8" PRId64 "  %s\n",
+                     number_at(p, "id"), text_at(p, "pattern_type"), number_at(p, "cluster_size"),
+                     real_at(p, "total_weight"), real_at(p, "avg_quality"),
+                     number_at(p, "access_count"), text_at(route, "route"));
+    }
+}
+
 static int print_answer(const struct options *options, const char *json)
 {
     json_error_t error;
@@ -199,6 +220,8 @@ static int print_answer(const struct options *options, const char *json)
     }
     if (options->what == SONA_WIRE_STATUS)
         print_status(o);
+    else if (options->what == SONA_WIRE_PATTERNS)
+        print_patterns(o);
     else
         print_stats(o);
     json_decref(o);
@@ -210,7 +233,7 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = table,
         .parser = take,
-        .args_doc = "status|stats",
+        .args_doc = "status|stats|patterns",
         .doc = "Ask a running sona-sidecar how it is.\v"
                "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
     struct options options = {0};

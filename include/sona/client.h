@@ -111,6 +111,35 @@ SONA_API sona_err sona_apply_micro(sona_lane *lane, const float *x, uint32_t dim
 /** [hot] Write y = x + B_l A_l x of BaseLoRA layer @p layer. As sona_apply(), and SONA_E_RANGE. */
 SONA_API sona_err sona_apply_base(sona_lane *lane, uint32_t layer, const float *x, uint32_t dim,
                                   float *y, uint64_t *ret_version);
+/**
+ * [hot] The three above for @p n vectors at once, one after another in @p x and in @p y (row-major,
+ * n rows of @p dim floats). Long batches are read in chunks, each from one snapshot, so that no
+ * call holds one for longer than about a millisecond.
+ * @param n            1 or more, else SONA_E_RANGE
+ * @param ret_version  null, or the oldest snapshot used; 0 = some rows of y are those of x
+ * @return as sona_apply(); a number that is not finite anywhere refuses the whole batch
+ */
+SONA_API sona_err sona_apply_batch(sona_lane *lane, uint32_t n, const float *x, uint32_t dim,
+                                   float *y, uint64_t *ret_version);
+SONA_API sona_err sona_apply_micro_batch(sona_lane *lane, uint32_t n, const float *x, uint32_t dim,
+                                         float *y, uint64_t *ret_version);
+SONA_API sona_err sona_apply_base_batch(sona_lane *lane, uint32_t layer, uint32_t n, const float *x,
+                                        uint32_t dim, float *y, uint64_t *ret_version);
+/**
+ * Merge an adapter into a weight matrix that is applied behind it: W' = W (I + B A), so that
+ * W' x = W apply(x). The convention is y = W x with W row-major, @p rows rows of @p cols floats.
+ * One read of one snapshot, hence no call for the request path: a slot held longer than the lease
+ * may be taken back, and the read is repeated a few times.
+ * @param layer        a BaseLoRA layer, or SONA_LAYER_BOTH: MicroLoRA and layer 0, as sona_apply()
+ * @param cols         the instance's dimension, else SONA_E_SHAPE
+ * @param ret_merged   @p rows x @p cols floats, not overlapping @p weights
+ * @param ret_version  null, or the snapshot used; 0 = none, and the result is W
+ * @return as sona_apply_base(); SONA_E_RANGE for no rows
+ * @cost 2 rank multiply-adds per weight
+ */
+SONA_API sona_err sona_merge_into(sona_lane *lane, uint32_t layer, const float *weights,
+                                  uint32_t rows, uint32_t cols, float *ret_merged,
+                                  uint64_t *ret_version);
 
 /**
  * [hot] Choose a route for a query and record the decision.
@@ -173,8 +202,8 @@ SONA_API sona_err sona_trajectory_begin(sona_lane *lane, const float *x, uint32_
 SONA_API sona_err sona_trajectory_begin_tenant(sona_lane *lane, uint32_t tenant, const float *x,
                                                uint32_t dim, uint64_t *ret_id);
 /** [hot] Add a step (see sona_step in model.h).
- *  @return SONA_OK; SONA_E_SHAPE for more activations than dim or attention than the instance
- *  carries; SONA_E_RANGE for a layer it has not; SONA_E_ARGUMENT, SONA_E_NOT_FINITE,
+ *  @return SONA_OK; SONA_E_SHAPE for more activations than hidden_dim and dim or attention than the
+ * instance carries; SONA_E_RANGE for a layer it has not; SONA_E_ARGUMENT, SONA_E_NOT_FINITE,
  *  SONA_E_UNKNOWN_ID (0), SONA_E_FULL, SONA_E_DETACHED, SONA_E_FORKED */
 SONA_API sona_err sona_trajectory_step(sona_lane *lane, uint64_t id, const sona_step *step);
 /** [hot] Say which route served the trajectory. @return also SONA_E_ROUTE */

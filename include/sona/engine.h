@@ -165,6 +165,28 @@ SONA_API sona_err sona_engine_apply_micro(const sona_engine *engine, const float
 /** Write y = x + B_l A_l x of layer @p layer. @return also SONA_E_RANGE for an unknown layer */
 SONA_API sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const float *x,
                                          uint32_t dim, float *y);
+/** The three above for @p n vectors at once, one after another in @p x and in @p y (row-major, n
+ * rows of @p dim floats). @return as they do; SONA_E_RANGE for n = 0; a number that is not finite
+ *  anywhere refuses the whole batch */
+SONA_API sona_err sona_engine_apply_batch(const sona_engine *engine, uint32_t n, const float *x,
+                                          uint32_t dim, float *y);
+SONA_API sona_err sona_engine_apply_micro_batch(const sona_engine *engine, uint32_t n,
+                                                const float *x, uint32_t dim, float *y);
+SONA_API sona_err sona_engine_apply_base_batch(const sona_engine *engine, uint32_t layer,
+                                               uint32_t n, const float *x, uint32_t dim, float *y);
+/**
+ * Merge an adapter into a weight matrix that is applied behind it: W' = W (I + B A), so that
+ * W' x = W apply(x). The convention is y = W x with W row-major, @p rows rows of @p cols floats.
+ * @param layer       a BaseLoRA layer, or SONA_LAYER_BOTH: MicroLoRA and layer 0, as
+ *                    sona_engine_apply()
+ * @param cols        the engine's dimension, else SONA_E_SHAPE
+ * @param ret_merged  @p rows x @p cols floats, not overlapping @p weights
+ * @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_RANGE (layer, no rows), SONA_E_NOT_FINITE
+ * @cost 2 rank multiply-adds per weight
+ */
+SONA_API sona_err sona_engine_merge_into(const sona_engine *engine, uint32_t layer,
+                                         const float *weights, uint32_t rows, uint32_t cols,
+                                         float *ret_merged);
 /** Write the value of every route by index (cost subtracted) to @p ret_scores (routes_max floats);
  *  NaN where a route is not enabled. Neither explores nor records.
  *  @return SONA_OK; SONA_E_NO_ROUTE; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
@@ -173,10 +195,29 @@ SONA_API sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_
 /** The same for a query of @p tenant. */
 SONA_API sona_err sona_engine_score_tenant(sona_engine *engine, uint32_t tenant, const float *x,
                                            uint32_t dim, float *ret_scores);
-/** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k.
+/** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k. The nearest one's
+ *  access count grows, as is seen after the next background cycle.
  *  @return SONA_OK; SONA_E_RANGE for k = 0; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,
                                             uint32_t k, sona_pattern *ret, uint32_t *ret_count);
+
+/** Copy up to @p capacity patterns of the bank, from row @p from on, in no order; similarity and
+ *  distance are 0. *ret_count = rows copied. Not an access. @return SONA_OK, SONA_E_ARGUMENT */
+SONA_API sona_err sona_engine_patterns(const sona_engine *engine, uint32_t from, uint32_t capacity,
+                                       sona_pattern *ret, uint32_t *ret_count);
+/**
+ * What a background cycle does with the bank every consolidation_interval outcomes, now: fade all
+ * evidence by @p factor (0..1); remove the patterns that fall under @p rule; merge patterns whose
+ * cosine is @p similarity (-1..1) or more, the older one keeping its id.
+ * @param ret_report  null, or what changed, in numbers
+ * @return SONA_OK; SONA_E_ARGUMENT, SONA_E_RANGE
+ */
+SONA_API sona_err sona_engine_patterns_decay(sona_engine *engine, float factor,
+                                             sona_bank_report *ret_report);
+SONA_API sona_err sona_engine_patterns_prune(sona_engine *engine, const sona_prune_rule *rule,
+                                             sona_bank_report *ret_report);
+SONA_API sona_err sona_engine_patterns_consolidate(sona_engine *engine, float similarity,
+                                                   sona_bank_report *ret_report);
 
 /** Let time pass: expire what waits too long, learn default_quality (if there is one) for each
  *  decision among it, and run a background cycle if one is due. */

@@ -13,7 +13,7 @@ struct fixture {
     uint64_t next; /* lane_seq */
     struct {
         alignas(64) struct sona_sidecar_joined joined;
-        float x[32];
+        float x[64]; /* two vectors */
     } out;
 };
 
@@ -270,6 +270,85 @@ Test(join, a_different_second_outcome_goes_to_the_learner_as_a_replacement)
     sona_sidecar_join_done(&f.join);
 }
 
+static void add_step(struct fixture *f, uint64_t id, uint16_t layer, float reward, bool rewarded)
+{
+    struct sona_record *r = record_init(&f->room, SONA_RECORD_STEP, f->next);
+
+    r->id = id;
+    r->layer = layer;
+    r->value = reward;
+    r->flags = rewarded ? SONA_RECORD_REWARDED : 0;
+    r->n_floats = DIM;
+    r->node = 7;
+    r->score = 0.5f;
+    r->latency_us = 30;
+    memset(f->room.floats, 0, sizeof f->room.floats);
+    f->room.floats[layer] = 2; /* twice a unit vector */
+    cr_assert(not(take(f, 1, false, 10)));
+}
+
+/* An outcome is one event; the sums of a trajectory's steps come before it, one event per layer. */
+Test(join, the_steps_of_a_trajectory_go_to_the_learner_before_its_outcome)
+{
+    struct fixture f;
+    uint32_t seen = 0;
+
+    open_fixture(&f, 16);
+    uint64_t id = record_init(&f.room, SONA_RECORD_BEGIN, f.next)->id;
+    cr_assert(take(&f, 1, false, 10));
+    add_step(&f, id, 1, 0, false);
+    add_step(&f, id, 2, 0.75f, true);
+    struct sona_record *r = record_init(&f.room, SONA_RECORD_END, f.next);
+    r->id = id;
+    r->value = 0.5f;
+    for (bool more = take(&f, 1, false, 20); more;
+         more = sona_sidecar_join_more(&f.join, &f.out.joined)) {
+        const struct sona_sidecar_joined *j = &f.out.joined;
+        const float *x = f.out.x, *base = x + 32;
+
+        cr_assert(eq(u64, j->id, id));
+        if (seen < 2) {
+            cr_assert(eq(u32, j->kind, SONA_LEARNER_STEPS));
+            cr_assert(eq(flt, j->credit, 1));
+            cr_assert(eq(flt, base[j->layer], 1), "unit length");
+            cr_assert(eq(flt, j->quality, j->layer == 1 ? 0.5f : 0.75f), "layer %u", j->layer);
+            cr_assert(eq(flt, x[j->layer], j->quality));
+        } else {
+            cr_assert(eq(u32, j->kind, SONA_LEARNER_OUTCOME));
+            cr_assert(eq(flt, j->quality, 0.5f));
+        }
+        seen++;
+    }
+    cr_assert(eq(u32, seen, 3));
+    sona_stats s = {0};
+    sona_sidecar_join_stats(&f.join, &s);
+    cr_assert(eq(u32, s.n_nodes, 1));
+    cr_assert(eq(u32, s.node[0].node, 7));
+    cr_assert(eq(u64, s.node[0].steps, 2));
+    cr_assert(eq(dbl, s.node[0].mean_latency_us, 30));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_context_is_counted_and_names_the_type_of_its_outcome)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = record_init(&f.room, SONA_RECORD_BEGIN, f.next)->id;
+    cr_assert(take(&f, 1, false, 10));
+    struct sona_record *r = record_init(&f.room, SONA_RECORD_CONTEXT, f.next);
+    r->id = id;
+    memset(f.room.floats, 0, sizeof f.room.floats);
+    strcpy((char *)f.room.floats, "Codegen/rust");
+    cr_assert(not(take(&f, 1, false, 10)));
+    r = record_init(&f.room, SONA_RECORD_END, f.next);
+    r->id = id;
+    cr_assert(take(&f, 1, false, 20));
+    cr_assert(eq(u32, f.out.joined.type, SONA_PATTERN_CODEGEN));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_contexts), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
 static uint64_t draw(uint64_t *state)
 {
     uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -300,7 +379,7 @@ static void scribble(struct fixture *f, uint64_t *rng)
 Test(join, every_record_ends_in_exactly_one_counter)
 {
     struct fixture f;
-    uint64_t seed = 4711, rng = seed, joined = 0, queries = 0, refused = 0;
+    uint64_t seed = 4711, rng = seed, joined = 0, queries = 0, hits = 0, refused = 0;
     sona_stats s;
 
     cr_log_info("seed %llu", (unsigned long long)seed);
@@ -308,7 +387,9 @@ Test(join, every_record_ends_in_exactly_one_counter)
     for (uint64_t n = 0; n < 100000; n++) {
         scribble(&f, &rng);
         if (take(&f, draw(&rng) % 16 == 0 ? 2 : 1, draw(&rng) % 2, n / 16)) {
-            joined += f.out.joined.kind != SONA_LEARNER_QUERY;
+            hits += f.out.joined.kind == SONA_LEARNER_HIT;
+            joined +=
+                f.out.joined.kind != SONA_LEARNER_QUERY && f.out.joined.kind != SONA_LEARNER_HIT;
             queries += f.out.joined.kind == SONA_LEARNER_QUERY ||
                        f.out.joined.kind == SONA_LEARNER_QUERY_OUTCOME;
         }
@@ -336,6 +417,7 @@ Test(join, every_record_ends_in_exactly_one_counter)
                  s.pending + c[SONA_COUNTER_joined] + c[SONA_COUNTER_withdrawn] +
                      c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
               "seed %llu", (unsigned long long)seed);
+    cr_assert(eq(u64, hits, a[SONA_RECORD_PATTERN_HIT]));
     cr_assert(eq(u64, queries, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories]));
     sona_sidecar_join_done(&f.join);
 }

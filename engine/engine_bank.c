@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* The pattern bank, at the caller's word: what it holds, decay, prune, consolidate. */
+#include "engine/facade.h"
+
+sona_err sona_engine_patterns(const sona_engine *engine, uint32_t from, uint32_t capacity,
+                              sona_pattern *ret, uint32_t *ret_count)
+{
+    struct sona_model_view view;
+
+    if (engine == NULL || ret_count == NULL || (ret == NULL && capacity > 0))
+        return SONA_E_ARGUMENT;
+    view = sona_learner_view(engine->learner);
+    *ret_count = sona_model_list_patterns(&view, from, capacity, ret);
+    return SONA_OK;
+}
+
+static void tell(const sona_bank_report *report, sona_bank_report *ret)
+{
+    if (ret != NULL)
+        *ret = *report;
+}
+
+sona_err sona_engine_patterns_decay(sona_engine *engine, float factor, sona_bank_report *ret_report)
+{
+    sona_bank_report report;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    if (!(factor >= 0 && factor <= 1))
+        return SONA_E_RANGE;
+    sona_learner_decay(engine->learner, factor, &report);
+    tell(&report, ret_report);
+    return SONA_OK;
+}
+
+sona_err sona_engine_patterns_prune(sona_engine *engine, const sona_prune_rule *rule,
+                                    sona_bank_report *ret_report)
+{
+    sona_bank_report report;
+
+    if (engine == NULL || rule == NULL)
+        return SONA_E_ARGUMENT;
+    if (!(rule->min_quality >= 0 && rule->min_quality <= 2))
+        return SONA_E_RANGE;
+    sona_learner_prune(engine->learner, rule, &report);
+    tell(&report, ret_report);
+    return SONA_OK;
+}
+
+sona_err sona_engine_patterns_consolidate(sona_engine *engine, float similarity,
+                                          sona_bank_report *ret_report)
+{
+    sona_bank_report report;
+
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    if (!(similarity >= -1 && similarity <= 1))
+        return SONA_E_RANGE;
+    sona_learner_consolidate(engine->learner, similarity, &report);
+    tell(&report, ret_report);
+    return SONA_OK;
+}

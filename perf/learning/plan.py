@@ -137,15 +137,15 @@ class Plan:
         """Tenants matter only where there are some."""
         return part != "tenants" or stream.needs == "--tenants"
 
-    def all_ours(self):
-        for stream in self.streams:
+    def all_ours(self, streams):
+        for stream in streams:
             yield from self.ours(stream, self.seeds)
 
-    def all_theirs(self):
-        for stream in self.streams:
+    def all_theirs(self, streams):
+        for stream in streams:
             for learner in BASELINES:
                 yield from self.theirs(stream, learner)
-        for stream in self.main:
+        for stream in streams:
             for learner in BASELINES:
                 yield from self.oracle(stream, learner) or ()
 

@@ -137,13 +137,12 @@ def bars(runner, plan):
                 "%d paired seeds. %s." % (len(plan.ablation_seeds), "; ".join(spoken)))
 
 
-def all_of(runner, plan, with_theirs=True, with_ablations=True):
-    """{file name: SVG}"""
+def all_of(runner, plan, compared, with_ablations):
+    """{file name: SVG}; `compared`: the streams that the baselines met, too."""
     found = {}
-    if with_theirs:
-        for stream in plan.streams:
-            if drawn(stream):
-                found["curve-%s.svg" % stream.name] = curves(runner, plan, stream)
+    for stream in compared:
+        if drawn(stream):
+            found["curve-%s.svg" % stream.name] = curves(runner, plan, stream)
     if with_ablations:
         found["ablations.svg"] = bars(runner, plan)
     return found

@@ -160,9 +160,9 @@ class Runner:
         self.results.pop(self.key(run), None)
 
     def prune(self, runs):
-        """Keep these in the file and no others, in this order."""
+        """Keep of these what is there, in this order, and no others."""
         self.file.close()
-        keys = dict.fromkeys(self.key(run) for run in runs)
+        keys = [key for key in dict.fromkeys(map(self.key, runs)) if key in self.results]
         with open(self.kept + ".new", "w", encoding="utf-8") as file:
             for key in keys:
                 file.write(json.dumps({"key": key, "result": self.results[key]}) + "\n")

@@ -360,7 +360,8 @@ Test(baselines, operations_equal_plain_loops_on_every_width)
     struct sona_tools_random random = sona_tools_random_init(14, 1);
 
     for (uint32_t n = 1; n <= 40; n++) {
-        double *m = calloc((size_t)n * n, sizeof *m), x[48] = {0}, y[48], want[48];
+        double *m = calloc((size_t)n * n, sizeof *m), *lower = calloc((size_t)n * n, sizeof *m);
+        double x[48] = {0}, y[48], want[48];
         double form = 0, square = 0;
         float *packed = calloc(sona_dense_packed_size(n), sizeof *packed), xf[48] = {0};
 
@@ -369,10 +370,14 @@ Test(baselines, operations_equal_plain_loops_on_every_width)
             xf[i] = (float)x[i];
             square += x[i] * x[i];
             for (uint32_t j = 0; j <= i; j++)
-                m[i * n + j] = m[j * n + i] = 2 * sona_tools_random_unit(&random) - 1;
+                m[i * n + j] = m[j * n + i] = lower[i * n + j] =
+                    2 * sona_tools_random_unit(&random) - 1;
         }
-        sona_dense_pack(m, packed, n);
-        sona_dense_times(m, x, y, n);
+        /* Nothing above the diagonal is read. */
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t j = i + 1; j < n; j++)
+                lower[i * n + j] = (double)NAN;
+        sona_dense_times(lower, x, y, n);
         for (uint32_t i = 0; i < n; i++) {
             double sum = 0;
 
@@ -381,14 +386,17 @@ Test(baselines, operations_equal_plain_loops_on_every_width)
             cr_expect(epsilon_eq(dbl, y[i], sum, 1e-12), "width %u, row %u", n, i);
             form += x[i] * sum;
         }
-        cr_expect(epsilon_eq(dbl, sona_dense_form(packed, xf, n), form, 1e-4), "width %u", n);
-        sona_dense_rank_one(m, 0.5, x, n);
+        sona_dense_rank_one(lower, 0.5, x, packed, n);
+        cr_expect(
+            epsilon_eq(dbl, sona_dense_form(packed, xf, n), form + 0.5 * square * square, 1e-4),
+            "width %u", n);
         for (uint32_t i = 0; i < n; i++)
             want[i] = y[i] + 0.5 * x[i] * square;
-        sona_dense_times(m, x, y, n);
+        sona_dense_times(lower, x, y, n);
         for (uint32_t i = 0; i < n; i++)
             cr_expect(epsilon_eq(dbl, y[i], want[i], 1e-12), "width %u, row %u", n, i);
         free(m);
+        free(lower);
         free(packed);
     }
 }

@@ -14,6 +14,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 typedef double lanes __attribute__((vector_size(32), aligned(8), may_alias));
+typedef float lanes4 __attribute__((vector_size(16), aligned(4), may_alias));
 typedef float lanes8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 INLINE double dot(const double *a, const double *b, uint32_t n)
@@ -64,18 +65,6 @@ size_t sona_dense_packed_size(uint32_t n)
     return size;
 }
 
-CLONES void sona_dense_pack(const double *m, float *ret, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++, m += n) {
-        for (uint32_t j = 0; j < i; j++)
-            ret[j] = 2 * (float)m[j];
-        ret[i] = (float)m[i];
-        for (uint32_t j = i + 1; j < sona_dense_padded(i + 1); j++)
-            ret[j] = 0;
-        ret += sona_dense_padded(i + 1);
-    }
-}
-
 /* The lanes are summed once, at the end: sum_i x_i (row_i . x) is linear in them. */
 CLONES double sona_dense_form(const float *packed, const float *x, uint32_t n)
 {
@@ -102,14 +91,45 @@ CLONES double sona_dense_form(const float *packed, const float *x, uint32_t n)
 
 CLONES void sona_dense_times(const double *m, const double *x, double *y, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++, m += n)
-        y[i] = dot(m, x, n);
+    memset(y, 0, n * sizeof *y);
+    for (uint32_t i = 0; i < n; i++, m += n) {
+        lanes sum = {0};
+        double rest = m[i] * x[i];
+        uint32_t j = 0;
+
+        /* The row is a row to y[i] and a column to those before it. */
+        for (; j + 4 <= i; j += 4) {
+            lanes row = *(const lanes *)(m + j);
+
+            sum += row * *(const lanes *)(x + j);
+            *(lanes *)(y + j) += x[i] * row;
+        }
+        for (; j < i; j++) {
+            rest += m[j] * x[j];
+            y[j] += x[i] * m[j];
+        }
+        y[i] += rest + ((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    }
 }
 
-CLONES void sona_dense_rank_one(double *m, double a, const double *v, uint32_t n)
+CLONES void sona_dense_rank_one(double *m, double a, const double *v, float *packed, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i++, m += n)
-        add(a * v[i], v, m, n);
+    for (uint32_t i = 0; i < n; i++, m += n) {
+        double factor = a * v[i];
+        uint32_t j = 0;
+
+        for (; j + 4 <= i; j += 4) {
+            lanes row = *(const lanes *)(m + j) + factor * *(const lanes *)(v + j);
+
+            *(lanes *)(m + j) = row;
+            *(lanes4 *)(packed + j) = 2 * __builtin_convertvector(row, lanes4);
+        }
+        for (; j <= i; j++) {
+            m[j] += factor * v[j];
+            packed[j] = (j < i ? 2 : 1) * (float)m[j];
+        }
+        packed += sona_dense_padded(i + 1);
+    }
 }
 
 CLONES void sona_dense_similar(const float *rows_of, const float *x, float *ret, uint32_t rows,

@@ -13,21 +13,21 @@
 double sona_dense_dot(const double *a, const double *b, uint32_t n);
 /* y += a x */
 void sona_dense_add(double a, const double *x, double *y, uint32_t n);
-/* A symmetric matrix ready for x'Mx: the rows of its lower triangle one after another, each up to a
- * whole number of lanes, what is beside the diagonal doubled. In floats, because reading it is what
- * a decision of LinUCB costs; n floats of it for each 8 rows more than half the square. */
+/* A symmetric matrix: n rows of n doubles, of which only the lower triangle is read and written.
+ * What costs is reading it, so an update goes over it once, and a decision reads a packed copy in
+ * floats: the rows of the triangle one after another, each up to a whole number of lanes, zeros
+ * behind it, what is beside the diagonal doubled. */
 size_t sona_dense_packed_size(uint32_t n);
-void sona_dense_pack(const double *m, float *ret, uint32_t n);
-/* x'Mx; x has sona_dense_padded(n) floats, zeros behind the first n. */
-double sona_dense_form(const float *packed, const float *x, uint32_t n);
 static inline uint32_t sona_dense_padded(uint32_t n)
 {
     return (n + 7) / 8 * 8;
 }
+/* x'Mx; x has sona_dense_padded(n) floats, zeros behind the first n. */
+double sona_dense_form(const float *packed, const float *x, uint32_t n);
 /* y = M x */
 void sona_dense_times(const double *m, const double *x, double *y, uint32_t n);
-/* M += a v v' */
-void sona_dense_rank_one(double *m, double a, const double *v, uint32_t n);
+/* M += a v v', and the packed copy with it; its zeros are not written. */
+void sona_dense_rank_one(double *m, double a, const double *v, float *packed, uint32_t n);
 /* Dot products of one vector with `rows` vectors of floats. */
 void sona_dense_similar(const float *rows_of, const float *x, float *ret, uint32_t rows,
                         uint32_t n);

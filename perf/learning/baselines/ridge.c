@@ -20,14 +20,6 @@ void sona_ridge_done(struct sona_ridge *ridge)
     free(ridge);
 }
 
-static void repack(struct sona_ridge *ridge, uint32_t route)
-{
-    size_t square = (size_t)ridge->width * ridge->width;
-
-    sona_dense_pack(ridge->inverse + route * square, ridge->packed + route * ridge->packed_size,
-                    ridge->width);
-}
-
 struct sona_ridge *sona_ridge_init(uint32_t dim, uint32_t routes, double penalty, double bias,
                                    double prior)
 {
@@ -56,9 +48,13 @@ struct sona_ridge *sona_ridge_init(uint32_t dim, uint32_t routes, double penalty
         return NULL;
     }
     for (uint32_t k = 0; k < routes; k++) {
-        for (uint32_t i = 0; i < width; i++)
+        float *packed = ridge->packed + k * ridge->packed_size;
+
+        for (uint32_t i = 0; i < width; i++) {
             ridge->inverse[k * square + (size_t)i * width + i] = 1 / penalty;
-        repack(ridge, k);
+            packed[i] = (float)(1 / penalty);
+            packed += sona_dense_padded(i + 1);
+        }
     }
     return ridge;
 }
@@ -102,6 +98,6 @@ void sona_ridge_learn(struct sona_ridge *ridge, const double *x, uint32_t route,
     spread = 1 + sona_dense_dot(ridge->z, ridge->az, width);
     error = value - ridge->prior - sona_dense_dot(theta, ridge->z, width);
     sona_dense_add(error / spread, ridge->az, theta, width);
-    sona_dense_rank_one(inverse, -1 / spread, ridge->az, width);
-    repack(ridge, route);
+    sona_dense_rank_one(inverse, -1 / spread, ridge->az, ridge->packed + route * ridge->packed_size,
+                        width);
 }

@@ -19,7 +19,7 @@ struct sona_ridge {
     uint32_t routes, width; /* width: dim, and one more with a bias */
     double bias;            /* value of the constant feature; 0: none */
     double prior;           /* what an untried route is thought to be worth */
-    double *inverse;        /* [routes][width][width] of A, symmetric */
+    double *inverse;        /* [routes][width][width] of A: lower triangles */
     double *theta;          /* [routes][width] */
     float *packed;          /* [routes][packed_size] the inverse again, for the variance */
     size_t packed_size;

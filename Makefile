@@ -17,7 +17,7 @@ test -f $(BUILD)/build.ninja || { log=$$(mktemp) && \
 		-Dtests=$$(has criterion) >$$log 2>&1 && rm $$log || { cat $$log; rm $$log; exit 1; }; }
 endef
 
-.PHONY: demo test build figures install clean help
+.PHONY: demo test verify build figures install clean help
 .DEFAULT_GOAL := help
 
 demo:
@@ -38,6 +38,13 @@ test:
 	test -d ../shared/data || \
 		echo "note: ../shared/data is not here, so the data-set suite was not run"; \
 	exit $$status
+
+# Longer than a change can wait for: half an hour. EVENTS=1000000 for a tenth of it.
+verify:
+	@tools/deps test
+	@$(setup)
+	@test -d $(BUILD)/tests || meson configure $(BUILD) -Dtests=enabled
+	@tests/verify/run $(BUILD) $(EVENTS)
 
 build:
 	@tools/deps build
@@ -63,6 +70,7 @@ help:
 	@echo "make demo LOG=FILE.jsonl  learn from your own router's log"
 	@echo "          ARGS='...'      more options: see build/tools/sona-demo --help"
 	@echo "make test                 build and run every test"
+	@echo "make verify               ten million adversarial events and the like (half an hour)"
 	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
 	@echo "make figures              tables and plots of docs/figures again (public data sets needed)"
 	@echo "make install DESTDIR=DIR  install (prefix /usr/local)"

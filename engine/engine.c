@@ -424,6 +424,20 @@ sona_err sona_engine_route_retire(sona_engine *engine, sona_route route)
     return sona_learner_route_retire(engine->learner, route);
 }
 
+sona_err sona_engine_route_mode(sona_engine *engine, sona_route route, sona_mode mode)
+{
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    return sona_learner_route_mode(engine->learner, route, mode);
+}
+
+sona_err sona_engine_route_cost(sona_engine *engine, sona_route route, float cost)
+{
+    if (engine == NULL)
+        return SONA_E_ARGUMENT;
+    return sona_learner_route_cost(engine->learner, route, cost);
+}
+
 void sona_engine_set_enabled(sona_engine *engine, bool enabled)
 {
     sona_learner_set_enabled(engine->learner, enabled);

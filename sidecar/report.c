@@ -214,6 +214,7 @@ static void put_records(json_t *o, const struct sona_sidecar *s)
 static json_t *routes_of(const struct sona_sidecar_version *v)
 {
     static const char *const states[] = {"free", "enabled", "retired"};
+    static const char *const modes[] = {"apply", "observe", "bypass"};
     json_t *list = json_array();
 
     for (uint32_t k = 0; k < v->n_routes; k++) {
@@ -226,6 +227,7 @@ static json_t *routes_of(const struct sona_sidecar_version *v)
         put_real(o, "cost", (double)r->cost);
         put_real(o, "outcomes", (double)r->outcomes);
         put_real(o, "mean_quality", (double)r->mean_quality);
+        put_text(o, "mode", modes[r->mode]);
         (void)json_array_append_new(list, o);
     }
     return list;

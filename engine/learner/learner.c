@@ -299,6 +299,8 @@ static sona_err learn(struct sona_learner *l, const struct sona_learner_event *e
         return err;
     if (!sona_learner_enabled(l))
         return sona_learner_count_as(l, SONA_COUNTER_drop_disabled, SONA_OK);
+    if (k != SONA_LEARNER_NO_ROUTE && sona_learner_row(l, k)->mode == SONA_MODE_BYPASS)
+        return sona_learner_count_as(l, SONA_COUNTER_drop_bypass, SONA_OK);
     sona_learner_teach(l, event, k);
     return sona_learner_count_as(l, SONA_COUNTER_learned, SONA_OK);
 }

@@ -65,9 +65,10 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
 
 /*
  * Learn from one event. SONA_OK: weights changed and `learned` counts it, or learning is switched
- * off and `drop_disabled` does. SONA_E_ROUTE: unknown or retired (drop_route, drop_route_retired).
- * The caller has checked x, quality and propensity, and they are checked again (SONA_E_NOT_FINITE,
- * SONA_E_ZERO_VECTOR, SONA_E_RANGE). A refusal changes its counter and nothing else.
+ * off and `drop_disabled` does, or the route is in mode bypass and `drop_bypass` does.
+ * SONA_E_ROUTE: unknown or retired (drop_route, drop_route_retired). The caller has checked x,
+ * quality and propensity, and they are checked again (SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR,
+ * SONA_E_RANGE). A refusal changes its counter and nothing else.
  *
  * Without a route there is no head to credit. Such an event teaches what routes share: the
  * directions of queries (replay), the mass of the patterns near it, and MicroLoRA, which bends y
@@ -115,6 +116,9 @@ void sona_learner_cycle_install(struct sona_learner *learner, struct sona_learne
 sona_err sona_learner_route_add(struct sona_learner *learner, const sona_route_spec *spec,
                                 sona_route *ret);
 sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route route);
+/* SONA_E_ROUTE, SONA_E_RANGE */
+sona_err sona_learner_route_mode(struct sona_learner *learner, sona_route route, sona_mode mode);
+sona_err sona_learner_route_cost(struct sona_learner *learner, sona_route route, float cost);
 void sona_learner_set_enabled(struct sona_learner *learner, bool enabled);
 bool sona_learner_enabled(const struct sona_learner *learner);
 

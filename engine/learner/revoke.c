@@ -113,6 +113,8 @@ sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_e
     k = entry->route;
     if (k == SONA_LEARNER_NO_ROUTE && entry->weight == 0)
         return sona_learner_count_as(l, SONA_COUNTER_drop_route_retired, SONA_E_ROUTE);
+    if (k != SONA_LEARNER_NO_ROUTE && sona_learner_row(l, k)->mode == SONA_MODE_BYPASS)
+        return sona_learner_count_as(l, SONA_COUNTER_drop_bypass, SONA_OK);
     again.kind = SONA_LEARNER_OUTCOME;
     again.tenant = entry->tenant;
     again.x = sona_learner_replay_x(l, slot);

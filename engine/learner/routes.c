@@ -110,3 +110,38 @@ sona_err sona_learner_route_retire(struct sona_learner *learner, sona_route rout
     sona_learner_touch_route(l, k);
     return SONA_OK;
 }
+
+/* Step and mark, so that the row is published. */
+static void changed(struct sona_learner *l, uint32_t k)
+{
+    sona_learner_head(l)->step++;
+    sona_learner_touch_route(l, k);
+}
+
+sona_err sona_learner_route_mode(struct sona_learner *learner, sona_route route, sona_mode mode)
+{
+    struct sona_model_view view = sona_learner_view(learner);
+    uint32_t k = SONA_ROUTE_INDEX(route);
+
+    if (sona_model_route_check(&view, route) != SONA_OK)
+        return SONA_E_ROUTE;
+    if ((uint32_t)mode > SONA_MODE_BYPASS)
+        return SONA_E_RANGE;
+    sona_learner_row(learner, k)->mode = mode;
+    changed(learner, k);
+    return SONA_OK;
+}
+
+sona_err sona_learner_route_cost(struct sona_learner *learner, sona_route route, float cost)
+{
+    struct sona_model_view view = sona_learner_view(learner);
+    uint32_t k = SONA_ROUTE_INDEX(route);
+
+    if (sona_model_route_check(&view, route) != SONA_OK)
+        return SONA_E_ROUTE;
+    if (!(cost >= 0 && cost <= 1))
+        return SONA_E_RANGE;
+    sona_learner_row(learner, k)->cost = cost;
+    changed(learner, k);
+    return SONA_OK;
+}

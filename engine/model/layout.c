@@ -11,7 +11,7 @@
 
 _Static_assert(SONA_MODEL_ALIGN % sizeof(float) == 0, "strides are whole floats");
 _Static_assert(sizeof(struct sona_model_hot) == 112 && sizeof(struct sona_model_cold) == 48 &&
-                   sizeof(struct sona_model_route) == 112 &&
+                   sizeof(struct sona_model_route) == 120 &&
                    sizeof(struct sona_model_pattern) == 48 &&
                    sizeof(struct sona_model_bank) == 112 &&
                    sizeof(struct sona_model_tenant) == 16 &&

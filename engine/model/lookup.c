@@ -15,7 +15,7 @@ uint32_t sona_model_routes(const struct sona_model_view *view, sona_route_info *
 
     for (uint32_t k = 0; k < n && k < capacity; k++) {
         const struct sona_model_route *row = sona_model_route_row(view->layout, view->hot, k);
-        uint32_t state = sona_model_word(&row->state);
+        uint32_t state = sona_model_word(&row->state), mode = sona_model_word(&row->mode);
 
         memset(&ret[k], 0, sizeof ret[k]);
         ret[k].id = row->id;
@@ -24,6 +24,8 @@ uint32_t sona_model_routes(const struct sona_model_view *view, sona_route_info *
         ret[k].cost = row->cost;
         ret[k].outcomes = row->n;
         ret[k].mean_quality = row->mean;
+        ret[k].mode =
+            mode <= SONA_MODE_BYPASS ? (sona_mode)mode : SONA_MODE_BYPASS; /* torn: not chosen */
     }
     return n;
 }

@@ -140,6 +140,8 @@ struct sona_model_route {
     uint32_t fit;   /* 1: the cold half knows this generation of the route; else its refit row and
                        its column of the patterns are a predecessor's, and take no part */
     uint64_t birth; /* learner step at which the route was added */
+    uint32_t mode;  /* sona_mode; only a route in mode apply is a candidate */
+    uint32_t reserved;
 };
 
 /* Where to look for tenants: 0 = free. */

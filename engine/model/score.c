@@ -340,7 +340,7 @@ static sona_err choose_among(struct scoring *s, const sona_candidates *candidate
         float cost = route_at(s, k)->cost;
 
         s->out->value[k] = s->out->upper[k] = NAN;
-        if (!in_set(s->enabled, k) ||
+        if (!in_set(s->enabled, k) || sona_model_word(&route_at(s, k)->mode) != SONA_MODE_APPLY ||
             (candidates && candidates->restricted && !in_set(candidates->set, k)))
             continue;
         if (candidates && candidates->override_costs) {

@@ -46,7 +46,7 @@ static bool route_is_sound(const struct sona_model_layout *l, const void *hot, u
     const struct sona_model_route *row = sona_model_route_row(l, hot, k);
     const float *cov = sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_cov));
 
-    if (row->state > SONA_ROUTE_RETIRED || row->fit > 1 ||
+    if (row->state > SONA_ROUTE_RETIRED || row->mode > SONA_MODE_BYPASS || row->fit > 1 ||
         memchr(row->name, 0, SONA_ROUTE_NAME_MAX) == NULL)
         return false;
     if (row->state != SONA_ROUTE_FREE && (SONA_ROUTE_INDEX(row->id) != k || row->name[0] == 0))

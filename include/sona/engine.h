@@ -95,10 +95,10 @@ SONA_API sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32
  * same changes nothing; one that says something else within feedback_window_ms of the decision
  * takes the place of the first, as if that had been revoked.
  * @param quality  0..1
- * @return SONA_OK: learned, replaced, or counted as drop_disabled; SONA_E_NOT_FINITE, SONA_E_RANGE,
- *         SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (told before, or revoked), SONA_E_TIMEOUT (later than
- *         feedback_window_ms, or the first outcome is no longer in the replay), SONA_E_ROUTE (the
- *         route was retired meanwhile): counted
+ * @return SONA_OK: learned, replaced, or counted as drop_disabled or drop_bypass;
+ *         SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_UNKNOWN_ID, SONA_E_DUPLICATE (told before, or
+ * revoked), SONA_E_TIMEOUT (later than feedback_window_ms, or the first outcome is no longer in the
+ * replay), SONA_E_ROUTE (the route was retired meanwhile): counted
  */
 SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id, float quality,
                                       uint32_t latency_us, uint64_t now_ms);
@@ -243,6 +243,13 @@ SONA_API sona_err sona_engine_route_add(sona_engine *engine, const sona_route_sp
                                         sona_route *ret);
 /** Retire a route; its row may be reused under another generation. @return SONA_OK, SONA_E_ROUTE */
 SONA_API sona_err sona_engine_route_retire(sona_engine *engine, sona_route route);
+/** Say whether the policy may choose a route, and whether its outcomes teach (sona_mode). A route
+ *  begins in mode apply. What it learned stays, whatever the mode.
+ *  @return SONA_OK, SONA_E_ROUTE, SONA_E_RANGE (no such mode) */
+SONA_API sona_err sona_engine_route_mode(sona_engine *engine, sona_route route, sona_mode mode);
+/** Change what a route costs, 0..1; it counts from the next decision on.
+ *  @return SONA_OK, SONA_E_ROUTE, SONA_E_RANGE */
+SONA_API sona_err sona_engine_route_cost(sona_engine *engine, sona_route route, float cost);
 /** Copy up to @p capacity rows of the route table. @return SONA_OK; *ret_count = rows in use */
 SONA_API sona_err sona_engine_routes(const sona_engine *engine, sona_route_info *ret,
                                      uint32_t capacity, uint32_t *ret_count);

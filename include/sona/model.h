@@ -75,6 +75,15 @@ typedef enum sona_route_state {
     SONA_ROUTE_RETIRED = 2  /**< never chosen; its late outcomes are counted as route_retired */
 } sona_route_state;
 
+/** What is wanted of a decision, or of a route. */
+typedef enum sona_mode {
+    SONA_MODE_APPLY = 0,   /**< decision: choose, explore, record. Route: chosen and learned */
+    SONA_MODE_OBSERVE = 1, /**< decision: take and record the caller's `forced` route. Route: never
+                                chosen by the policy; outcomes of forced decisions teach */
+    SONA_MODE_BYPASS = 2 /**< decision: `forced` is taken, nothing is recorded. Route: never chosen
+                              by the policy, not learned; outcomes are counted */
+} sona_mode;
+
 /** What a route is declared with. */
 typedef struct sona_route_spec {
     char name[SONA_ROUTE_NAME_MAX]; /**< unique, not empty, NUL-terminated */
@@ -91,18 +100,12 @@ typedef struct sona_route_info {
     float cost;
     float outcomes;     /**< outcomes learned (discounted when the route drifted) */
     float mean_quality; /**< their mean, prior included, 0..1 */
+    sona_mode mode;
 } sona_route_info;
-
-/** What the caller wants done with a decision. */
-typedef enum sona_mode {
-    SONA_MODE_APPLY = 0,   /**< choose, explore, record */
-    SONA_MODE_OBSERVE = 1, /**< take and record the caller's `forced` route */
-    SONA_MODE_BYPASS = 2   /**< `forced` is taken, nothing is recorded */
-} sona_mode;
 
 /** Candidate routes of one decision. Zero-initialise, then set what differs. */
 typedef struct sona_candidates {
-    bool restricted;     /**< false: every enabled route; true: only those in `set` */
+    bool restricted;     /**< false: every route in mode apply; true: only those of them in `set` */
     bool no_explore;     /**< take the best route for certain */
     bool override_costs; /**< use `costs` (routes_max floats) instead of the table's */
     sona_mode mode;

@@ -13,6 +13,8 @@
  *     sonactl                        sidecar
  *     QUERY {what}              ──►
  *                               ◄──  ANSWER {code}, then JSON text in the same packet
+ *     COMMAND {what, ...}       ──►  applied between two events, published
+ *                               ◄──  ANSWER, or REFUSED {code, sentence}
  */
 #ifndef SONA_SHM_WIRE_H
 #define SONA_SHM_WIRE_H
@@ -35,7 +37,8 @@ enum sona_wire_kind {
     SONA_WIRE_WELCOME = 2,
     SONA_WIRE_REFUSED = 3,
     SONA_WIRE_QUERY = 4,
-    SONA_WIRE_ANSWER = 5
+    SONA_WIRE_ANSWER = 5,
+    SONA_WIRE_COMMAND = 6
 };
 
 struct sona_wire_head {
@@ -70,7 +73,12 @@ struct sona_wire_refused {
     char text[SONA_DIAG_TEXT_MAX];
 };
 
-enum sona_wire_query { SONA_WIRE_STATUS = 1, SONA_WIRE_STATS = 2, SONA_WIRE_PATTERNS = 3 };
+enum sona_wire_query {
+    SONA_WIRE_STATUS = 1,
+    SONA_WIRE_STATS = 2,
+    SONA_WIRE_PATTERNS = 3,
+    SONA_WIRE_ROUTES = 4
+};
 struct sona_wire_query_packet {
     struct sona_wire_head head;
     uint32_t what; /* enum sona_wire_query */
@@ -79,6 +87,24 @@ struct sona_wire_answer {
     struct sona_wire_head head;
     uint32_t code;       /* sona_err */
     uint32_t json_bytes; /* text behind this struct, no NUL */
+};
+
+/* What changes a running instance. Routes are named; the first four are about one. */
+enum sona_wire_command_what {
+    SONA_WIRE_ROUTE_ADD = 1,
+    SONA_WIRE_ROUTE_RETIRE = 2,
+    SONA_WIRE_ROUTE_MODE = 3,
+    SONA_WIRE_ROUTE_COST = 4,
+    SONA_WIRE_LEARN = 5, /* a background cycle */
+    SONA_WIRE_FLUSH = 6, /* learn all that was accepted so far */
+    SONA_WIRE_ENABLE = 7,
+    SONA_WIRE_DISABLE = 8
+};
+struct sona_wire_command {
+    struct sona_wire_head head;
+    uint32_t what; /* enum sona_wire_command_what */
+    uint32_t mode; /* sona_mode: ROUTE_MODE */
+    sona_route_spec spec;
 };
 
 #define SONA_WIRE_SYSTEM_DIR "/run/sona"

@@ -56,7 +56,8 @@ enum sona_sidecar_letter_kind {
     SONA_SIDECAR_ATTACHED,
     SONA_SIDECAR_ENDED,
     SONA_SIDECAR_GONE,
-    SONA_SIDECAR_STOP
+    SONA_SIDECAR_STOP,
+    SONA_SIDECAR_FLUSH
 };
 
 struct sona_sidecar_letter {
@@ -64,8 +65,9 @@ struct sona_sidecar_letter {
     struct sona_sidecar_attachment *attachment;
 };
 
-/* Room for every letter that can be under way: each attachment's two, and one to stop. */
-#define SONA_SIDECAR_LETTERS_MAX (2 * SONA_SHM_CLIENTS_MAX + 1)
+/* Room for every letter that can be under way: each attachment's two, one to stop, and those of the
+ * flushes that wait (SONA_SIDECAR_COMMANDS_MAX, and as many that were just answered). */
+#define SONA_SIDECAR_LETTERS_MAX (2 * SONA_SHM_CLIENTS_MAX + 1 + 32)
 
 struct sona_sidecar_mailbox {
     pthread_mutex_t lock;

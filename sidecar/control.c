@@ -6,6 +6,7 @@
  *
  *     accepted ──HELLO──► attached ──hang-up or death──► closed; the attachment goes on to the
  * intake, │  └──QUERY──► (answered, waits for the next)    which gives it back when all is learned
+ *        ├──COMMAND──► (answered when the learner has applied and published it)
  *        └──silence, nonsense, refusal──► closed
  */
 #include "sidecar/control.h"
@@ -33,11 +34,15 @@
 
 struct control;
 
+static const struct timeval silence = {.tv_sec = SONA_SIDECAR_SILENCE_MS / 1000,
+                                       .tv_usec = SONA_SIDECAR_SILENCE_MS % 1000 * 1000};
+
 struct connection {
     struct control *control;
     int fd;
     struct sona_sidecar_peer peer;
     struct sona_sidecar_attachment *attachment; /* null: none (yet) */
+    uint64_t number;                            /* among all that ever were */
     sona_diag refusal; /* code not SONA_OK: its first packet is read, then this is the answer */
     struct event *readable, *death;
     struct connection *next, **link; /* link: what points here */
@@ -48,6 +53,8 @@ struct control {
     struct event_base *base;
     struct connection *connections;
     uint32_t n_connections;
+    uint64_t numbers; /* of connections, given so far */
+    uint64_t flushes; /* asked of the intake */
     struct event *listen;
     bool deaf; /* no connection is accepted; the backlog waits */
 };
@@ -159,6 +166,26 @@ static void on_hello(struct connection *c, const struct sona_wire_hello *hello)
                      c->attachment->tag, sona_sidecar_liveness_name(c->peer.liveness));
 }
 
+/* Send the text, which is freed, and may be null. */
+static void send_answer(struct connection *c, char *json)
+{
+    size_t text = json ? strlen(json) : 0;
+    size_t bytes = sizeof(struct sona_wire_answer) + text;
+    struct sona_wire_answer *answer = calloc(1, bytes);
+    sona_err err = SONA_E_MEMORY;
+
+    if (answer && json && bytes <= SONA_WIRE_PACKET_MAX) {
+        answer->head.kind = SONA_WIRE_ANSWER;
+        answer->json_bytes = (uint32_t)text;
+        memcpy(answer + 1, json, text);
+        err = sona_wire_send(c->fd, &answer->head, bytes, NULL, 0, NULL);
+    }
+    free(answer);
+    free(json);
+    if (err != SONA_OK)
+        end_connection(c, false); /* it does not read, or there is no memory */
+}
+
 static void on_query(struct connection *c, const struct sona_wire_query_packet *query)
 {
     const struct sona_sidecar *s = c->control->sidecar;
@@ -171,26 +198,65 @@ static void on_query(struct connection *c, const struct sona_wire_query_packet *
         json = sona_sidecar_report_stats(s);
     else if (query->what == SONA_WIRE_PATTERNS)
         json = sona_sidecar_report_patterns(s);
+    else if (query->what == SONA_WIRE_ROUTES)
+        json = sona_sidecar_report_routes(s);
     else {
         (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
                                 query->what);
         refuse(c, &diag);
         return;
     }
-    size_t text = json ? strlen(json) : 0;
-    size_t bytes = sizeof(struct sona_wire_answer) + text;
-    struct sona_wire_answer *answer = calloc(1, bytes);
-    sona_err err = SONA_E_MEMORY;
-    if (answer && json && bytes <= SONA_WIRE_PACKET_MAX) {
-        answer->head.kind = SONA_WIRE_ANSWER;
-        answer->json_bytes = (uint32_t)text;
-        memcpy(answer + 1, json, text);
-        err = sona_wire_send(c->fd, &answer->head, bytes, NULL, 0, NULL);
+    send_answer(c, json);
+}
+
+static void on_command(struct connection *c, const struct sona_wire_command *request)
+{
+    struct sona_sidecar *s = c->control->sidecar;
+    struct sona_sidecar_command command = {.asker = c->number, .request = *request};
+    sona_stats stats;
+    sona_diag diag;
+
+    if (sona_sidecar_command_judge(request, &diag) != SONA_OK) {
+        refuse(c, &diag);
+        return;
     }
-    free(answer);
-    free(json);
-    if (err != SONA_OK)
-        end_connection(c, false); /* it does not read, or there is no memory */
+    sona_sidecar_report_sum(s, &stats);
+    command.learned_before = stats.counter[SONA_COUNTER_learned];
+    command.flush = c->control->flushes + 1;
+    if (!sona_sidecar_commands_put(&s->asked, &command)) {
+        (void)sona_shm_diag_set(&diag, SONA_E_LIMIT, 0, "%u commands wait already; try again",
+                                SONA_SIDECAR_COMMANDS_MAX);
+        refuse(c, &diag);
+        return;
+    }
+    if (request->what == SONA_WIRE_FLUSH) {
+        c->control->flushes++;
+        sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_FLUSH, NULL);
+    }
+    sona_sidecar_wake_notify(&s->stream.wake);
+    (void)event_del(c->readable);
+    (void)event_add(c->readable, NULL); /* it waits for us now, and may be silent */
+    sona_sidecar_log(SONA_SIDECAR_INFO, "command", "pid=%d uid=%u what=%u route=%s",
+                     (int)c->peer.pid, (unsigned)c->peer.uid, request->what, request->spec.name);
+}
+
+/* Tell whoever asked, if it is still there. */
+static void take_answers(struct control *control)
+{
+    struct sona_sidecar_command command;
+
+    while (sona_sidecar_commands_take(&control->sidecar->answered, &command))
+        for (struct connection *c = control->connections; c; c = c->next) {
+            if (c->number != command.asker)
+                continue;
+            (void)event_del(c->readable);
+            (void)event_add(c->readable, &silence);
+            if (command.diag.code != SONA_OK)
+                refuse(c, &command.diag);
+            else
+                send_answer(c, sona_sidecar_report_command(control->sidecar, &command));
+            break;
+        }
 }
 
 /* Is this packet one that we can answer? */
@@ -206,6 +272,9 @@ static sona_err judge_packet(const struct connection *c, const struct sona_wire_
         return SONA_OK;
     if (head->kind == SONA_WIRE_QUERY && bytes == sizeof(struct sona_wire_query_packet))
         return SONA_OK;
+    if (head->kind == SONA_WIRE_COMMAND && bytes == sizeof(struct sona_wire_command) &&
+        !c->attachment)
+        return SONA_OK;
     return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                              "a packet of kind %u and %zu bytes makes no sense here; use a client "
                              "of this sidecar's version",
@@ -218,6 +287,7 @@ static void on_packet(struct connection *c)
         struct sona_wire_head head;
         struct sona_wire_hello hello;
         struct sona_wire_query_packet query;
+        struct sona_wire_command command;
         char room[PACKET_BYTES];
     } packet;
     size_t bytes = 0;
@@ -237,7 +307,8 @@ static void on_packet(struct connection *c)
     if (err == SONA_OK)
         err = judge_packet(c, &packet.head, bytes, &diag);
     if (err != SONA_OK) {
-        if (c->attachment || packet.head.kind == SONA_WIRE_QUERY)
+        if (c->attachment || packet.head.kind == SONA_WIRE_QUERY ||
+            packet.head.kind == SONA_WIRE_COMMAND)
             refuse(c, &diag);
         else
             refuse_hello(c, &diag);
@@ -245,6 +316,8 @@ static void on_packet(struct connection *c)
     }
     if (packet.head.kind == SONA_WIRE_HELLO)
         on_hello(c, &packet.hello);
+    else if (packet.head.kind == SONA_WIRE_COMMAND)
+        on_command(c, &packet.command);
     else
         on_query(c, &packet.query);
 }
@@ -269,8 +342,6 @@ static void deafen(struct control *control)
 
 static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
 {
-    static const struct timeval silence = {.tv_sec = SONA_SIDECAR_SILENCE_MS / 1000,
-                                           .tv_usec = SONA_SIDECAR_SILENCE_MS % 1000 * 1000};
     struct control *control = arg;
 
     (void)what;
@@ -284,8 +355,11 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
             deafen(control);
         return;
     }
-    *c = (struct connection){
-        .control = control, .fd = fd, .next = control->connections, .link = &control->connections};
+    *c = (struct connection){.control = control,
+                             .fd = fd,
+                             .number = ++control->numbers,
+                             .next = control->connections,
+                             .link = &control->connections};
     c->peer.pidfd = -1;
     if (c->next)
         c->next->link = &c->next;
@@ -303,7 +377,7 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
 
 /* ---- the rest of the loop ---- */
 
-/* The intake gave attachments back: drained and learned. */
+/* The intake gave attachments back, drained and learned, or the learner answered commands. */
 static void on_gone(evutil_socket_t fd, short what, void *arg)
 {
     struct control *control = arg;
@@ -314,6 +388,7 @@ static void on_gone(evutil_socket_t fd, short what, void *arg)
     (void)eventfd_read((int)fd, &count);
     while ((a = sona_sidecar_intake_gone(control->sidecar->intake)))
         sona_sidecar_clients_free(&control->sidecar->clients, a, true);
+    take_answers(control);
 }
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *arg)

@@ -46,6 +46,8 @@ struct sona_sidecar_intake {
     uint64_t now_us, expired_ms, idle_since_us, stop_since_us, last_record_us;
     uint32_t naps, nap_us;
     bool stopping, blocked; /* blocked: the learner's queue was full */
+    uint64_t flushes;       /* asked for */
+    uint32_t flush_rounds;  /* until all is drained that was committed when the last one was */
 
     uint32_t n_attached;
     struct sona_sidecar_attachment *attached[SONA_SHM_CLIENTS_MAX];
@@ -170,6 +172,10 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
         quarantine(in, a, index);
         return 0;
     }
+    /* After the look at the ring: whoever decided by a snapshot with a new route commits after the
+     * version that shows the route. */
+    if (ready > 0)
+        refresh_rules(in);
     for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
         struct sona_sidecar_joined *slot = NULL;
 
@@ -245,6 +251,17 @@ static void close_all(struct sona_sidecar_attachment *a)
         close_lane(&a->lane[i]);
 }
 
+/* Rounds that empty the fullest ring, each taking BUDGET records of every lane. */
+static uint32_t rounds_of_a_ring(const struct sona_sidecar_intake *in)
+{
+    uint32_t slots = 0;
+
+    for (uint32_t at = 0; at < in->n_attached; at++)
+        if (in->attached[at]->plan.ring_slots > slots)
+            slots = in->attached[at]->plan.ring_slots;
+    return slots / BUDGET + 1;
+}
+
 static void read_letters(struct sona_sidecar_intake *in)
 {
     struct sona_sidecar_letter letter;
@@ -262,6 +279,10 @@ static void read_letters(struct sona_sidecar_intake *in)
         case SONA_SIDECAR_STOP:
             in->stopping = true;
             in->stop_since_us = in->last_record_us = in->now_us;
+            break;
+        case SONA_SIDECAR_FLUSH:
+            in->flushes++;
+            in->flush_rounds = rounds_of_a_ring(in);
             break;
         case SONA_SIDECAR_GONE: /* never sent this way */
             break;
@@ -305,6 +326,19 @@ static void idle(struct sona_sidecar_intake *in)
         in->nap_us = in->nap_us * 2 < in->idle_cap_us ? in->nap_us * 2 : in->idle_cap_us;
 }
 
+/* After a round: is a flush drained? A round that met a full queue does not count. */
+static void finish_flush(struct sona_sidecar_intake *in, uint32_t taken)
+{
+    if (in->flush_rounds == 0 || in->blocked)
+        return;
+    in->flush_rounds = taken == 0 ? 0 : in->flush_rounds - 1;
+    if (in->flush_rounds > 0)
+        return;
+    atomic_store_explicit(&in->stream->flush_handed, in->handed, memory_order_relaxed);
+    atomic_store_explicit(&in->stream->flushed, in->flushes, memory_order_release);
+    sona_sidecar_wake_notify(&in->stream->wake);
+}
+
 /* Visit every lane once. Returns how many records were taken. */
 static uint32_t drain_round(struct sona_sidecar_intake *in)
 {
@@ -346,7 +380,6 @@ static void *intake_loop(void *arg)
     for (;;) {
         in->now_us = sona_sidecar_now_us();
         read_letters(in);
-        refresh_rules(in);
         uint32_t taken = drain_round(in);
         if (in->now_us / 1000 - in->expired_ms >= EXPIRE_MS) {
             in->expired_ms = in->now_us / 1000;
@@ -358,6 +391,7 @@ static void *intake_loop(void *arg)
             in->last_record_us = in->now_us;
             refresh_figures(in);
         }
+        finish_flush(in, taken);
         finish_ended(in);
         if (taken > 0)
             continue;

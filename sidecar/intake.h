@@ -52,7 +52,8 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
                                     const struct sona_sidecar_intake_options *options,
                                     sona_diag *reterr);
 sona_err sona_sidecar_intake_start(struct sona_sidecar_intake *intake, sona_diag *reterr);
-/* Hand over an attachment (ATTACHED), or say that its client is gone (ENDED). From control. */
+/* Hand over an attachment (ATTACHED), say that its client is gone (ENDED), or ask for a flush
+ * (FLUSH, null). From control. */
 void sona_sidecar_intake_tell(struct sona_sidecar_intake *intake,
                               enum sona_sidecar_letter_kind kind,
                               struct sona_sidecar_attachment *attachment);

@@ -76,6 +76,10 @@ struct sona_sidecar_stream {
     struct sona_shm_queue *queue;
     struct sona_sidecar_wake wake; /* of the learner */
     _Atomic bool finished;         /* intake, release: nothing follows; the learner: acquire */
+    /* What a flush waits for. The intake stores the position, relaxed, then the count, release; the
+     * learner loads the count, acquire, then the position. */
+    _Atomic uint64_t flush_handed; /* events handed over when the last flush was drained */
+    _Atomic uint64_t flushed;      /* flushes drained */
     _Atomic uint64_t
         shown; /* learner, release: events in the version that is shown; intake: acquire */
 };

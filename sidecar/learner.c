@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 
 #include "engine/learner/learner.h"
@@ -53,6 +54,14 @@ struct sona_sidecar_learner {
     bool postponed;  /* the cycle that is due was counted as put off */
     void *cold_slot; /* reserved, null: none */
     double cycle_ms;
+    sona_cycle_report report; /* of the last cycle installed */
+
+    struct sona_sidecar_commands *asked, *answered;
+    int answered_fd;
+    struct sona_sidecar_command command;
+    enum { NO_COMMAND, WAITING, CYCLING, APPLIED } commanded;
+    uint64_t route_changes;
+
     struct sona_sidecar_tally tally;
     _Atomic uint64_t refused; /* relaxed: a figure for people */
 };
@@ -211,6 +220,7 @@ static void show(struct sona_sidecar_learner *l)
     v->stats.last_cycle_ms = l->cycle_ms;
     v->stats.memory_bytes = l->bytes;
     v->enabled = sona_learner_enabled(l->learner);
+    v->route_changes = l->route_changes;
     v->n_routes = sona_model_routes(&view, v->route, v->n_routes);
     show_bank(l, v);
     sona_sidecar_version_swap(l->versions, v);
@@ -224,9 +234,7 @@ static void show(struct sona_sidecar_learner *l)
 
 static void install(struct sona_sidecar_learner *l)
 {
-    sona_cycle_report report;
-
-    sona_learner_cycle_install(l->learner, l->job, &report);
+    sona_learner_cycle_install(l->learner, l->job, &l->report);
     l->running = false;
     l->dirty = l->stale = true;
     l->cold_new = true;
@@ -234,48 +242,61 @@ static void install(struct sona_sidecar_learner *l)
     sona_sidecar_log(SONA_SIDECAR_INFO, "cycle_installed",
                      "step=%llu replayed=%llu patterns=%u ms=%.1f",
                      (unsigned long long)sona_learner_step(l->learner),
-                     (unsigned long long)report.replayed, report.patterns, l->cycle_ms);
+                     (unsigned long long)l->report.replayed, l->report.patterns, l->cycle_ms);
 }
 
 /* At the event where it is due, whatever readers do: the same events give the same model. */
-static void cycle_inline(struct sona_sidecar_learner *l, uint64_t now_ms)
+static bool cycle_inline(struct sona_sidecar_learner *l, uint64_t now_ms, bool force)
 {
-    if (!sona_learner_cycle_due(l->learner, now_ms) ||
+    if (!(force || sona_learner_cycle_due(l->learner, now_ms)) ||
         !sona_learner_cycle_start(l->learner, l->job, now_ms))
-        return;
+        return false;
     uint64_t start_us = sona_sidecar_now_us();
     sona_learner_cycle_run(l->job);
     l->cycle_ms = (double)(sona_sidecar_now_us() - start_us) / 1000;
     install(l);
+    return true;
 }
 
-static void cycle_start(struct sona_sidecar_learner *l)
+/* False: there is nothing to run a cycle for. True: it runs, or will when a cold slot is free. */
+static bool cycle_start(struct sona_sidecar_learner *l, bool force)
 {
     uint64_t now_ms = l->now_us / 1000;
 
-    if (l->cold_new || !sona_learner_cycle_due(l->learner, now_ms))
-        return;
+    if (l->cold_new || l->running)
+        return true;
+    if (!force && !sona_learner_cycle_due(l->learner, now_ms))
+        return false;
     l->cold_slot = sona_shm_publisher_reserve_cold(l->publisher, now_ms);
     if (!l->cold_slot) {
         if (!l->postponed)
             sona_sidecar_tally_add(&l->tally, SONA_COUNTER_background_postponed, 1);
         l->postponed = true;
-        return;
+        return true;
     }
     l->postponed = false;
     if (!sona_learner_cycle_start(l->learner, l->job, now_ms)) {
         sona_shm_publisher_cancel_cold(l->publisher);
         l->cold_slot = NULL;
-        return;
+        return false;
     }
     l->running = true;
     sona_sidecar_background_give(l->background, l->job);
+    return true;
+}
+
+/* The cycle that is due. One that starts while a forced one waits is as good. */
+static void start_or_adopt(struct sona_sidecar_learner *l)
+{
+    (void)cycle_start(l, false);
+    if (l->running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
+        l->commanded = CYCLING;
 }
 
 static void cycle_threaded(struct sona_sidecar_learner *l)
 {
     if (!l->running)
-        cycle_start(l);
+        start_or_adopt(l);
     else if (sona_sidecar_background_take(l->background, &l->cycle_ms))
         install(l);
 }
@@ -326,9 +347,66 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         l->taken++;
         l->stale = true;
         if (!l->background && event.kind != SONA_LEARNER_QUERY && !waits(event.kind))
-            cycle_inline(l, event.now_ms);
+            (void)cycle_inline(l, event.now_ms, false);
     }
     return n;
+}
+
+/* A forced cycle: after the one that runs, if one does, so that all learned so far takes part. */
+static void command_cycle(struct sona_sidecar_learner *l)
+{
+    bool ran = false;
+
+    if (l->commanded == CYCLING) {
+        ran = !l->running;
+        if (!ran)
+            return;
+    } else if (l->background && (l->running || l->cold_new)) {
+        return;
+    } else if (l->background) {
+        if (cycle_start(l, true)) {
+            l->commanded = l->running ? CYCLING : WAITING;
+            return;
+        }
+    } else {
+        ran = cycle_inline(l, l->now_us / 1000, true);
+    }
+    l->command.report = ran ? l->report : (sona_cycle_report){.ran = false};
+    l->commanded = APPLIED;
+}
+
+/* Take the next command, or go on with the one at hand. */
+static void command(struct sona_sidecar_learner *l)
+{
+    if (l->commanded == NO_COMMAND && sona_sidecar_commands_take(l->asked, &l->command))
+        l->commanded = WAITING;
+    if (l->commanded == NO_COMMAND || l->commanded == APPLIED)
+        return;
+    if (l->command.request.what == SONA_WIRE_LEARN) {
+        command_cycle(l);
+    } else if (l->command.request.what == SONA_WIRE_FLUSH) {
+        /* Acquire: pairs with the intake's release; the position is that of this flush or later. */
+        if (atomic_load_explicit(&l->stream->flushed, memory_order_acquire) >= l->command.flush &&
+            l->taken >= atomic_load_explicit(&l->stream->flush_handed, memory_order_relaxed))
+            l->commanded = APPLIED;
+    } else {
+        sona_sidecar_command_apply(l->learner, &l->command);
+        l->route_changes++;
+        l->dirty = true;
+        l->commanded = APPLIED;
+        show(l); /* the intake knows a new route before a client can choose it */
+    }
+}
+
+/* What was applied is published: show it, then say so. */
+static void answer(struct sona_sidecar_learner *l)
+{
+    if (l->commanded != APPLIED || l->dirty)
+        return;
+    show(l);
+    (void)sona_sidecar_commands_put(l->answered, &l->command); /* no room: the asker times out */
+    (void)eventfd_write(l->answered_fd, 1);
+    l->commanded = NO_COMMAND;
 }
 
 /* Publish and show what is due; returns in how many microseconds the next of them is. */
@@ -353,6 +431,8 @@ static void doze(struct sona_sidecar_learner *l, uint64_t wait_us)
 {
     sona_sidecar_wake_prepare(&l->stream->wake);
     if (sona_shm_queue_peek(l->stream->queue) ||
+        (l->commanded == NO_COMMAND &&
+         atomic_load_explicit(&l->asked->count, memory_order_relaxed) > 0) || /* after [W] */
         atomic_load_explicit(&l->stream->finished, memory_order_acquire))
         sona_sidecar_wake_cancel(&l->stream->wake);
     else
@@ -393,9 +473,11 @@ static void *learner_loop(void *arg)
         if (l->background)
             cycle_threaded(l);
         else if (n == 0)
-            cycle_inline(l, l->now_us / 1000);
+            (void)cycle_inline(l, l->now_us / 1000, false);
+        command(l);
         bool idle = !sona_shm_queue_peek(l->stream->queue);
         uint64_t wait_us = deliver(l, idle);
+        answer(l);
         if (!idle)
             continue;
         /* Acquire: pairs with the intake's release; then the queue is looked at once more. */
@@ -458,6 +540,9 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
     l->publisher = options->publisher;
     l->stream = options->stream;
     l->versions = options->versions;
+    l->asked = options->asked;
+    l->answered = options->answered;
+    l->answered_fd = options->answered_fd;
     sona_err err = allocate(l, options->config, reterr);
     if (err == SONA_OK)
         err = declare(l, options, reterr);

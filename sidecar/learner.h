@@ -2,7 +2,8 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * The learner thread: owns the learner and the publisher. It takes joined events, learns,
- * publishes, starts and installs background cycles, and shows its figures to the other threads.
+ * publishes, starts and installs background cycles, applies commands, one at a time, between two
+ * events, and shows its figures to the other threads.
  *
  * When a publication is due: at once when its queue is empty (but never twice in one tick of g),
  * and every 500 us while there is more to learn, so that a flood of feedback costs 2,000 copies a
@@ -20,6 +21,7 @@
 
 #include "engine/model/model.h"
 #include "shm/publisher.h"
+#include "sidecar/command.h"
 #include "sidecar/joined.h"
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
@@ -33,6 +35,8 @@ struct sona_sidecar_learner_options {
     struct sona_shm_publisher *publisher;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_versions *versions;
+    struct sona_sidecar_commands *asked, *answered;
+    int answered_fd; /* eventfd: written when a command was answered */
 };
 
 struct sona_sidecar_learner;

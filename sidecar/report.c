@@ -335,3 +335,52 @@ char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar)
     (void)json_object_set_new(o, "patterns", list);
     return text_of(o);
 }
+
+char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar)
+{
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+    json_t *o = json_object(), *routes = routes_of(v);
+
+    sona_sidecar_version_unread();
+    (void)json_object_set_new(o, "routes", routes);
+    return text_of(o);
+}
+
+static void put_cycle(json_t *o, const sona_cycle_report *report)
+{
+    put_flag(o, "ran", report->ran);
+    put_u64(o, "replayed", report->replayed);
+    put_u64(o, "patterns", report->patterns);
+    put_u64(o, "routes_refit", report->routes_refit);
+    put_real(o, "base_change", report->base_change);
+    put_real(o, "fold_discarded", report->fold_discarded);
+}
+
+char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
+                                  const struct sona_sidecar_command *command)
+{
+    static const char *const names[] = {
+        [SONA_WIRE_ROUTE_ADD] = "route_add",   [SONA_WIRE_ROUTE_RETIRE] = "route_retire",
+        [SONA_WIRE_ROUTE_MODE] = "route_mode", [SONA_WIRE_ROUTE_COST] = "route_cost",
+        [SONA_WIRE_LEARN] = "learn",           [SONA_WIRE_FLUSH] = "flush",
+        [SONA_WIRE_ENABLE] = "enable",         [SONA_WIRE_DISABLE] = "disable"};
+    uint32_t what = command->request.what;
+    json_t *o = json_object();
+    sona_stats stats;
+
+    sona_sidecar_report_sum(sidecar, &stats);
+    put_text(o, "command", names[what]);
+    if (what <= SONA_WIRE_ROUTE_COST) {
+        put_text(o, "name", command->request.spec.name);
+        put_u64(o, "id", command->route);
+    }
+    if (what == SONA_WIRE_LEARN)
+        put_cycle(o, &command->report);
+    if (what == SONA_WIRE_FLUSH) {
+        put_u64(o, "learned", stats.counter[SONA_COUNTER_learned] - command->learned_before);
+        put_u64(o, "pending", stats.pending);
+    }
+    put_u64(o, "step", stats.step);
+    put_u64(o, "version", stats.version);
+    return text_of(o);
+}

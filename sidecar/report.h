@@ -10,6 +10,7 @@
 #include "shm/layout.h"
 
 struct sona_sidecar;
+struct sona_sidecar_command;
 
 /* JSON text, one object, to be freed by the caller; null without memory. */
 char *sona_sidecar_report_status(const struct sona_sidecar *sidecar);
@@ -17,6 +18,10 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar);
 /* The patterns with the most evidence, as many as an answer holds, and how many there are. */
 #define SONA_SIDECAR_PATTERNS_SHOWN 100u
 char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar);
+char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar);
+/* What a command that was applied did. */
+char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
+                                  const struct sona_sidecar_command *command);
 
 /* Every counter and gauge in one struct, and the same to page 2 of the segment. */
 void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret);

@@ -67,7 +67,10 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .background_inline = o->background_inline,
                                                .publisher = s->publisher,
                                                .stream = &s->stream,
-                                               .versions = &s->versions},
+                                               .versions = &s->versions,
+                                               .asked = &s->asked,
+                                               .answered = &s->answered,
+                                               .answered_fd = s->gone_fd},
         reterr);
 
     if (err == SONA_OK)
@@ -105,6 +108,8 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, const struct sona_sidecar_o
     memset(s, 0, sizeof *s);
     s->options = options;
     s->gone_fd = -1;
+    sona_sidecar_commands_init(&s->asked);
+    sona_sidecar_commands_init(&s->answered);
     s->instance.lock_fd = s->instance.listen_fd = -1;
     s->started_us = sona_sidecar_now_us();
     sona_err err = make_layout(&s->layout, options, reterr);
@@ -159,6 +164,8 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
     sona_shm_publisher_destroy(&s->publisher, true);
     free(s->queue_memory);
     s->queue_memory = NULL;
+    sona_sidecar_commands_done(&s->asked);
+    sona_sidecar_commands_done(&s->answered);
     if (s->gone_fd >= 0)
         (void)close(s->gone_fd);
     s->gone_fd = -1;

@@ -9,9 +9,9 @@
  *     thread       owns                                 is told by
  *     control      socket, connections, attachments     the kernel: packets, deaths, signals
  *     intake       lanes' drains, waiting decisions     control: letters
- *     learner      learner, publisher, figures          intake: queue of joined events
- *     background   nothing: runs the learner's job      learner
- *     (liburcu's)  frees old versions
+ *     learner      learner, publisher, figures          intake: queue of joined events; control:
+ * commands background   nothing: runs the learner's job      learner (liburcu's)  frees old
+ * versions
  */
 #ifndef SONA_SIDECAR_SIDECAR_H
 #define SONA_SIDECAR_SIDECAR_H
@@ -22,6 +22,7 @@
 
 #include "engine/model/model.h"
 #include "sidecar/clients.h"
+#include "sidecar/command.h"
 #include "sidecar/instance.h"
 #include "sidecar/intake.h"
 #include "sidecar/joined.h"
@@ -40,7 +41,8 @@ struct sona_sidecar {
     struct sona_sidecar_learner *learner;
     struct sona_sidecar_intake *intake;
     struct sona_sidecar_clients clients;
-    int gone_fd; /* eventfd: the intake gave an attachment back */
+    struct sona_sidecar_commands asked, answered;
+    int gone_fd; /* eventfd: the intake gave an attachment back, or a command was answered */
     uint64_t started_us;
     enum sona_shm_state state;
 };

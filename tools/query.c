@@ -9,7 +9,8 @@
 #include "shm/wire.h"
 #include "tools/fail.h"
 
-#define QUERY_TIMEOUT_MS 2000u
+#define QUERY_TIMEOUT_MS   2000u
+#define COMMAND_TIMEOUT_MS 60000u /* a cycle over a large replay takes its time */
 
 /* The text of one received packet, copied out; every length in it is judged. */
 static sona_err read_answer(const char *packet, size_t bytes, char **ret_json, sona_diag *reterr)
@@ -47,10 +48,10 @@ static sona_err read_answer(const char *packet, size_t bytes, char **ret_json, s
     return SONA_OK;
 }
 
-sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
-                          char **ret_json, sona_diag *reterr)
+/* Send one packet and read what comes back. */
+static sona_err ask(const char *runtime_dir, const char *instance, struct sona_wire_head *question,
+                    size_t question_bytes, uint32_t timeout_ms, char **ret_json, sona_diag *reterr)
 {
-    struct sona_wire_query_packet query = {.head.kind = SONA_WIRE_QUERY, .what = what};
     char path[256];
     char *packet = malloc(SONA_WIRE_PACKET_MAX);
     int fds[SONA_WIRE_FDS_MAX], n_fds = 0, fd = -1;
@@ -64,10 +65,10 @@ sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_
     if (err == SONA_OK)
         err = sona_wire_connect(path, QUERY_TIMEOUT_MS, &fd, reterr);
     if (err == SONA_OK)
-        err = sona_wire_send(fd, &query.head, sizeof query, NULL, 0, reterr);
+        err = sona_wire_send(fd, question, question_bytes, NULL, 0, reterr);
     if (err == SONA_OK)
-        err = sona_wire_receive(fd, packet, SONA_WIRE_PACKET_MAX, QUERY_TIMEOUT_MS, &bytes, fds,
-                                &n_fds, reterr);
+        err = sona_wire_receive(fd, packet, SONA_WIRE_PACKET_MAX, timeout_ms, &bytes, fds, &n_fds,
+                                reterr);
     for (int i = 0; err == SONA_OK && i < n_fds; i++)
         (void)close(fds[i]);
     if (err == SONA_OK)
@@ -76,4 +77,24 @@ sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_
         (void)close(fd);
     free(packet);
     return err;
+}
+
+sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
+                          char **ret_json, sona_diag *reterr)
+{
+    struct sona_wire_query_packet query = {.head.kind = SONA_WIRE_QUERY, .what = what};
+
+    return ask(runtime_dir, instance, &query.head, sizeof query, QUERY_TIMEOUT_MS, ret_json,
+               reterr);
+}
+
+sona_err sona_tools_command(const char *runtime_dir, const char *instance,
+                            const struct sona_wire_command *command, char **ret_json,
+                            sona_diag *reterr)
+{
+    struct sona_wire_command packet = *command;
+
+    packet.head.kind = SONA_WIRE_COMMAND;
+    return ask(runtime_dir, instance, &packet.head, sizeof packet, COMMAND_TIMEOUT_MS, ret_json,
+               reterr);
 }

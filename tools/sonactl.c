@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * sonactl: ask a running sidecar how it is. The sidecar answers in JSON; this prints it, or lays it
- * out for reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch.
+ * sonactl: ask a running sidecar how it is, or have it change something. The sidecar answers in
+ * JSON; this prints it, or lays it out for reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not
+ * running, 5 version mismatch.
  */
 #include <argp.h>
 #include <inttypes.h>
@@ -24,21 +25,123 @@
 #define EXIT_ABSENT   3
 #define EXIT_MISMATCH 5
 
-enum key { KEY_INSTANCE = 0x100, KEY_RUNTIME_DIR, KEY_JSON };
+enum key {
+    KEY_INSTANCE = 0x100,
+    KEY_RUNTIME_DIR,
+    KEY_JSON,
+    KEY_COST,
+    KEY_PRIOR_QUALITY,
+    KEY_PRIOR_WEIGHT
+};
 
 static const struct argp_option table[] = {
     {"instance", KEY_INSTANCE, "NAME", 0, "name of the instance (default: \"default\")", 0},
     {"runtime-dir", KEY_RUNTIME_DIR, "DIR", 0,
      "directory of its socket (default: /run/sona, else $XDG_RUNTIME_DIR/sona)", 0},
     {"json", KEY_JSON, NULL, 0, "print the sidecar's JSON as it is", 0},
+    {"cost", KEY_COST, "C", 0, "routes add: relative cost, 0..1 (default: 0)", 0},
+    {"prior-quality", KEY_PRIOR_QUALITY, "Q", 0,
+     "routes add: believed quality before evidence, 0..1 (default: 0.5)", 0},
+    {"prior-weight", KEY_PRIOR_WEIGHT, "W", 0,
+     "routes add: what that belief weighs, in outcomes (default: 1)", 0},
     {0},
 };
+
+#define WORDS_MAX 4 /* routes mode NAME MODE */
 
 struct options {
     const char *instance, *runtime_dir;
     bool json;
-    uint32_t what; /* enum sona_wire_query; 0: none was named */
+    char *word[WORDS_MAX];
+    int n_words;
+    uint32_t query; /* enum sona_wire_query; 0: a command */
+    struct sona_wire_command command;
 };
+
+/* What can be typed, in words; "NAME" and "C" stand for any word, the rest for themselves. */
+static const struct form {
+    const char *word[WORDS_MAX];
+    uint32_t query, command;
+} forms[] = {
+    {{"status"}, SONA_WIRE_STATUS, 0},
+    {{"stats"}, SONA_WIRE_STATS, 0},
+    {{"patterns"}, SONA_WIRE_PATTERNS, 0},
+    {{"routes", "list"}, SONA_WIRE_ROUTES, 0},
+    {{"routes", "add", "NAME"}, 0, SONA_WIRE_ROUTE_ADD},
+    {{"routes", "retire", "NAME"}, 0, SONA_WIRE_ROUTE_RETIRE},
+    {{"routes", "mode", "NAME", "MODE"}, 0, SONA_WIRE_ROUTE_MODE},
+    {{"routes", "cost", "NAME", "C"}, 0, SONA_WIRE_ROUTE_COST},
+    {{"learn"}, 0, SONA_WIRE_LEARN},
+    {{"flush"}, 0, SONA_WIRE_FLUSH},
+    {{"enable"}, 0, SONA_WIRE_ENABLE},
+    {{"disable"}, 0, SONA_WIRE_DISABLE},
+};
+
+#define COMMANDS                                                           \
+    "status, stats, patterns, routes list|add NAME|retire NAME|mode NAME " \
+    "apply|observe|bypass|cost "                                           \
+    "NAME C, learn, flush, enable and disable"
+
+static bool matches(const struct form *form, const struct options *o)
+{
+    for (int i = 0; i < WORDS_MAX; i++) {
+        const char *word = form->word[i];
+
+        if (!word || i >= o->n_words)
+            return !word && i >= o->n_words;
+        if (word[0] >= 'a' && strcmp(word, o->word[i]) != 0)
+            return false;
+    }
+    return true;
+}
+
+static float number_of(const char *text, struct argp_state *state)
+{
+    char *end;
+    float value = strtof(text, &end);
+
+    if (end == text || *end != '\0')
+        argp_error(state, "\"%s\" is no number", text);
+    return value;
+}
+
+static void take_mode(struct options *o, struct argp_state *state)
+{
+    static const char *const modes[] = {"apply", "observe", "bypass"};
+
+    for (uint32_t m = 0; m < sizeof modes / sizeof modes[0]; m++)
+        if (strcmp(o->word[3], modes[m]) == 0) {
+            o->command.mode = m;
+            return;
+        }
+    argp_error(state, "\"%s\" is no mode; there are apply, observe and bypass", o->word[3]);
+}
+
+/* All words are there: which form is it? */
+static void understand(struct options *o, struct argp_state *state)
+{
+    const struct form *form = NULL;
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0] && !form; i++)
+        form = matches(&forms[i], o) ? &forms[i] : NULL;
+    if (o->n_words == 0)
+        argp_error(state, "a command is missing; there are " COMMANDS);
+    if (!form) {
+        argp_error(state, "\"%s%s%s\" is no command; there are " COMMANDS, o->word[0],
+                   o->n_words > 1 ? " " : "", o->n_words > 1 ? o->word[1] : "");
+        return;
+    }
+    o->query = form->query;
+    o->command.what = form->command;
+    if (form->command >= SONA_WIRE_ROUTE_ADD && form->command <= SONA_WIRE_ROUTE_COST &&
+        snprintf(o->command.spec.name, sizeof o->command.spec.name, "%s", o->word[2]) >=
+            (int)sizeof o->command.spec.name)
+        argp_error(state, "a route's name has at most %d bytes", SONA_ROUTE_NAME_MAX - 1);
+    if (form->command == SONA_WIRE_ROUTE_MODE)
+        take_mode(o, state);
+    if (form->command == SONA_WIRE_ROUTE_COST)
+        o->command.spec.cost = number_of(o->word[3], state);
+}
 
 static error_t take(int key, char *text, struct argp_state *state)
 {
@@ -54,21 +157,23 @@ static error_t take(int key, char *text, struct argp_state *state)
     case KEY_JSON:
         o->json = true;
         return 0;
+    case KEY_COST:
+        o->command.spec.cost = number_of(text, state);
+        return 0;
+    case KEY_PRIOR_QUALITY:
+        o->command.spec.prior_quality = number_of(text, state);
+        return 0;
+    case KEY_PRIOR_WEIGHT:
+        o->command.spec.prior_weight = number_of(text, state);
+        return 0;
     case ARGP_KEY_ARG:
-        if (o->what != 0)
-            argp_error(state, "one command at a time; \"%s\" is a second one", text);
-        else if (strcmp(text, "status") == 0)
-            o->what = SONA_WIRE_STATUS;
-        else if (strcmp(text, "stats") == 0)
-            o->what = SONA_WIRE_STATS;
-        else if (strcmp(text, "patterns") == 0)
-            o->what = SONA_WIRE_PATTERNS;
+        if (o->n_words == WORDS_MAX)
+            argp_error(state, "\"%s\" is one word too many", text);
         else
-            argp_error(state, "\"%s\" is no command; there are status, stats and patterns", text);
+            o->word[o->n_words++] = text;
         return 0;
     case ARGP_KEY_END:
-        if (o->what == 0)
-            argp_error(state, "a command is missing: status, stats or patterns");
+        understand(o, state);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -148,12 +253,12 @@ static void print_routes(const json_t *list)
     const json_t *r;
     size_t i;
 
-    (void)printf("\n%-24s %6s %-8s %8s %10s %8s\n", "route", "id", "state", "cost", "outcomes",
-                 "quality");
+    (void)printf("%-24s %8s %-8s %-8s %8s %10s %8s\n", "route", "id", "state", "mode", "cost",
+                 "outcomes", "quality");
     json_array_foreach(list, i, r)(void)
-        printf("%-24s %6" PRId64 " %-8s %8.3f %10.1f %8.3f\n", text_at(r, "name"),
-               number_at(r, "id"), text_at(r, "state"), real_at(r, "cost"), real_at(r, "outcomes"),
-               real_at(r, "mean_quality"));
+        printf("%-24s %8" PRId64 " %-8s %-8s %8.3f %10.1f %8.3f\n", text_at(r, "name"),
+               number_at(r, "id"), text_at(r, "state"), text_at(r, "mode"), real_at(r, "cost"),
+               real_at(r, "outcomes"), real_at(r, "mean_quality"));
 }
 
 static void print_gauge(const json_t *o, const char *key)
@@ -185,6 +290,7 @@ static void print_stats(const json_t *o)
     (void)putchar('\n');
     for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
         print_gauge(o, gauges[i]);
+    (void)putchar('\n');
     print_routes(json_object_get(o, "routes"));
 }
 
@@ -207,6 +313,28 @@ static void print_patterns(const json_t *o)
     }
 }
 
+/* What a command did, in a sentence. */
+static void print_done(uint32_t what, const json_t *o)
+{
+    if (what == SONA_WIRE_LEARN && !json_is_true(json_object_get(o, "ran")))
+        (void)printf("nothing to learn: no outcome since the last cycle, or learning is off\n");
+    else if (what == SONA_WIRE_LEARN)
+        (void)printf("cycle: %" PRId64 " outcomes read, %" PRId64 " routes refit, %" PRId64
+                     " patterns, BaseLoRA moved by %.4f, %.4f discarded\n",
+                     number_at(o, "replayed"), number_at(o, "routes_refit"),
+                     number_at(o, "patterns"), real_at(o, "base_change"),
+                     real_at(o, "fold_discarded"));
+    else if (what == SONA_WIRE_FLUSH)
+        (void)printf("flushed: %" PRId64 " outcomes learned, %" PRId64
+                     " decisions wait for theirs\n",
+                     number_at(o, "learned"), number_at(o, "pending"));
+    else if (what <= SONA_WIRE_ROUTE_COST)
+        (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
+                     text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
+    else
+        (void)printf("done: learning is %s\n", what == SONA_WIRE_ENABLE ? "on" : "off");
+}
+
 static int print_answer(const struct options *options, const char *json)
 {
     json_error_t error;
@@ -218,12 +346,16 @@ static int print_answer(const struct options *options, const char *json)
         (void)fprintf(stderr, "sonactl: the sidecar's answer is no JSON: %s\n", error.text);
         return EXIT_FAILED;
     }
-    if (options->what == SONA_WIRE_STATUS)
+    if (options->query == SONA_WIRE_STATUS)
         print_status(o);
-    else if (options->what == SONA_WIRE_PATTERNS)
+    else if (options->query == SONA_WIRE_PATTERNS)
         print_patterns(o);
-    else
+    else if (options->query == SONA_WIRE_STATS)
         print_stats(o);
+    else if (options->query == SONA_WIRE_ROUTES)
+        print_routes(json_object_get(o, "routes"));
+    else
+        print_done(options->command.what, o);
     json_decref(o);
     return fflush(stdout) != 0 ? EXIT_FAILED : 0;
 }
@@ -233,10 +365,17 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = table,
         .parser = take,
-        .args_doc = "status|stats|patterns",
-        .doc = "Ask a running sona-sidecar how it is.\v"
-               "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
-    struct options options = {0};
+        .args_doc = "status|stats|patterns\n"
+                    "routes list|add NAME|retire NAME\n"
+                    "routes mode NAME apply|observe|bypass\n"
+                    "routes cost NAME C\n"
+                    "learn|flush|enable|disable",
+        .doc =
+            "Ask a running sona-sidecar how it is, or have it change something: a command returns "
+            "when its change is published. learn forces a background cycle; flush learns all "
+            "that was accepted so far and discards nothing.\v"
+            "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
+    struct options options = {.command.spec = {.prior_quality = 0.5f, .prior_weight = 1}};
     char *json = NULL;
     sona_diag diag = {0};
 
@@ -244,8 +383,10 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_USAGE;
-    sona_err err =
-        sona_tools_query(options.runtime_dir, options.instance, options.what, &json, &diag);
+    sona_err err = options.query != 0 ? sona_tools_query(options.runtime_dir, options.instance,
+                                                         options.query, &json, &diag)
+                                      : sona_tools_command(options.runtime_dir, options.instance,
+                                                           &options.command, &json, &diag);
     if (err != SONA_OK) {
         (void)fprintf(stderr, "sonactl: %s\n", diag.text);
         return err == SONA_E_ABSENT  ? EXIT_ABSENT

@@ -75,3 +75,46 @@ Test(sonactl, tells_not_running_from_wrong_usage, .timeout = 60)
     cr_expect(eq(int, run(&stage, "--bogus status", text, sizeof text), 2), "%s", text);
     cr_expect(eq(int, run(&stage, "--help", text, sizeof text), 0), "%s", text);
 }
+
+/* Run it; the status and a piece of the text must be these. */
+static void expect(const struct stage *stage, const char *arguments, int status, const char *piece)
+{
+    static char text[65536];
+
+    cr_expect(eq(int, run(stage, arguments, text, sizeof text), status), "%s: %s", arguments, text);
+    cr_expect(ne(ptr, strstr(text, piece), NULL), "%s: %s", arguments, text);
+}
+
+Test(sonactl, changes_routes_and_loops_and_says_what_it_did, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open(&stage, NULL);
+    expect(&stage, "routes list", 0, "apply");
+    expect(&stage, "routes add late --cost 0.25 --prior-quality 0.75 --prior-weight 9", 0,
+           "route late, id 3");
+    expect(&stage, "routes list", 0, "0.250        0.0    0.750");
+    expect(&stage, "routes mode late observe", 0, "done");
+    expect(&stage, "routes list", 0, "observe");
+    expect(&stage, "routes cost late 0.5", 0, "done");
+    expect(&stage, "--json routes list", 0, "\"mode\":\"observe\"");
+    expect(&stage, "routes retire late", 0, "done");
+    expect(&stage, "routes list", 0, "retired");
+    expect(&stage, "learn", 0, "nothing to learn");
+    expect(&stage, "--json learn", 0, "\"ran\":false");
+    expect(&stage, "flush", 0, "flushed: 0 outcomes learned");
+    expect(&stage, "disable", 0, "learning is off");
+    expect(&stage, "--json stats", 0, "\"instant_enabled\":false");
+    expect(&stage, "enable", 0, "learning is on");
+
+    expect(&stage, "routes retire late", 1, "no enabled route has this name");
+    expect(&stage, "routes add a", 1, "enabled already");
+    expect(&stage, "routes add dear --cost 2", 2, "0..1");
+    expect(&stage, "routes add dear --cost cheap", 2, "no number");
+    expect(&stage, "routes mode a fast", 2, "apply, observe and bypass");
+    expect(&stage, "routes fly a", 2, "is no command");
+    expect(&stage, "routes", 2, "is no command");
+    expect(&stage, "routes mode a apply now", 2, "too many");
+    stage_close(&stage);
+    expect(&stage, "flush", 3, "start sona-sidecar");
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See command.h. Commands are rare: one lock and one memmove are cheap enough. */
+#include "sidecar/command.h"
+
+#include <string.h>
+
+#include "engine/learner/learner.h"
+#include "shm/diag.h"
+
+void sona_sidecar_commands_init(struct sona_sidecar_commands *commands)
+{
+    (void)pthread_mutex_init(&commands->lock, NULL);
+    atomic_store_explicit(&commands->count, 0, memory_order_relaxed); /* no other thread yet */
+}
+
+void sona_sidecar_commands_done(struct sona_sidecar_commands *commands)
+{
+    (void)pthread_mutex_destroy(&commands->lock);
+}
+
+bool sona_sidecar_commands_put(struct sona_sidecar_commands *commands,
+                               const struct sona_sidecar_command *command)
+{
+    (void)pthread_mutex_lock(&commands->lock);
+    uint32_t n = atomic_load_explicit(&commands->count, memory_order_relaxed); /* under the lock */
+    bool room = n < SONA_SIDECAR_COMMANDS_MAX;
+
+    if (room) {
+        commands->item[n] = *command;
+        /* Relaxed, and in take: whoever sees it late looks again; the lock hands over the rest. */
+        atomic_store_explicit(&commands->count, n + 1, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&commands->lock);
+    return room;
+}
+
+bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
+                                struct sona_sidecar_command *ret)
+{
+    if (atomic_load_explicit(&commands->count, memory_order_relaxed) == 0)
+        return false;
+    (void)pthread_mutex_lock(&commands->lock);
+    uint32_t n = atomic_load_explicit(&commands->count, memory_order_relaxed);
+    if (n > 0) {
+        *ret = commands->item[0];
+        memmove(commands->item, commands->item + 1, (n - 1) * sizeof commands->item[0]);
+        atomic_store_explicit(&commands->count, n - 1, memory_order_relaxed);
+    }
+    (void)pthread_mutex_unlock(&commands->lock);
+    return n > 0;
+}
+
+sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr)
+{
+    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_DISABLE)
+        return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                 "command %u is unknown; upgrade the sidecar", request->what);
+    if (request->what > SONA_WIRE_ROUTE_COST)
+        return SONA_OK;
+    if (request->spec.name[0] == '\0' ||
+        memchr(request->spec.name, '\0', sizeof request->spec.name) == NULL)
+        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a route's name is 1..%d bytes long",
+                                 SONA_ROUTE_NAME_MAX - 1);
+    if (request->mode > SONA_MODE_BYPASS)
+        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0,
+                                 "mode %u is none of apply, observe and bypass", request->mode);
+    return SONA_OK;
+}
+
+/* The enabled route of this name; SONA_ROUTE_NONE when there is none. */
+static sona_route find(const struct sona_learner *learner, const char *name)
+{
+    struct sona_model_view view = sona_learner_view(learner);
+    sona_route_info rows[SONA_ROUTES_MAX];
+    uint32_t n = sona_model_routes(&view, rows, SONA_ROUTES_MAX);
+
+    for (uint32_t k = 0; k < n; k++)
+        if (rows[k].state == SONA_ROUTE_ENABLED && strcmp(rows[k].name, name) == 0)
+            return rows[k].id;
+    return SONA_ROUTE_NONE;
+}
+
+static sona_err change_route(struct sona_learner *learner, struct sona_sidecar_command *c)
+{
+    const struct sona_wire_command *r = &c->request;
+
+    if (r->what == SONA_WIRE_ROUTE_ADD)
+        return sona_learner_route_add(learner, &r->spec, &c->route);
+    c->route = find(learner, r->spec.name);
+    if (c->route == SONA_ROUTE_NONE)
+        return SONA_E_ROUTE;
+    if (r->what == SONA_WIRE_ROUTE_RETIRE)
+        return sona_learner_route_retire(learner, c->route);
+    if (r->what == SONA_WIRE_ROUTE_MODE)
+        return sona_learner_route_mode(learner, c->route, (sona_mode)r->mode);
+    return sona_learner_route_cost(learner, c->route, r->spec.cost);
+}
+
+static const char *reason(sona_err err)
+{
+    switch (err) {
+    case SONA_E_ROUTE:
+        return "no enabled route has this name; see sonactl routes list";
+    case SONA_E_DUPLICATE:
+        return "a route of this name is enabled already; retire it first, or choose another name";
+    case SONA_E_LIMIT:
+        return "the route table is full; retire a route, or start with a larger routes_max";
+    case SONA_E_RANGE:
+        return "cost and prior quality are 0..1, the weight of the prior is 0..1e6";
+    default:
+        return sona_err_text(err);
+    }
+}
+
+void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command)
+{
+    uint32_t what = command->request.what;
+
+    if (what == SONA_WIRE_ENABLE || what == SONA_WIRE_DISABLE) {
+        sona_learner_set_enabled(learner, what == SONA_WIRE_ENABLE);
+        return;
+    }
+    sona_err err = change_route(learner, command);
+    if (err != SONA_OK)
+        (void)sona_shm_diag_set(&command->diag, err, 0, "route %s: %s", command->request.spec.name,
+                                reason(err));
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What people ask for at run time: routes, loops, learning on or off. A command is an event like
+ * any other: the learner thread applies it between two events, and it is answered when what it
+ * changed is published.
+ *
+ *     control ──asked──► learner: apply, publish, show ──answered──► control: packet to the asker
+ *        └──FLUSH letter──► intake: drain what is committed, then say up to where ──┘
+ */
+#ifndef SONA_SIDECAR_COMMAND_H
+#define SONA_SIDECAR_COMMAND_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sona/engine.h>
+#include <sona/error.h>
+
+#include "shm/wire.h"
+
+struct sona_learner;
+
+struct sona_sidecar_command {
+    uint64_t asker;                   /* which connection */
+    uint64_t flush;                   /* FLUSH: the how-manieth */
+    uint64_t learned_before;          /* when it was asked */
+    struct sona_wire_command request; /* judged by sona_sidecar_command_judge() */
+    /* The answer. */
+    sona_diag diag; /* code SONA_OK: done */
+    sona_route route;
+    sona_cycle_report report;
+};
+
+#define SONA_SIDECAR_COMMANDS_MAX 16u /* waiting at one time */
+
+/* Commands on their way, in order. Any thread. */
+struct sona_sidecar_commands {
+    pthread_mutex_t lock;
+    _Atomic uint32_t count; /* written under the lock; read without it to see whether to look */
+    struct sona_sidecar_command item[SONA_SIDECAR_COMMANDS_MAX];
+};
+
+void sona_sidecar_commands_init(struct sona_sidecar_commands *commands);
+void sona_sidecar_commands_done(struct sona_sidecar_commands *commands);
+/* False: too many wait already. */
+bool sona_sidecar_commands_put(struct sona_sidecar_commands *commands,
+                               const struct sona_sidecar_command *command);
+/* The oldest; false: none. One atomic load then. */
+bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
+                                struct sona_sidecar_command *ret);
+
+/* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
+sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr);
+/* Apply a command on routes or the switch; the result is in `diag` and `route`. LEARN and FLUSH are
+ * the learner thread's own. */
+void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* One client and its sidecar, and one engine: told the same in the same order, they know the same
+ * to the last bit, whatever is taken back, replaced or changed in between. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sona/engine.h>
+
+#include "shm/wire.h"
+#include "stage.h"
+#include "tools/query.h"
+
+#define ROUNDS 400
+#define ROUTES 3
+
+struct pair {
+    struct stage stage;
+    sona_client *client;
+    sona_lane *lane;
+    sona_engine *engine;
+    uint64_t rng;
+    /* The last decisions, by both names. */
+    struct {
+        uint64_t here, there;
+    } id[64];
+    uint32_t n;
+};
+
+static uint64_t draw(struct pair *p, uint64_t below)
+{
+    uint64_t z = (p->rng += UINT64_C(0x9e3779b97f4a7c15));
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (z ^ z >> 31) % below;
+}
+
+static void open_pair(struct pair *p)
+{
+    static const char *const more[] = {"--background", "inline", "--set=replay_capacity=128",
+                                       "--set=seed=1", NULL};
+    static const char *const names[ROUTES] = {"a", "b", "c"};
+    sona_route_spec specs[ROUTES];
+    sona_config config;
+    sona_diag diag;
+
+    memset(p, 0, sizeof *p);
+    p->rng = 20261122;
+    stage_open(&p->stage, more);
+    p->client = stage_client(&p->stage, 1);
+    p->lane = stage_lane(p->client);
+    sona_config_init(&config);
+    config.embedding_dim = config.hidden_dim = STAGE_DIM;
+    config.attention_dim = 4;
+    config.base_lora_layers = 2;
+    config.replay_capacity = 128;
+    config.seed = 1;
+    for (int k = 0; k < ROUTES; k++) {
+        specs[k] = (sona_route_spec){.prior_quality = 0.5f, .prior_weight = 1};
+        (void)snprintf(specs[k].name, sizeof specs[k].name, "%s", names[k]);
+    }
+    cr_assert(eq(int, sona_engine_create(&p->engine, &config, specs, ROUTES, &diag), SONA_OK), "%s",
+              diag.text);
+}
+
+static void close_pair(struct pair *p)
+{
+    sona_engine_destroy(&p->engine);
+    sona_lane_release(&p->lane);
+    sona_client_close(&p->client);
+    stage_close(&p->stage);
+}
+
+static void command(const struct pair *p, struct sona_wire_command c)
+{
+    char *text = NULL;
+    sona_diag diag = {0};
+
+    cr_assert(eq(int,
+                 sona_tools_command(p->stage.spawn.runtime_dir, p->stage.spawn.instance, &c, &text,
+                                    &diag),
+                 SONA_OK),
+              "%s", diag.text);
+    free(text);
+}
+
+/* All that was said is learned and published. */
+static void flush(const struct pair *p)
+{
+    command(p, (struct sona_wire_command){.what = SONA_WIRE_FLUSH});
+}
+
+static void decide(struct pair *p, uint64_t round)
+{
+    sona_decision here, there;
+    float x[STAGE_DIM];
+
+    stage_query(round % 23, x);
+    cr_assert(eq(int, sona_engine_decide(p->engine, x, STAGE_DIM, NULL, 0, &here), SONA_OK));
+    cr_assert(eq(int, sona_decide(p->lane, x, STAGE_DIM, NULL, &there), SONA_OK));
+    cr_assert(eq(u32, here.route, there.route), "round %llu", (unsigned long long)round);
+    cr_assert(zero(int, memcmp(&here.propensity, &there.propensity, sizeof here.propensity)),
+              "round %llu", (unsigned long long)round);
+    cr_assert(zero(int, memcmp(here.scores, there.scores, ROUTES * sizeof(float))), "round %llu",
+              (unsigned long long)round);
+    p->id[p->n % 64].here = here.id;
+    p->id[p->n % 64].there = there.id;
+    p->n++;
+}
+
+static void tell(struct pair *p)
+{
+    uint32_t at = (uint32_t)draw(p, p->n < 64 ? p->n : 64);
+    float quality = (float)draw(p, 5) / 4;
+
+    if (draw(p, 5) == 0) {
+        (void)sona_engine_revoke(p->engine, p->id[at].here, 0);
+        cr_assert(eq(int, sona_outcome_revoke(p->lane, p->id[at].there), SONA_OK));
+    } else {
+        (void)sona_engine_outcome(p->engine, p->id[at].here, quality, 0, 0);
+        cr_assert(eq(int, sona_outcome(p->lane, p->id[at].there, quality, NULL), SONA_OK));
+    }
+}
+
+Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
+{
+    static const sona_counter same[] = {
+        SONA_COUNTER_learned,   SONA_COUNTER_replaced,         SONA_COUNTER_revoked,
+        SONA_COUNTER_withdrawn, SONA_COUNTER_drop_duplicate,   SONA_COUNTER_drop_revoked,
+        SONA_COUNTER_joined,    SONA_COUNTER_background_cycles};
+    struct pair p;
+    sona_stats stats;
+
+    open_pair(&p);
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        decide(&p, round);
+        for (uint64_t n = draw(&p, 4); n > 0; n--)
+            tell(&p);
+        flush(&p);
+        if (round == 200) {
+            cr_assert(eq(int, sona_engine_route_mode(p.engine, 1, SONA_MODE_OBSERVE), SONA_OK));
+            command(&p, (struct sona_wire_command){.what = SONA_WIRE_ROUTE_MODE,
+                                                   .mode = SONA_MODE_OBSERVE,
+                                                   .spec.name = "b"});
+        }
+        if (round == 300) {
+            sona_cycle_report report;
+
+            cr_assert(eq(int, sona_engine_learn_now(p.engine, 0, &report), SONA_OK));
+            command(&p, (struct sona_wire_command){.what = SONA_WIRE_LEARN});
+        }
+    }
+    sona_engine_stats(p.engine, &stats);
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        cr_assert(gt(u64, stats.counter[same[i]], 0), "%s", sona_counter_name(same[i]));
+        cr_assert(
+            eq(u64, stage_counter(&p.stage, sona_counter_name(same[i])), stats.counter[same[i]]),
+            "%s", sona_counter_name(same[i]));
+    }
+    close_pair(&p);
+}

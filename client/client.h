@@ -57,6 +57,7 @@
     X(steps)                    \
     X(searches)                 \
     X(revokes)                  \
+    X(signals)                  \
     X(identity)                 \
     X(retries)                  \
     X(dropped_full)             \
@@ -111,6 +112,7 @@ struct sona_client_lane_state {
     alignas(SONA_SHM_SPACING) _Atomic uint32_t busy; /* 1 during a call [L1] [L2] */
     _Atomic uint64_t shown; /* serial of the attachment used by the last call [L2] */
     uint64_t draws;         /* decisions drawn so far */
+    uint64_t last_decision; /* id of the last one recorded; 0: none */
     _Atomic uint64_t counter[SONA_CLIENT_COUNTER_COUNT];     /* read by stats: relaxed */
     alignas(SONA_MODEL_ALIGN) float scores[SONA_ROUTES_MAX]; /* of the last decision */
 };

@@ -87,6 +87,7 @@ sona_err sona_decide(sona_lane *lane, const float *x, uint32_t dim,
         why = SONA_OK;
         d.id = sona_client_event_id(&call);
         commit_decision(&call, record, &d, candidates ? candidates->tenant : 0);
+        call.state->last_decision = d.id;
     } else if (why != SONA_OK) {
         sona_client_event_drop(&call, why);
     }

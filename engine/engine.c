@@ -241,7 +241,7 @@ sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
     decision.version = sona_engine_version(engine);
     decision.id = 0;
     if (candidates == NULL || candidates->mode != SONA_MODE_BYPASS)
-        decision.id =
+        engine->last_decision = decision.id =
             sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route, decision.propensity,
                                  candidates == NULL ? 0 : candidates->tenant, now_ms);
     *ret = decision;

@@ -27,7 +27,9 @@ enum sona_record_kind {
     SONA_RECORD_CONTEXT = 6,     /* floats area: NUL-terminated text, SONA_RECORD_TEXT bytes */
     SONA_RECORD_END = 7,         /* quality (value) of a trajectory */
     SONA_RECORD_PATTERN_HIT = 8, /* id = pattern, node = its row */
-    SONA_RECORD_REVOKE = 9       /* id of a decision or trajectory anywhere */
+    SONA_RECORD_REVOKE = 9,      /* id of a decision or trajectory anywhere */
+    SONA_RECORD_SIGNAL = 10      /* quality (value); floats: prepared direction, or none; id of what
+                                    it is about, or 0; sona_signal_kind (flags) */
 };
 
 /* flags of a STEP: its reward is known. */

@@ -184,6 +184,23 @@ static bool hit(const struct sona_sidecar_taken *t, struct sona_sidecar_joined *
     return true;
 }
 
+/* A direction, or a reward about nothing in particular: there is nothing to join it with. */
+static bool signal(struct sona_sidecar_join *join, const struct sona_sidecar_taken *t,
+                   struct sona_sidecar_joined *ret)
+{
+    struct sona_record *r = t->record;
+    struct sona_pending_joined joined = {
+        .entry = {.id = r->id,
+                  .route = SONA_ROUTE_NONE,
+                  .x = r->n_floats > 0 ? sona_record_floats(r) : NULL},
+        .quality = r->value};
+
+    join->signals++;
+    hand_over(join, &joined, r->n_floats > 0 ? SONA_LEARNER_GRADIENT : SONA_LEARNER_BASELINE,
+              t->now_ms, ret);
+    return true;
+}
+
 bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
                             struct sona_sidecar_joined *ret)
 {
@@ -204,6 +221,8 @@ bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_si
     case SONA_RECORD_END:
     case SONA_RECORD_REVOKE:
         return settle(join, taken, ret);
+    case SONA_RECORD_SIGNAL:
+        return signal(join, taken, ret);
     case SONA_RECORD_STEP:
         step(join, r);
         return false;
@@ -243,5 +262,6 @@ void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *s
         stats->counter[c] += join->refused[c];
     /* A word about another attachment's trajectory: booked as the table books its own strays. */
     stats->counter[SONA_COUNTER_strays] += join->refused[SONA_COUNTER_drop_unknown_id];
+    stats->counter[SONA_COUNTER_signals] += join->signals;
     sona_pending_stats(join->pending, stats);
 }

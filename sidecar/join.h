@@ -18,7 +18,7 @@
 #include "sidecar/joined.h"
 #include "sidecar/judge.h"
 
-#define SONA_SIDECAR_KINDS (SONA_RECORD_REVOKE + 1)
+#define SONA_SIDECAR_KINDS (SONA_RECORD_SIGNAL + 1)
 
 struct sona_sidecar_join {
     struct sona_pending *pending;
@@ -33,6 +33,7 @@ struct sona_sidecar_join {
     } rest;
     struct sona_sidecar_rules rules;
     uint64_t taken;
+    uint64_t signals; /* handed on: directions, and rewards about no decision */
     uint64_t accepted[SONA_SIDECAR_KINDS]; /* not refused at sight */
     uint64_t refused[SONA_COUNTER_COUNT];  /* at sight, by reason */
 };

@@ -13,7 +13,7 @@
 static int header(const struct sona_sidecar_origin *origin, const struct sona_record *r)
 {
     bool ok = r->magic == SONA_RECORD_MAGIC && r->version == SONA_RECORD_VERSION &&
-              r->kind >= SONA_RECORD_DECIDE && r->kind <= SONA_RECORD_REVOKE &&
+              r->kind >= SONA_RECORD_DECIDE && r->kind <= SONA_RECORD_SIGNAL &&
               r->lane_seq == origin->seq;
 
     return ok ? SONA_SIDECAR_ACCEPTED : SONA_COUNTER_drop_malformed;
@@ -128,6 +128,11 @@ int sona_sidecar_judge(const struct sona_sidecar_rules *rules,
         return context(r);
     case SONA_RECORD_REVOKE: /* whose id it is, the table says */
         return SONA_SIDECAR_ACCEPTED;
+    case SONA_RECORD_SIGNAL:
+        HOLD(share(r->value, true));
+        if (r->n_floats == 0)
+            return SONA_SIDECAR_ACCEPTED;
+        return r->n_floats == rules->geometry.dim ? embedding(rules, r) : SONA_COUNTER_drop_shape;
     case SONA_RECORD_PATTERN_HIT:
         return r->node < rules->geometry.patterns_max ? SONA_SIDECAR_ACCEPTED
                                                       : SONA_COUNTER_drop_range;

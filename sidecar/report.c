@@ -199,7 +199,7 @@ static void put_records(json_t *o, const struct sona_sidecar *s)
         [SONA_RECORD_BEGIN] = "begin",   [SONA_RECORD_STEP] = "step",
         [SONA_RECORD_ROUTE] = "route",   [SONA_RECORD_CONTEXT] = "context",
         [SONA_RECORD_END] = "end",       [SONA_RECORD_PATTERN_HIT] = "pattern_hit",
-        [SONA_RECORD_REVOKE] = "revoke"};
+        [SONA_RECORD_REVOKE] = "revoke", [SONA_RECORD_SIGNAL] = "signal"};
     const struct sona_sidecar_intake_figures *figures = sona_sidecar_intake_figures(s->intake);
     json_t *records = json_object();
 

@@ -323,6 +323,11 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
         return sona_learner_layers_learn(learner, event);
     case SONA_LEARNER_HIT:
         return sona_learner_hit(learner, event);
+    case SONA_LEARNER_BASELINE:
+        return sona_learner_baseline(learner, event);
+    case SONA_LEARNER_GRADIENT:
+        err = check(learner, event);
+        return err != SONA_OK ? err : sona_learner_gradient(learner, event);
     case SONA_LEARNER_OUTCOME:
     case SONA_LEARNER_KINDS:
         break;

@@ -36,6 +36,8 @@ enum sona_learner_kind {
     SONA_LEARNER_QUERY_OUTCOME, /* a query, and an outcome that was there before it */
     SONA_LEARNER_STEPS,         /* what a trajectory's steps did in one layer; before its outcome */
     SONA_LEARNER_HIT,           /* a search found a pattern nearest */
+    SONA_LEARNER_BASELINE,      /* a reward about nothing in particular: `quality` */
+    SONA_LEARNER_GRADIENT,      /* x is a direction, for the query of outcome `id` if it is known */
     SONA_LEARNER_KINDS
 };
 

@@ -36,13 +36,12 @@ void sona_learner_slots_clear(struct sona_learner *l)
     memset(gone(l), 0, (l->config.replay_capacity + 63) / 64 * sizeof(uint64_t));
 }
 
-/* The slot of outcome `id`; replay_capacity when it is not there. */
-static uint32_t find(const struct sona_learner *l, uint64_t id)
+uint32_t sona_learner_replay_find(const struct sona_learner *l, uint64_t id)
 {
     const struct sona_learner_entry *entries = sona_learner_entries(l);
     uint32_t capacity = l->config.replay_capacity, slot = l->replay_next;
 
-    for (uint32_t i = 0; i < l->replay_count; i++) {
+    for (uint32_t i = 0; i < l->replay_count && id != 0; i++) { /* 0: nobody's */
         slot = slot == 0 ? capacity - 1 : slot - 1;
         if (entries[slot].id == id && !sona_learner_entry_gone(&entries[slot]))
             return slot;
@@ -95,7 +94,7 @@ sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_e
 {
     const struct sona_learner_entry *entry;
     struct sona_learner_event again = *event;
-    uint32_t slot = find(l, event->id), k;
+    uint32_t slot = sona_learner_replay_find(l, event->id), k;
 
     if (event->kind == SONA_LEARNER_REPLACE && !isfinite(event->quality))
         return sona_learner_count_as(l, SONA_COUNTER_drop_not_finite, SONA_E_NOT_FINITE);

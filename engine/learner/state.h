@@ -303,6 +303,8 @@ void sona_learner_patterns_discount(struct sona_learner *l, uint32_t k, float fa
 
 /* revoke.c: REVOKE and REPLACE. */
 sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_event *event);
+/* The slot of outcome `id`; replay_capacity when it is not there. */
+uint32_t sona_learner_replay_find(const struct sona_learner *l, uint64_t id);
 /* Whether the outcome that a running job copied from `slot` was taken back since. */
 bool sona_learner_slot_gone(const struct sona_learner *l, uint32_t slot);
 void sona_learner_slots_clear(struct sona_learner *l);
@@ -314,6 +316,10 @@ void sona_learner_tenants_learn(struct sona_learner *l, const struct sona_learne
 void sona_learner_tenants_tie(struct sona_learner *l);
 /* What tenants know of the route in row k belongs to a predecessor. */
 void sona_learner_tenants_forget(struct sona_learner *l, uint32_t k);
+
+/* signal.c: BASELINE, and GRADIENT, whose x was checked. */
+sona_err sona_learner_baseline(struct sona_learner *l, const struct sona_learner_event *event);
+sona_err sona_learner_gradient(struct sona_learner *l, const struct sona_learner_event *event);
 
 /* learner.c */
 /* Learn an event that was checked; k: its route's row, or SONA_LEARNER_NO_ROUTE. Counts all but

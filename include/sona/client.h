@@ -23,6 +23,7 @@
 
 #include <sona/error.h>
 #include <sona/model.h>
+#include <sona/signal.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -183,6 +184,18 @@ SONA_API sona_err sona_outcome(sona_lane *lane, uint64_t decision_id, float qual
  */
 SONA_API sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id);
 
+/**
+ * [hot] Learn from a signal (see signal.h). One that names an id is the outcome of that decision or
+ * trajectory; one that names none is the outcome of the last decision recorded on this lane; before
+ * there is one, it moves the global reward baseline. Its direction, if it has one, moves the
+ * adapter besides.
+ * @param ret  null, or what it was taken to be about
+ * @return SONA_OK; SONA_E_FULL (perhaps of the direction alone), SONA_E_DETACHED; SONA_E_ARGUMENT,
+ *         SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_ZERO_VECTOR (the direction):
+ *         nothing is recorded; SONA_E_FORKED
+ */
+SONA_API sona_err sona_learn(sona_lane *lane, const sona_signal *signal, sona_signal_effect *ret);
+
 /** [hot] Write the value of every route by index (cost subtracted) for @p x; NaN where a route is
  *  not enabled. Neither records nor explores. @param ret_scores @p capacity floats
  *  @return SONA_OK; SONA_E_RANGE when capacity is below the instance's routes_max; SONA_E_NO_ROUTE
@@ -239,7 +252,7 @@ typedef struct sona_client_stats {
     uint64_t attachments; /**< how often it attached */
     uint32_t dim;         /**< of the instance; 0 = never attached */
     uint32_t lanes_claimed;
-    uint64_t applies, decides, outcomes, trajectories, steps, searches, revokes;
+    uint64_t applies, decides, outcomes, trajectories, steps, searches, revokes, signals;
     uint64_t identity; /**< answers without a model */
     uint64_t retries;  /**< reads repeated because a slot changed under the reader */
     uint64_t dropped_full;

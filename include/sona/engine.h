@@ -22,6 +22,7 @@
 #include <sona/config.h>
 #include <sona/error.h>
 #include <sona/model.h>
+#include <sona/signal.h>
 #include <sona/stats.h>
 
 #ifdef __cplusplus
@@ -116,6 +117,18 @@ SONA_API sona_err sona_engine_outcome(sona_engine *engine, uint64_t decision_id,
  * @cost O(replay_capacity + embedding_dim)
  */
 SONA_API sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t now_ms);
+
+/**
+ * Learn from a signal (see signal.h): the outcome of what it names, else of the last decision, else
+ * a move of the global reward baseline; and its direction, if it has one, moves the adapter, even
+ * when that outcome says nothing new or comes too late.
+ * @param ret  null, or what it was taken to be about; written on SONA_OK
+ * @return as sona_engine_outcome(); SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE,
+ *         SONA_E_ZERO_VECTOR (the direction): counted, nothing else changes. A direction without
+ *         MicroLoRA (`micro` off) is counted as drop_disabled.
+ */
+SONA_API sona_err sona_engine_learn(sona_engine *engine, const sona_signal *signal, uint64_t now_ms,
+                                    sona_signal_effect *ret);
 
 /** Begin a trajectory for a query. @return as sona_engine_decide(); *ret_id is its id. */
 SONA_API sona_err sona_engine_begin(sona_engine *engine, const float *x, uint32_t dim,

@@ -29,9 +29,9 @@ extern "C" {
  *     words     outcomes + revokes + strays
  *     about     = parked_now + joined + replacing + revoking + withdrawn + drop_unknown_id
  *     an id       + drop_duplicate + drop_expired + drop_foreign + drop_revoked + drop_parked_full
- *     learning  joined + defaulted + replacing + revoking
- *               = learned + replaced + revoked + drop_disabled + drop_bypass + drop_route_retired
- *                 + drop_revoke_late
+ *     learning  joined + defaulted + replacing + revoking + signals
+ *               = learned + replaced + revoked + baseline_updates + gradient_updates
+ *                 + drop_disabled + drop_bypass + drop_route_retired + drop_revoke_late
  *     steps     each is one of steps, drop_steps and strays
  */
 #define SONA_COUNTERS(X)                                                                      \
@@ -98,7 +98,10 @@ extern "C" {
     X(negative_feedback, "outcomes joined, of quality below 0.5")                             \
     X(latencies, "outcomes joined that told a latency")                                       \
     X(latency_us, "microseconds of latency that they told, summed")                           \
-    X(tenants_evicted, "tenants that lost their adapter to one that came later")
+    X(tenants_evicted, "tenants that lost their adapter to one that came later")              \
+    X(signals, "directions, and rewards about no decision, received")                         \
+    X(baseline_updates, "rewards about no decision that moved the global baseline")           \
+    X(gradient_updates, "directions that moved the adapter")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

@@ -38,6 +38,16 @@ union slot {
     char bytes[256];
 };
 
+/* The first of the records in the lane. */
+static union slot take_first(void)
+{
+    union slot slot;
+
+    cr_assert(le(u32, fake.peer[0].plan.record_stride, sizeof slot));
+    cr_assert(eq(u32, fake_drain(&fake, 0, 1, &slot, 1), 1));
+    return slot;
+}
+
 /* The one record in the lane. */
 static union slot take(void)
 {
@@ -115,6 +125,58 @@ Test(record, an_outcome_names_its_decision_and_all_that_is_known)
     slot = take();
     cr_assert(eq(u64, slot.head.lane_seq, 1));
     cr_assert(eq(u32, slot.head.latency_us, 0));
+}
+
+Test(record, a_revocation_names_what_it_takes_back)
+{
+    cr_assert(eq(int, sona_outcome_revoke(lane, 0x123456789abcdef0u), SONA_OK));
+    union slot slot = take();
+    cr_assert(eq(u32, slot.head.kind, SONA_RECORD_REVOKE));
+    cr_assert(eq(u64, slot.head.id, 0x123456789abcdef0u));
+    cr_assert(eq(int, sona_outcome_revoke(lane, 0), SONA_E_UNKNOWN_ID));
+    cr_assert(eq(int, sona_outcome_revoke(NULL, 1), SONA_E_ARGUMENT));
+}
+
+Test(record, a_signal_is_the_outcome_of_what_it_is_about_and_what_it_says_beside)
+{
+    sona_signal signal = sona_signal_with_gradient(sona_signal_positive(1.5f, 0.75f), x, FAKE_DIM);
+    sona_signal_effect effect;
+    sona_decision d;
+
+    cr_assert(eq(int, sona_learn(lane, &signal, &effect), SONA_OK));
+    cr_assert(eq(int, effect, SONA_SIGNAL_BASELINE));
+    union slot slot = take();
+    cr_assert(eq(u32, slot.head.kind, SONA_RECORD_SIGNAL));
+    cr_assert(zero(u64, slot.head.id));
+    cr_assert(eq(u32, slot.head.n_floats, FAKE_DIM));
+    cr_assert(eq(flt, slot.head.value, 0.75f));
+    check_embedding(&slot);
+
+    cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
+    (void)take();
+    cr_assert(eq(int, sona_learn(lane, &signal, &effect), SONA_OK));
+    cr_assert(eq(int, effect, SONA_SIGNAL_LAST));
+    slot = take_first();
+    cr_assert(eq(u32, slot.head.kind, SONA_RECORD_OUTCOME));
+    cr_assert(eq(u64, slot.head.id, d.id));
+    cr_assert(eq(flt, slot.head.value, 0.75f));
+    cr_assert(eq(u32, slot.head.latency_us, 1500));
+    slot = take();
+    cr_assert(eq(u32, slot.head.kind, SONA_RECORD_SIGNAL));
+    cr_assert(eq(u64, slot.head.id, d.id));
+
+    signal = sona_signal_about(sona_signal_negative(0, SONA_THUMBS_DOWN), 4711);
+    cr_assert(eq(int, sona_learn(lane, &signal, &effect), SONA_OK));
+    cr_assert(eq(int, effect, SONA_SIGNAL_NAMED));
+    slot = take();
+    cr_assert(eq(u32, slot.head.kind, SONA_RECORD_OUTCOME));
+    cr_assert(eq(u64, slot.head.id, 4711));
+
+    signal = sona_signal_with_gradient(signal, x, 3);
+    cr_assert(eq(int, sona_learn(lane, &signal, NULL), SONA_E_SHAPE));
+    signal = sona_signal_positive(0, 1.5f);
+    cr_assert(eq(int, sona_learn(lane, &signal, NULL), SONA_E_RANGE));
+    cr_assert(eq(int, sona_learn(lane, NULL, NULL), SONA_E_ARGUMENT));
 }
 
 Test(record, a_trajectory_is_its_calls_in_order_under_one_id)

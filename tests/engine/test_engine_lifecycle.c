@@ -44,9 +44,10 @@ static void assert_books(const sona_engine *engine, uint64_t seed)
                      N(drop_unknown_id) + N(drop_duplicate) + N(drop_expired) + N(drop_foreign) +
                      N(drop_revoked) + N(drop_parked_full)),
               "words, seed %llu", (unsigned long long)seed);
-    cr_assert(eq(u64, N(joined) + N(defaulted) + N(replacing) + N(revoking),
-                 N(learned) + N(replaced) + N(revoked) + N(drop_disabled) + N(drop_bypass) +
-                     N(drop_route_retired) + N(drop_revoke_late)),
+    cr_assert(eq(u64, N(joined) + N(defaulted) + N(replacing) + N(revoking) + N(signals),
+                 N(learned) + N(replaced) + N(revoked) + N(baseline_updates) + N(gradient_updates) +
+                     N(drop_disabled) + N(drop_bypass) + N(drop_route_retired) +
+                     N(drop_revoke_late)),
               "learning, seed %llu", (unsigned long long)seed);
 #undef N
 }
@@ -284,6 +285,18 @@ static void do_anything(sona_engine *engine, struct dice *dice, uint64_t now_ms)
     case 9:
         (void)sona_engine_revoke(engine, id, now_ms);
         break;
+    case 11:
+    case 12: {
+        sona_signal signal = sona_signal_positive(1, (float)dice_below(dice, 5) / 4);
+
+        query(x, dice_below(dice, 3), dice);
+        if (dice_below(dice, 2))
+            signal = sona_signal_with_gradient(signal, x, DIM);
+        if (dice_below(dice, 4) == 0)
+            signal.id = id;
+        (void)sona_engine_learn(engine, &signal, now_ms, NULL);
+        break;
+    }
     case 10:
         query(x, dice_below(dice, 3), dice);
         (void)sona_engine_begin(engine, x, DIM, now_ms, &id);
@@ -302,10 +315,10 @@ static void do_anything(sona_engine *engine, struct dice *dice, uint64_t now_ms)
 static void keep_books(float default_quality)
 {
     static const sona_counter reached[] = {
-        SONA_COUNTER_replaced,       SONA_COUNTER_revoked,        SONA_COUNTER_drop_revoked,
-        SONA_COUNTER_withdrawn,      SONA_COUNTER_drop_bypass,    SONA_COUNTER_drop_disabled,
-        SONA_COUNTER_drop_duplicate, SONA_COUNTER_drop_expired,   SONA_COUNTER_drop_revoke_late,
-        SONA_COUNTER_drop_evicted,   SONA_COUNTER_drop_unknown_id};
+        SONA_COUNTER_replaced,       SONA_COUNTER_revoked,         SONA_COUNTER_drop_revoked,
+        SONA_COUNTER_withdrawn,      SONA_COUNTER_drop_bypass,     SONA_COUNTER_drop_disabled,
+        SONA_COUNTER_drop_duplicate, SONA_COUNTER_drop_expired,    SONA_COUNTER_drop_revoke_late,
+        SONA_COUNTER_drop_evicted,   SONA_COUNTER_drop_unknown_id, SONA_COUNTER_gradient_updates};
     struct dice dice = dice_open("books");
     sona_config config = small_config();
     sona_engine *engine;

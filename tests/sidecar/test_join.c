@@ -412,7 +412,9 @@ Test(join, every_record_ends_in_exactly_one_counter)
     cr_assert(eq(u64, c[SONA_COUNTER_revokes], a[SONA_RECORD_REVOKE]));
     cr_assert(eq(u64, joined,
                  c[SONA_COUNTER_joined] + c[SONA_COUNTER_replacing] - c[SONA_COUNTER_replaced] +
-                     c[SONA_COUNTER_revoking]));
+                     c[SONA_COUNTER_revoking] + c[SONA_COUNTER_signals]));
+    cr_assert(eq(u64, c[SONA_COUNTER_signals], a[SONA_RECORD_SIGNAL]));
+    cr_assert(gt(u64, c[SONA_COUNTER_signals], 0));
     cr_assert(eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
                  s.pending + c[SONA_COUNTER_joined] + c[SONA_COUNTER_withdrawn] +
                      c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),

@@ -41,7 +41,7 @@ Test(judge, a_broken_header_is_malformed)
     cr_expect(eq(int, sona_sidecar_judge(&rules, &origin, r), SONA_COUNTER_drop_malformed));
     r = record_init(&room, 0, origin.seq);
     cr_expect(eq(int, sona_sidecar_judge(&rules, &origin, r), SONA_COUNTER_drop_malformed));
-    r = record_init(&room, SONA_RECORD_REVOKE + 1, origin.seq);
+    r = record_init(&room, SONA_RECORD_SIGNAL + 1, origin.seq);
     cr_expect(eq(int, sona_sidecar_judge(&rules, &origin, r), SONA_COUNTER_drop_malformed));
 }
 

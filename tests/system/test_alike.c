@@ -115,7 +115,21 @@ static void tell(struct pair *p)
     uint32_t at = (uint32_t)draw(p, p->n < 64 ? p->n : 64);
     float quality = (float)draw(p, 5) / 4;
 
-    if (draw(p, 5) == 0) {
+    if (draw(p, 6) == 0) {
+        sona_signal here = sona_signal_feedback(true, 3, quality), there;
+        float g[STAGE_DIM];
+
+        stage_query(draw(p, 99), g);
+        if (draw(p, 2))
+            here = sona_signal_with_gradient(here, g, STAGE_DIM);
+        there = here;
+        if (draw(p, 2)) {
+            here.id = p->id[at].here;
+            there.id = p->id[at].there;
+        }
+        (void)sona_engine_learn(p->engine, &here, 0, NULL);
+        cr_assert(eq(int, sona_learn(p->lane, &there, NULL), SONA_OK));
+    } else if (draw(p, 5) == 0) {
         (void)sona_engine_revoke(p->engine, p->id[at].here, 0);
         cr_assert(eq(int, sona_outcome_revoke(p->lane, p->id[at].there), SONA_OK));
     } else {
@@ -127,9 +141,9 @@ static void tell(struct pair *p)
 Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
 {
     static const sona_counter same[] = {
-        SONA_COUNTER_learned,   SONA_COUNTER_replaced,         SONA_COUNTER_revoked,
-        SONA_COUNTER_withdrawn, SONA_COUNTER_drop_duplicate,   SONA_COUNTER_drop_revoked,
-        SONA_COUNTER_joined,    SONA_COUNTER_background_cycles};
+        SONA_COUNTER_learned,   SONA_COUNTER_replaced,          SONA_COUNTER_revoked,
+        SONA_COUNTER_withdrawn, SONA_COUNTER_drop_duplicate,    SONA_COUNTER_drop_revoked,
+        SONA_COUNTER_joined,    SONA_COUNTER_background_cycles, SONA_COUNTER_gradient_updates};
     struct pair p;
     sona_stats stats;
 

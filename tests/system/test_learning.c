@@ -102,6 +102,65 @@ Test(learning, apply_is_the_identity_first_and_is_not_after_feedback, .timeout =
     close_scene(&s);
 }
 
+/* Take route 0 for x, send the signal about it, and wait until it is visible. */
+static void signal_about(struct scene *s, const float *x, sona_signal signal,
+                         sona_signal_effect expected)
+{
+    sona_candidates forced = {.mode = SONA_MODE_OBSERVE, .forced = 0};
+    sona_version_info before, now;
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+    sona_signal_effect effect;
+    sona_decision d;
+
+    cr_assert(eq(int, sona_version_of(s->lane, &before), SONA_OK));
+    cr_assert(eq(int, sona_decide(s->lane, x, STAGE_DIM, &forced, &d), SONA_OK));
+    if (expected == SONA_SIGNAL_NAMED)
+        signal.id = d.id;
+    cr_assert(eq(int, sona_learn(s->lane, &signal, &effect), SONA_OK));
+    cr_assert(eq(int, effect, expected));
+    do {
+        cr_assert(lt(u64, stage_now_ms(), end), "the signal never became visible");
+        cr_assert(eq(int, sona_version_of(s->lane, &now), SONA_OK));
+    } while (now.step < before.step + 1 + (signal.gradient != NULL));
+}
+
+Test(learning, every_kind_of_signal_moves_what_it_is_about, .timeout = 60)
+{
+    struct scene s;
+    float x[STAGE_DIM], g[STAGE_DIM], y[STAGE_DIM], before;
+    const float rewards[] = {0, 0.1f};
+    sona_signal_effect effect;
+    double along = 0;
+
+    open_scene(&s, NULL);
+    stage_query(1, x);
+    stage_query(2, g);
+    sona_signal up = sona_signal_positive(20, SONA_THUMBS_UP);
+    cr_assert(eq(int, sona_learn(s.lane, &up, &effect), SONA_OK));
+    cr_assert(eq(int, effect, SONA_SIGNAL_BASELINE), "nothing was decided yet");
+    (void)stage_await(&s.stage, "baseline_updates", 1);
+
+    before = score_of(&s, x, 0);
+    signal_about(&s, x, up, SONA_SIGNAL_LAST);
+    cr_assert(gt(flt, score_of(&s, x, 0), before));
+    before = score_of(&s, x, 0);
+    signal_about(&s, x, sona_signal_negative(20, SONA_THUMBS_DOWN), SONA_SIGNAL_NAMED);
+    cr_assert(lt(flt, score_of(&s, x, 0), before));
+    before = score_of(&s, x, 0);
+    signal_about(&s, x, sona_signal_trajectory(0, rewards, 2), SONA_SIGNAL_NAMED);
+    cr_assert(lt(flt, score_of(&s, x, 0), before));
+
+    signal_about(&s, x, sona_signal_with_gradient(sona_signal_positive(1, 1), g, STAGE_DIM),
+                 SONA_SIGNAL_LAST);
+    cr_assert(eq(int, sona_apply_micro(s.lane, x, STAGE_DIM, y, NULL), SONA_OK));
+    for (uint32_t i = 0; i < STAGE_DIM; i++)
+        along += (double)g[i] * ((double)y[i] - (double)x[i]);
+    cr_assert(gt(dbl, along, 0));
+    up.quality = 2;
+    cr_assert(eq(int, sona_learn(s.lane, &up, NULL), SONA_E_RANGE));
+    close_scene(&s);
+}
+
 /* Feed specialists: query kind k is served well by route k alone. */
 static double share_of_right(struct scene *s, uint64_t rounds)
 {

@@ -116,6 +116,7 @@ sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_e
         return sona_learner_count_as(l, SONA_COUNTER_drop_bypass, SONA_OK);
     again.kind = SONA_LEARNER_OUTCOME;
     again.tenant = entry->tenant;
+    again.type = entry->type;
     again.x = sona_learner_replay_x(l, slot);
     again.route = k == SONA_LEARNER_NO_ROUTE ? SONA_ROUTE_NONE : sona_learner_row(l, k)->id;
     take_back(l, slot);

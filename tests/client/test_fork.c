@@ -61,12 +61,15 @@ static int call_everything(void)
     sona_geometry g;
     sona_lane *other;
     const sona_step step = {.reward = 1};
+    const sona_signal signal = sona_signal_positive(1, 1);
     const sona_err got[] = {
         sona_apply(lane, x, FAKE_DIM, y, NULL),
         sona_apply_micro(lane, x, FAKE_DIM, y, NULL),
         sona_apply_base(lane, 0, x, FAKE_DIM, y, NULL),
         sona_decide(lane, x, FAKE_DIM, NULL, &d),
         sona_outcome(lane, 1, 1, NULL),
+        sona_outcome_revoke(lane, 1),
+        sona_learn(lane, &signal, NULL),
         sona_score(lane, x, FAKE_DIM, scores, 4, NULL),
         sona_trajectory_begin(lane, x, FAKE_DIM, &id),
         sona_trajectory_step(lane, id, &step),

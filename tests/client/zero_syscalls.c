@@ -90,6 +90,9 @@ static void serve(sona_lane *lane, uint64_t iterations, struct result *r)
         uint64_t version = 0;
         sona_err decided = sona_decide(lane, x, DIM, &all, &d);
         sona_err told = d.id ? sona_outcome(lane, d.id, (float)(d.route & 1), NULL) : SONA_OK;
+        sona_signal signal = sona_signal_with_gradient(sona_signal_positive(1, 0.5f), x, DIM);
+        sona_err taken = n % 4 == 0 && d.id ? sona_outcome_revoke(lane, d.id) : SONA_OK;
+        sona_err learned = n % 4 == 1 ? sona_learn(lane, &signal, NULL) : SONA_OK;
         sona_err applied = sona_apply_tenant(lane, all.tenant, x, DIM, y, &version);
 
         r->recorded += d.id != 0;
@@ -97,6 +100,8 @@ static void serve(sona_lane *lane, uint64_t iterations, struct result *r)
         r->detached += (decided == SONA_E_DETACHED) + (told == SONA_E_DETACHED);
         r->wrong += (decided != SONA_OK && decided != SONA_E_FULL && decided != SONA_E_DETACHED) ||
                     (told != SONA_OK && told != SONA_E_FULL && told != SONA_E_DETACHED) ||
+                    (taken != SONA_OK && taken != SONA_E_FULL && taken != SONA_E_DETACHED) ||
+                    (learned != SONA_OK && learned != SONA_E_FULL && learned != SONA_E_DETACHED) ||
                     applied != SONA_OK || !(d.propensity > 0);
         r->identity += version == 0 || d.version == 0;
         r->iterations++;

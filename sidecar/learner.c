@@ -285,20 +285,17 @@ static bool cycle_start(struct sona_sidecar_learner *l, bool force)
     return true;
 }
 
-/* The cycle that is due. One that starts while a forced one waits is as good. */
-static void start_or_adopt(struct sona_sidecar_learner *l)
-{
-    (void)cycle_start(l, false);
-    if (l->running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
-        l->commanded = CYCLING;
-}
-
 static void cycle_threaded(struct sona_sidecar_learner *l)
 {
-    if (!l->running)
-        start_or_adopt(l);
-    else if (sona_sidecar_background_take(l->background, &l->cycle_ms))
-        install(l);
+    if (l->running) {
+        if (sona_sidecar_background_take(l->background, &l->cycle_ms))
+            install(l);
+        return;
+    }
+    (void)cycle_start(l, false);
+    /* One that is due and starts while a forced one waits is as good. */
+    if (l->running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
+        l->commanded = CYCLING;
 }
 
 /* ---- the thread ---- */

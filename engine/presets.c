@@ -5,8 +5,9 @@
  * defaults; what it does not name, it leaves.
  *
  * edge_deployment is bound to 5 MB, for the engine and for the sidecar's private memory alike, and
- * gives up replay, layers and room for routes for it: with less replay the background loop refits
- * from fewer outcomes, so its figures are lower than those of the other presets.
+ * gives up replay, layers, room for routes and stored regimes for it: with less replay the
+ * background loop refits from fewer outcomes, so its figures are lower than those of the other
+ * presets.
  */
 #include <stddef.h>
 #include <string.h>
@@ -24,23 +25,24 @@ struct preset {
     float pattern_quality_threshold;
     /* 0: as by default */
     uint32_t replay_capacity, base_lora_layers, queue_capacity, step_capacity;
+    bool without_gate; /* a stored regime takes about a megabyte */
 };
 
 static const struct preset presets[] = {
     {"default", "what the seeds measured to be good", 2, 8, 0.002f, 0.0001f, 100, 10000, 3600000,
-     0.3f, 0, 0, 0, 0},
+     0.3f, 0, 0, 0, 0, false},
     {"max_throughput", "real-time chat: small ranks, rare cycles", 2, 4, 0.0005f, 0.0001f, 100,
-     5000, 7200000, 0.4f, 0, 0, 0, 0},
+     5000, 7200000, 0.4f, 0, 0, 0, 0, false},
     {"max_quality", "research: large ranks, frequent cycles", 2, 16, 0.002f, 0.001f, 100, 20000,
-     1800000, 0.2f, 0, 0, 0, 0},
+     1800000, 0.2f, 0, 0, 0, 0, false},
     {"edge_deployment", "phones and small boxes: less than 5 MB", 1, 4, 0.001f, 0.0001f, 50, 200,
-     3600000, 0.5f, 256, 2, 64, 64},
+     3600000, 0.5f, 256, 2, 64, 64, true},
     {"batch_processing", "many queries at a time", 2, 8, 0.001f, 0.0001f, 100, 10000, 3600000, 0.3f,
-     0, 0, 0, 0},
+     0, 0, 0, 0, false},
     {"for_ephemeral", "short-lived learners: little memory, a cycle a minute", 2, 4, 0.002f,
-     0.0001f, 50, 500, 60000, 0.3f, 0, 0, 0, 0},
+     0.0001f, 50, 500, 60000, 0.3f, 0, 0, 0, 0, false},
     {"for_coordinator", "one learner for the experience of many: large and patient", 2, 16, 0.001f,
-     0.0005f, 200, 50000, 300000, 0.4f, 0, 0, 0, 0},
+     0.0005f, 200, 50000, 300000, 0.4f, 0, 0, 0, 0, false},
 };
 
 #define PRESETS (sizeof(presets) / sizeof(presets[0]))
@@ -79,6 +81,8 @@ static void fill(sona_config *ret, const struct preset *preset)
         ret->queue_capacity = preset->queue_capacity;
     if (preset->step_capacity > 0)
         ret->step_capacity = preset->step_capacity;
+    if (preset->without_gate)
+        ret->gate = false;
 }
 
 sona_err sona_config_preset(sona_config *ret, const char *name, sona_diag *reterr)

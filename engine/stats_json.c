@@ -108,6 +108,8 @@ static void put_gauges(struct text *text, const sona_stats *stats)
     put_real(text, "base_norm", stats->base_norm);
     put_real(text, "fold_discarded", stats->fold_discarded);
     put_real(text, "last_cycle_ms", stats->last_cycle_ms);
+    put_whole(text, "regimes", stats->regimes);
+    put_whole(text, "regime", stats->regime);
     put_key(text, "simd");
     put(text, "\"%s\"", stats->simd != NULL ? stats->simd : "");
 }

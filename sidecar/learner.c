@@ -61,7 +61,6 @@ struct sona_sidecar_learner {
     struct sona_sidecar_command command;
     enum { NO_COMMAND, WAITING, CYCLING, APPLIED } commanded;
     uint64_t route_changes;
-
     struct sona_sidecar_tally tally;
     _Atomic uint64_t refused; /* relaxed: a figure for people */
 };
@@ -340,6 +339,8 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         if (sona_learner_learn(l->learner, &event) == SONA_OK && /* else it counted why */
             is_visible(l, event.kind))
             l->dirty = true;
+        if (sona_learner_switched(l->learner)) /* all of it is another, as after an install */
+            l->dirty = l->cold_new = true, l->cold_written = false;
         sona_shm_queue_release(l->stream->queue);
         l->taken++;
         l->stale = true;

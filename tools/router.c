@@ -276,20 +276,36 @@ static sona_err outcome_embedded(struct sona_tools_router *router, uint64_t id, 
                                id & ((1ull << OWN_SHIFT) - 1), quality, 0, router->clock_ms);
 }
 
+static sona_err decide(struct sona_tools_router *router, const float *x,
+                       const sona_candidates *candidates, sona_decision *ret)
+{
+    uint32_t dim = router->config.embedding_dim;
+    sona_err err;
+
+    if (router->engine != NULL)
+        return decide_embedded(router, x, candidates, ret);
+    err = sona_decide(router->lane, x, dim, candidates, ret);
+    router->asked += err == SONA_OK && ret->id != 0;
+    return err;
+}
+
 sona_err sona_tools_router_decide(struct sona_tools_router *router, uint32_t tenant, const float *x,
                                   sona_decision *ret)
 {
     const sona_candidates all = {.tenant = tenant};
-    uint32_t dim = router->config.embedding_dim;
-    sona_err err;
 
     if (router->learner != NULL)
         return router->learner->decide(router->learner->self, x, ret);
-    if (router->engine != NULL)
-        return decide_embedded(router, x, &all, ret);
-    err = sona_decide(router->lane, x, dim, &all, ret);
-    router->asked += err == SONA_OK && ret->id != 0;
-    return err;
+    return decide(router, x, &all, ret);
+}
+
+sona_err sona_tools_router_choose(struct sona_tools_router *router, uint32_t tenant, const float *x,
+                                  sona_decision *ret)
+{
+    const sona_candidates best = {.no_explore = true, .tenant = tenant};
+
+    assert(router->learner == NULL);
+    return decide(router, x, &best, ret);
 }
 
 sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality)

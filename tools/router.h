@@ -79,6 +79,9 @@ void sona_tools_router_close(struct sona_tools_router **router);
 /* `tenant`: a key, or 0; here and below. */
 sona_err sona_tools_router_decide(struct sona_tools_router *router, uint32_t tenant, const float *x,
                                   sona_decision *ret);
+/* The same without exploring: what a test asks. Not for another learner, which is only scored. */
+sona_err sona_tools_router_choose(struct sona_tools_router *router, uint32_t tenant, const float *x,
+                                  sona_decision *ret);
 sona_err sona_tools_router_outcome(struct sona_tools_router *router, uint64_t id, float quality);
 sona_err sona_tools_router_apply(struct sona_tools_router *router, const float *x, float *y);
 /* Scores of every route by index: routes_max floats. */

@@ -61,6 +61,8 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->index_changes, l->layout.tenant_index.count * sizeof(uint64_t));
     place(&end, &l->tenant_changes, l->layout.tenants.count * sizeof(uint64_t));
     place(&end, &l->tenant_seen, l->layout.tenants.count * sizeof(uint64_t));
+    sona_learner_gate_place(l, config, &end);
+    sona_learner_regime_place(l, config, &end);
     l->bytes = end;
     return end;
 }
@@ -101,10 +103,12 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config)
     head->flags = (config->micro ? SONA_MODEL_USE_MICRO : 0) |
                   (config->base ? SONA_MODEL_USE_BASE : 0) |
                   (config->patterns ? SONA_MODEL_USE_PATTERNS : 0);
+    l->replay_capacity = config->replay_capacity;
     l->next_cycle = first_cycles[0];
     l->recent_quality = 0.5;
     sona_learner_stack_init(l);
     sona_learner_micro_reset(l);
+    sona_learner_gate_init(l);
     return l;
 }
 
@@ -256,9 +260,12 @@ static sona_err observe(struct sona_learner *l, const struct sona_learner_event 
     const struct sona_learner_event query = {.x = event->x};
     sona_err err = check(l, &query);
 
-    if (err == SONA_OK)
-        sona_learner_head(l)->observed++;
-    return err;
+    if (err != SONA_OK)
+        return err;
+    sona_learner_head(l)->observed++;
+    if (sona_learner_enabled(l))
+        sona_learner_gate_observe(l, event->id, event->x);
+    return SONA_OK;
 }
 
 void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k)
@@ -302,7 +309,23 @@ static sona_err learn(struct sona_learner *l, const struct sona_learner_event *e
     if (k != SONA_LEARNER_NO_ROUTE && sona_learner_row(l, k)->mode == SONA_MODE_BYPASS)
         return sona_learner_count_as(l, SONA_COUNTER_drop_bypass, SONA_OK);
     sona_learner_teach(l, event, k);
+    l->taught++;
     return sona_learner_count_as(l, SONA_COUNTER_learned, SONA_OK);
+}
+
+/* What becomes of a query is learned by the regime that the query was of. */
+static sona_err learn_where_seen(struct sona_learner *l, const struct sona_learner_event *event)
+{
+    bool revise = event->kind == SONA_LEARNER_REVOKE || event->kind == SONA_LEARNER_REPLACE;
+    uint32_t index = sona_learner_gate_regime_of(l, event->id);
+    sona_err err;
+
+    if (index == l->gate.active)
+        return revise ? sona_learner_revise(l, event) : learn(l, event);
+    sona_learner_regime_enter(l, index);
+    err = revise ? sona_learner_revise(l, event) : learn(l, event);
+    sona_learner_regime_leave(l, index);
+    return err;
 }
 
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
@@ -311,14 +334,11 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
     sona_err err;
 
     switch (event->kind) {
-    case SONA_LEARNER_REVOKE:
-    case SONA_LEARNER_REPLACE:
-        return sona_learner_revise(learner, event);
     case SONA_LEARNER_QUERY:
         return observe(learner, event);
     case SONA_LEARNER_QUERY_OUTCOME:
         err = observe(learner, event);
-        return err != SONA_OK ? err : learn(learner, event);
+        return err != SONA_OK ? err : learn_where_seen(learner, event);
     case SONA_LEARNER_STEPS:
         return sona_learner_layers_learn(learner, event);
     case SONA_LEARNER_HIT:
@@ -329,10 +349,25 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
         err = check(learner, event);
         return err != SONA_OK ? err : sona_learner_gradient(learner, event);
     case SONA_LEARNER_OUTCOME:
+    case SONA_LEARNER_REVOKE:
+    case SONA_LEARNER_REPLACE:
     case SONA_LEARNER_KINDS:
         break;
     }
-    return learn(learner, event);
+    return learn_where_seen(learner, event);
+}
+
+uint64_t sona_learner_switches(const struct sona_learner *learner)
+{
+    return learner->gate.changes;
+}
+
+bool sona_learner_switched(struct sona_learner *learner)
+{
+    bool ret = learner->gate.told != learner->gate.changes;
+
+    learner->gate.told = learner->gate.changes;
+    return ret;
 }
 
 uint64_t sona_learner_observed(const struct sona_learner *learner)
@@ -345,7 +380,7 @@ bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms)
     if (!learner->config.background || learner->cycle_running ||
         (learner->fresh == 0 && learner->fresh_hits == 0) || !sona_learner_enabled(learner))
         return false;
-    return learner->counter[SONA_COUNTER_learned] >= learner->next_cycle ||
+    return learner->taught >= learner->next_cycle ||
            (now_ms > learner->last_cycle_ms &&
             now_ms - learner->last_cycle_ms >= learner->config.background_interval_ms);
 }
@@ -353,7 +388,7 @@ bool sona_learner_cycle_due(const struct sona_learner *learner, uint64_t now_ms)
 /* Early and often while little is known, then at a steady pace. */
 void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms)
 {
-    uint64_t learned = l->counter[SONA_COUNTER_learned];
+    uint64_t learned = l->taught;
 
     l->next_cycle = learned + SONA_LEARNER_CYCLE_EVERY;
     for (uint32_t i = 0; i < sizeof first_cycles / sizeof *first_cycles; i++)
@@ -367,7 +402,7 @@ void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms)
 
 void sona_learner_cycle_soon(struct sona_learner *l)
 {
-    uint64_t soon = l->counter[SONA_COUNTER_learned] + SONA_LEARNER_REFIT;
+    uint64_t soon = l->taught + SONA_LEARNER_REFIT;
 
     if (l->next_cycle > soon)
         l->next_cycle = soon;
@@ -398,5 +433,7 @@ void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
     ret->fold_discarded = l->fold_discarded;
     ret->tenants = head->n_tenants;
     ret->tenant_spread = (double)head->tenant_spread;
+    ret->regimes = sona_learner_gate_regimes(l);
+    ret->regime = l->config.gate ? (uint32_t)sona_learner_regimes(l)[l->gate.active].id : 0;
     ret->simd = sona_kernels_active()->name;
 }

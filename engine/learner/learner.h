@@ -89,6 +89,10 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 /* Queries seen so far. A query takes no step and publishes nothing by itself. */
 uint64_t sona_learner_observed(const struct sona_learner *learner);
+/* How often another regime became the active one: then every row and the cold half are new. */
+uint64_t sona_learner_switches(const struct sona_learner *learner);
+/* Whether it did since this was last asked: for a publisher. */
+bool sona_learner_switched(struct sona_learner *learner);
 
 /* The working model: what sona_model_* reads, and what a publisher copies from. */
 struct sona_model_view sona_learner_view(const struct sona_learner *learner);

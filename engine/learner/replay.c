@@ -8,7 +8,7 @@
 
 #include "engine/learner/state.h"
 
-static void archive(struct sona_learner *l, const struct sona_learner_entry *entry)
+void sona_learner_replay_archive(struct sona_learner *l, const struct sona_learner_entry *entry)
 {
     if (entry->pattern < l->archive_rows)
         sona_learner_patterns_add(&l->layout, sona_learner_archive(l, entry->pattern), entry->route,
@@ -21,11 +21,11 @@ void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_
     uint32_t slot = l->replay_next;
     struct sona_learner_entry *entry = &sona_learner_entries(l)[slot];
 
-    if (l->replay_count == l->config.replay_capacity)
-        archive(l, entry);
+    if (l->replay_count == l->replay_capacity)
+        sona_learner_replay_archive(l, entry);
     else
         l->replay_count++;
-    l->replay_next = slot + 1 == l->config.replay_capacity ? 0 : slot + 1;
+    l->replay_next = slot + 1 == l->replay_capacity ? 0 : slot + 1;
     *entry = (struct sona_learner_entry){
         .id = event->id,
         .step = sona_learner_head(l)->step,

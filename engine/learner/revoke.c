@@ -39,7 +39,7 @@ void sona_learner_slots_clear(struct sona_learner *l)
 uint32_t sona_learner_replay_find(const struct sona_learner *l, uint64_t id)
 {
     const struct sona_learner_entry *entries = sona_learner_entries(l);
-    uint32_t capacity = l->config.replay_capacity, slot = l->replay_next;
+    uint32_t capacity = l->replay_capacity, slot = l->replay_next;
 
     for (uint32_t i = 0; i < l->replay_count && id != 0; i++) { /* 0: nobody's */
         slot = slot == 0 ? capacity - 1 : slot - 1;
@@ -102,7 +102,7 @@ sona_err sona_learner_revise(struct sona_learner *l, const struct sona_learner_e
         return sona_learner_count_as(l, SONA_COUNTER_drop_range, SONA_E_RANGE);
     if (!sona_learner_enabled(l))
         return sona_learner_count_as(l, SONA_COUNTER_drop_disabled, SONA_OK);
-    if (slot == l->config.replay_capacity)
+    if (slot == l->replay_capacity)
         return sona_learner_count_as(l, SONA_COUNTER_drop_revoke_late, SONA_E_TIMEOUT);
     if (event->kind == SONA_LEARNER_REVOKE) {
         take_back(l, slot);

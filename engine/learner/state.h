@@ -5,7 +5,7 @@
  *
  *     struct sona_learner | hot | cold | AdaGrad accumulators | refit paths | route memory
  *                         | archive of evicted outcomes per pattern | replay entries | replay x
- *                         | change marks | scratch
+ *                         | change marks | scratch | gate | stored regimes
  *
  * Position independent and free of padding that is not cleared: the block can be stored, moved and
  * compared byte for byte. Everything stays finite: each rule below names its bound.
@@ -82,6 +82,50 @@ struct sona_learner_stack {
     double moment[SONA_MODEL_STACK];
 };
 
+/* The gate (gate.c) and what is stored of a regime (regime.c). */
+#define SONA_LEARNER_DIRECTIONS 8u   /* principal directions of a regime's queries */
+#define SONA_LEARNER_COLLECT    300u /* queries they are made of, at most */
+#define SONA_LEARNER_RECENT     64u  /* queries by which an old regime is recognised */
+#define SONA_LEARNER_KEPT       512u /* newest outcomes that a stored regime keeps */
+
+/* One regime of queries. Free: id 0. */
+struct sona_learner_regime {
+    uint64_t id;           /* 1, 2, ... in the order they were opened */
+    uint64_t used;         /* queries seen when it was last left */
+    float mean, deviation; /* of the energy of its queries in its directions */
+    uint32_t ready;        /* directions stand, mean and deviation are known */
+    uint32_t refined;      /* and they are of SONA_LEARNER_COLLECT queries */
+    uint32_t measured;     /* queries that mean and deviation are of */
+    uint32_t reserved;
+    uint32_t next, count; /* ring of the outcomes it keeps while it is stored */
+};
+
+/* Which regime a query was seen in; found by its id. */
+struct sona_learner_seen {
+    uint64_t id, regime;
+};
+
+struct sona_learner_gate {
+    uint32_t active;    /* index of the regime that learns now */
+    uint32_t phase;     /* of what is being measured about it */
+    uint32_t count;     /* queries in that phase */
+    uint32_t since;     /* queries since the alarm was small */
+    uint64_t recent;    /* queries put in the ring of recent ones */
+    uint64_t opened;    /* regimes so far: the last id given */
+    uint64_t told;      /* of the changes below, those that a publisher knows of */
+    uint64_t changes;   /* times that another regime became the active one */
+    double sum, square; /* of the energies measured */
+    float alarm;        /* CUSUM */
+    uint32_t reserved;
+};
+
+/* What regime_enter() put aside. */
+struct sona_learner_visit {
+    size_t entry, replay;
+    uint64_t fresh;
+    uint32_t next, count, cycle_running, reserved;
+};
+
 struct sona_learner {
     sona_config config;
     struct sona_model_layout layout;
@@ -93,6 +137,14 @@ struct sona_learner {
     size_t index_changes, tenant_changes, tenant_seen;
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
+    uint32_t replay_capacity; /* of the ring in use: config's, or a stored regime's */
+    /* Of the gate: directions per regime and candidates for the next, queries collected, recent
+     * ones and their ids, regimes, seen; stores and their rings. */
+    size_t directions, collected, recent, recent_id, regime, seen, store, ring;
+    size_t store_bytes, ring_bytes;
+    uint32_t seen_count, ring_capacity;
+    struct sona_learner_gate gate;
+    struct sona_learner_visit visit;
 
     uint64_t counter[SONA_COUNTER_COUNT];
     struct sona_learner_stack stack;
@@ -101,7 +153,8 @@ struct sona_learner {
     float bare_n, bare_s; /* outcomes without a route: their running baseline */
 
     /* Background loop. */
-    uint64_t next_cycle;  /* learned events at which one is due */
+    uint64_t taught;      /* outcomes learned by the active regime */
+    uint64_t next_cycle;  /* `taught` at which one is due */
     uint64_t cycle_start; /* step at the start of the running or last cycle */
     uint64_t fresh;       /* outcomes since that start */
     uint64_t last_cycle_ms;
@@ -287,6 +340,8 @@ void sona_learner_drift_watch(struct sona_learner *l, uint32_t k, float error);
 /* replay.c */
 void sona_learner_replay_push(struct sona_learner *l, const struct sona_learner_event *event,
                               uint32_t k, uint32_t pattern, float error);
+/* Leave an outcome's count and quality with its pattern. */
+void sona_learner_replay_archive(struct sona_learner *l, const struct sona_learner_entry *entry);
 void sona_learner_replay_discount(struct sona_learner *l, uint32_t k, float factor);
 void sona_learner_replay_discount_archive(struct sona_learner *l, uint32_t k, float factor);
 void sona_learner_replay_forget(struct sona_learner *l, uint32_t k);
@@ -321,12 +376,36 @@ void sona_learner_tenants_forget(struct sona_learner *l, uint32_t k);
 sona_err sona_learner_baseline(struct sona_learner *l, const struct sona_learner_event *event);
 sona_err sona_learner_gradient(struct sona_learner *l, const struct sona_learner_event *event);
 
+/* gate.c: which regime queries belong to. */
+static inline struct sona_learner_regime *sona_learner_regimes(const struct sona_learner *l)
+{
+    return (void *)((unsigned char *)(uintptr_t)l + l->regime);
+}
+
+void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, size_t *end);
+void sona_learner_gate_init(struct sona_learner *l);
+/* See a query; another regime may become the active one. */
+void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float *x);
+/* Index of the regime that the query `id` was seen in; the active one when that is not known. */
+uint32_t sona_learner_gate_regime_of(const struct sona_learner *l, uint64_t id);
+uint32_t sona_learner_gate_regimes(const struct sona_learner *l); /* in use */
+
+/* regime.c: the learners of regimes that are not active. */
+/* Room for regimes_max of them; offsets go to `l`. */
+void sona_learner_regime_place(struct sona_learner *l, const sona_config *config, size_t *end);
+/* Store the active learner under index `from` and take up the one of index `to`, or a new one. */
+void sona_learner_regime_switch(struct sona_learner *l, uint32_t from, uint32_t to, bool fresh);
+/* Make a stored learner the one that learns, and put it back: for outcomes that come late. */
+void sona_learner_regime_enter(struct sona_learner *l, uint32_t index);
+void sona_learner_regime_leave(struct sona_learner *l, uint32_t index);
+
 /* learner.c */
 /* Learn an event that was checked; k: its route's row, or SONA_LEARNER_NO_ROUTE. Counts all but
  * what it is counted as. */
 void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event *event, uint32_t k);
 /* How an event ended: count it, and return `err`. */
 sona_err sona_learner_count_as(struct sona_learner *l, sona_counter counter, sona_err err);
+void sona_learner_place(size_t *end, size_t *ret_offset, size_t bytes);
 void sona_learner_config_copy(sona_config *ret, const sona_config *config);
 void sona_learner_cycle_schedule(struct sona_learner *l, uint64_t now_ms);
 /* Have one after SONA_LEARNER_REFIT outcomes at the latest. */

@@ -52,6 +52,8 @@ extern "C" {
     X(flag, patterns, 1, 0, 1, "", "ReasoningBank residual")                                     \
     X(flag, background, 1, 0, 1, "", "background loop")                                          \
     X(flag, drift, 1, 0, 1, "", "Page-Hinkley drift detection per route")                        \
+    X(flag, gate, 1, 0, 1, "", "regime gate: another learner for other queries")                 \
+    X(u32, regimes_max, 10, 2, 64, "", "regimes remembered; the least recently used gives way")  \
     X(u64, seed, 1, 0, UINT64_MAX, "", "seed of everything random in the learner")               \
     X(f32, default_quality, -1, -1, 1, "",                                                       \
       "learned for a decision whose feedback window ends without an outcome; negative: nothing") \

@@ -101,7 +101,10 @@ extern "C" {
     X(tenants_evicted, "tenants that lost their adapter to one that came later")              \
     X(signals, "directions, and rewards about no decision, received")                         \
     X(baseline_updates, "rewards about no decision that moved the global baseline")           \
-    X(gradient_updates, "directions that moved the adapter")
+    X(gradient_updates, "directions that moved the adapter")                                  \
+    X(regime_switches, "changes to another regime of queries")                                \
+    X(regimes_replaced, "regimes forgotten because regimes_max was reached")                  \
+    X(background_discarded, "background cycles thrown away because the regime changed")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,
@@ -150,6 +153,8 @@ typedef struct sona_stats {
     sona_node_stats node[SONA_NODES_MAX + 1]; /**< steps by node, in the order of their first */
     uint32_t tenants;                         /**< tenants with an adapter */
     double tenant_spread;                     /**< learned variance of a quality between tenants */
+    uint32_t regimes; /**< regimes of queries remembered, the active one included; 0: no gate */
+    uint32_t regime;  /**< number of the active one, 1 for the first; 0: no gate */
 } sona_stats;
 
 /** Return the name of @p counter, such as "drop_duplicate". Static storage. */

@@ -79,6 +79,12 @@ static const char help_text[] =
     "                   tasks[=T] T tasks [5] of --rows queries [1200], each with its own order "
     "of\n"
     "                             the embedding's blocks of 16 dimensions; tested like blocks\n"
+    "                   returning[=T]\n"
+    "                             the same, and then the first task once more, for --rows "
+    "queries\n"
+    "                   The tests of blocks, tasks and returning are decisions without exploring\n"
+    "                   and without outcome, as in service: where queries change, the first ones\n"
+    "                   pay for noticing it\n"
     "  --feedback P     only a share P of the outcomes is ever told [1]\n"
     "  --delay N        outcomes are told N decisions late [0]\n"
     "  --tenants N[:SPREAD[:KIND]]\n"
@@ -93,7 +99,7 @@ static const char help_text[] =
     "  --free-run       do not wait until an outcome is visible before the next decision; the\n"
     "                   background loop has its own thread. Faster, but not reproducible\n"
     "  --embedded       learn inside this process, without a sidecar\n"
-    "  --without LIST   switch parts off: micro,base,patterns,background,drift,\n"
+    "  --without LIST   switch parts off: micro,base,patterns,background,drift,gate,\n"
     "                   tenants\n"
     "  --preset NAME    begin with a preset (below); --set goes on from it\n"
     "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
@@ -157,22 +163,28 @@ bool sona_replay_parse_real(const char *text, double low, double high, double *r
 
 static sona_err parse_order(struct sona_replay_spec *spec, const char *text, sona_diag *reterr)
 {
+    static const char *const counted[] = {"tasks", "returning"};
     uint64_t tasks = 5;
 
-    if (strncmp(text, "tasks=", 6) == 0) {
-        if (!sona_replay_parse_u64(text + 6, 2, SONA_REPLAY_TASKS_MAX, &tasks))
-            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--order tasks=T takes 2 to %u tasks",
-                                   SONA_REPLAY_TASKS_MAX);
-        text = "tasks";
+    for (size_t i = 0; i < sizeof counted / sizeof *counted; i++) {
+        size_t n = strlen(counted[i]);
+
+        if (strncmp(text, counted[i], n) != 0 || text[n] != '=')
+            continue;
+        if (!sona_replay_parse_u64(text + n + 1, 2, SONA_REPLAY_TASKS_MAX, &tasks))
+            return sona_tools_fail(reterr, SONA_E_ARGUMENT, "--order %s=T takes 2 to %u tasks",
+                                   counted[i], SONA_REPLAY_TASKS_MAX);
+        text = counted[i];
     }
-    for (int order = SONA_REPLAY_SHUFFLED; order <= SONA_REPLAY_TASKS; order++)
+    for (int order = SONA_REPLAY_SHUFFLED; order <= SONA_REPLAY_RETURNING; order++)
         if (strcmp(text, sona_replay_order_name((enum sona_replay_order)order)) == 0) {
             spec->order = (enum sona_replay_order)order;
             spec->tasks = (uint32_t)tasks;
             return SONA_OK;
         }
     return sona_tools_fail(reterr, SONA_E_ARGUMENT,
-                           "--order %.40s is not known; it is shuffled, blocks, drift or tasks[=T]",
+                           "--order %.40s is not known; it is shuffled, blocks, drift, tasks[=T] "
+                           "or returning[=T]",
                            text);
 }
 
@@ -180,8 +192,8 @@ static sona_err parse_order(struct sona_replay_spec *spec, const char *text, son
 static sona_err parse_without(struct sona_tools_settings *settings, const char *text,
                               sona_diag *reterr)
 {
-    static const char *const parts[] = {"micro",      "base",  "patterns",
-                                        "background", "drift", "tenants"};
+    static const char *const parts[] = {"micro", "base",    "patterns", "background",
+                                        "drift", "tenants", "gate"};
 
     while (*text != '\0') {
         size_t n = strcspn(text, ",");
@@ -194,7 +206,7 @@ static sona_err parse_without(struct sona_tools_settings *settings, const char *
         if (part == NULL)
             return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                    "--without %.*s is not known; the parts are micro, base, "
-                                   "patterns, background, drift and tenants",
+                                   "patterns, background, drift, gate and tenants",
                                    n < 40 ? (int)n : 40, text);
         err = sona_tools_settings_add(settings, reterr, "%s%s=0", part,
                                       strcmp(part, "tenants") == 0 ? "_max" : "");

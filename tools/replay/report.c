@@ -66,9 +66,17 @@ static void add_special(json_t *to, const struct sona_replay_setup *setup,
         (void)json_object_set_new(to, "d200_500", real(result->d200_500));
         (void)json_object_set_new(to, "d500_1000", real(result->d500_1000));
     }
-    if (result->spec.order == SONA_REPLAY_TASKS)
+    if (result->spec.order == SONA_REPLAY_TASKS || result->spec.order == SONA_REPLAY_RETURNING)
         (void)json_object_set_new(to, "tasks", json_integer(result->spec.tasks));
-    if (result->spec.order == SONA_REPLAY_BLOCKS || result->spec.order == SONA_REPLAY_TASKS) {
+    if (result->spec.order == SONA_REPLAY_RETURNING) {
+        (void)json_object_set_new(to, "before", real(result->r_before));
+        (void)json_object_set_new(to, "r0_50", real(result->r0_50));
+        (void)json_object_set_new(to, "r50_200", real(result->r50_200));
+        (void)json_object_set_new(to, "tested_before", real(result->tested_before));
+        (void)json_object_set_new(to, "tested_50", real(result->tested_50));
+        (void)json_object_set_new(to, "tested_after", real(result->tested_after));
+    }
+    if (result->spec.order != SONA_REPLAY_SHUFFLED && result->spec.order != SONA_REPLAY_DRIFT) {
         (void)json_object_set_new(to, "after", real(result->after));
         (void)json_object_set_new(to, "end", real(result->end));
         (void)json_object_set_new(to, "forgetting", real(result->forgetting));
@@ -129,6 +137,8 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
     (void)json_object_set_new(root, "learned",
                               json_integer((json_int_t)counter[SONA_COUNTER_learned]));
     (void)json_object_set_new(root, "dropped", sona_replay_report_dropped(&result->totals));
+    (void)json_object_set_new(root, "regime_switches",
+                              json_integer((json_int_t)counter[SONA_COUNTER_regime_switches]));
     (void)json_object_set_new(root, "snapshots",
                               json_integer((json_int_t)counter[SONA_COUNTER_snapshots]));
     (void)json_object_set_new(root, "seconds", real(result->seconds));
@@ -152,8 +162,10 @@ void sona_replay_report_head(FILE *out, const struct sona_replay_setup *setup,
 
     fprintf(out, "%s: %u routes, %u dimensions", setup->set->name, setup->set->routes,
             setup->set->dim);
-    if (spec->order == SONA_REPLAY_TASKS)
-        fprintf(out, "; %u tasks of %s queries", spec->tasks, sona_tools_grouped(spec->rows, rows));
+    if (spec->order == SONA_REPLAY_TASKS || spec->order == SONA_REPLAY_RETURNING)
+        fprintf(out, "; %u tasks of %s queries%s", spec->tasks,
+                sona_tools_grouped(spec->rows, rows),
+                spec->order == SONA_REPLAY_RETURNING ? ", then the first again" : "");
     else
         fprintf(out, "; %s queries, %s", sona_tools_grouped(spec->rows, rows),
                 sona_replay_order_name(spec->order));
@@ -255,6 +267,12 @@ static void figures(FILE *out, const struct sona_replay_result *results, uint32_
     FIGURE("0 to 200 after it", d0_200);
     FIGURE("200 to 500 after it", d200_500);
     FIGURE("500 to 1,000 after it", d500_1000);
+    FIGURE("first turn, last 200", r_before);
+    FIGURE("first 50 after the return", r0_50);
+    FIGURE("50 to 200 after it", r50_200);
+    FIGURE("first task tested, first turn", tested_before);
+    FIGURE("      50 feedbacks after return", tested_50);
+    FIGURE("      at the end of the return", tested_after);
     FIGURE("tested right after its turn", after);
     FIGURE("tested at the end", end);
     FIGURE("forgetting", forgetting);

@@ -13,6 +13,7 @@
 
 #define PURPOSE_TOLD 3 /* of the random numbers: which outcomes are told */
 #define BEFORE_DRIFT 500u
+#define RETURNED     50u /* feedbacks after which a task that returned is tested */
 
 const uint32_t sona_replay_mark[SONA_REPLAY_MARKS] = {100, 300, 1000, 3000};
 
@@ -243,6 +244,22 @@ static void policy_mark(struct run *run, uint32_t t, const struct sona_replay_ph
                                                               run->stream.spec.test, t);
 }
 
+/* How good the phase's test rows are served by what the learner is now. */
+static double test_phase(struct run *run, const struct sona_replay_phase *phase, uint32_t step)
+{
+    const struct sona_replay_setup *setup = run->setup;
+
+    if (setup->learner != NULL)
+        return sona_replay_scorer_policy(&run->scorer, phase, phase->test, phase->n_test, step);
+    return sona_replay_scorer_served(&run->scorer, phase, phase->test, phase->n_test, step,
+                                     !setup->free_run);
+}
+
+static bool returns(const struct run *run, uint32_t p)
+{
+    return run->stream.spec.order == SONA_REPLAY_RETURNING && p + 1 == run->stream.n_phases;
+}
+
 static bool told_to_stop(const struct run *run)
 {
     return run->setup->stop != NULL && *run->setup->stop != 0;
@@ -263,12 +280,13 @@ static sona_err learn(struct run *run, sona_diag *reterr)
             if (err != SONA_OK)
                 break;
             policy_mark(run, t + 1, phase);
+            if (returns(run, p) && t + 1 == phase->first + RETURNED)
+                run->result.tested_50 = test_phase(run, phase, t + 1);
         }
         if (told_to_stop(run))
             break;
         if (run->stream.n_phases > 1 && err == SONA_OK)
-            run->after[p] =
-                sona_replay_scorer_policy(&run->scorer, phase, phase->test, phase->n_test, t);
+            run->after[p] = test_phase(run, phase, t);
     }
     run->result.done = t;
     return err;
@@ -293,23 +311,42 @@ static double after_drift(const struct run *run, uint32_t from, uint32_t to)
                : (double)NAN;
 }
 
+static void sum_up_return(struct run *run)
+{
+    struct sona_replay_result *result = &run->result;
+    uint32_t rows = run->stream.spec.rows, back = run->stream.n_phases - 1;
+    uint32_t at = run->stream.phase[back].first;
+
+    result->r_before = mean_between(run->reward, rows > 200 ? rows - 200 : 0, rows);
+    if (rows >= RETURNED)
+        result->r0_50 = mean_between(run->reward, at, at + RETURNED);
+    if (rows >= 200)
+        result->r50_200 = mean_between(run->reward, at + RETURNED, at + 200);
+    result->tested_before = run->after[0];
+    result->tested_after = run->after[back];
+}
+
+/* A phase that returns is the first one's second turn: it is in the figures once. */
 static void sum_up_phases(struct run *run)
 {
     struct sona_replay_result *result = &run->result;
+    bool back = returns(run, run->stream.n_phases - 1);
+    uint32_t n_phases = run->stream.n_phases - back;
     double after = 0, end = 0, lost = 0;
     uint32_t n = 0, n_lost = 0;
 
-    for (uint32_t p = 0; p < run->stream.n_phases; p++) {
+    if (back)
+        sum_up_return(run);
+    for (uint32_t p = 0; p < n_phases; p++) {
         const struct sona_replay_phase *phase = &run->stream.phase[p];
 
         if (phase->n_test == 0)
             continue;
-        run->end[p] = sona_replay_scorer_policy(&run->scorer, phase, phase->test, phase->n_test,
-                                                run->stream.length);
+        run->end[p] = test_phase(run, phase, run->stream.length);
         after += run->after[p];
         end += run->end[p];
         n++;
-        if (p + 1 < run->stream.n_phases) {
+        if (back || p + 1 < n_phases) {
             lost += run->after[p] - run->end[p];
             n_lost++;
         }
@@ -398,6 +435,8 @@ sona_err sona_replay_run(const struct sona_replay_setup *setup, struct sona_repl
         result->policy[m] = (double)NAN;
     result->before = result->d0_200 = result->d200_500 = result->d500_1000 = (double)NAN;
     result->after = result->end = result->forgetting = result->apgr = (double)NAN;
+    result->r_before = result->r0_50 = result->r50_200 = (double)NAN;
+    result->tested_before = result->tested_50 = result->tested_after = (double)NAN;
     err = run_init(&run, reterr);
     start = sona_tools_now_ns();
     if (err == SONA_OK)

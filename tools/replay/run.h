@@ -67,9 +67,12 @@ struct sona_replay_result {
     double policy[SONA_REPLAY_MARKS + 1];       /* the last is the end; NaN: not reached */
     double before, d0_200, d200_500, d500_1000; /* drift; NaN else */
     double after, end, forgetting;              /* blocks, tasks; NaN else */
-    double apgr;                                /* two routes; NaN else */
-    uint32_t n_curve;                           /* whole points of `curve` queries each */
-    float curve[SONA_REPLAY_CURVE_MAX];         /* mean reward of each */
+    /* returning: reward of the last 200 of the first turn, then after the return; the first task's
+     * test after its turn, 50 feedbacks after the return, and at its end; NaN else */
+    double r_before, r0_50, r50_200, tested_before, tested_50, tested_after;
+    double apgr;                        /* two routes; NaN else */
+    uint32_t n_curve;                   /* whole points of `curve` queries each */
+    float curve[SONA_REPLAY_CURVE_MAX]; /* mean reward of each */
     struct sona_replay_latency decide, outcome, apply, visible;
     uint64_t told;       /* outcomes told */
     uint64_t unrecorded; /* decisions and outcomes that met a full ring: nothing was told */

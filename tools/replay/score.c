@@ -59,6 +59,28 @@ double sona_replay_scorer_policy(struct sona_replay_scorer *scorer,
     return n > 0 ? sum / n : (double)NAN;
 }
 
+double sona_replay_scorer_served(struct sona_replay_scorer *scorer,
+                                 const struct sona_replay_phase *phase, const uint32_t *row,
+                                 uint32_t n, uint32_t step, bool watch)
+{
+    double sum = 0;
+    sona_diag ignored;
+
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t tenant = sona_replay_stream_test_tenant(scorer->stream, row + i);
+        sona_decision decision;
+
+        sona_replay_stream_x(scorer->stream, phase, row[i], scorer->x);
+        if (sona_tools_router_choose(scorer->router, sona_replay_stream_key(tenant), scorer->x,
+                                     &decision) != SONA_OK ||
+            (watch && sona_tools_router_watch(scorer->router, &ignored) != SONA_OK))
+            return (double)NAN;
+        sum += sona_replay_stream_reward(scorer->stream, step, row[i], tenant,
+                                         SONA_ROUTE_INDEX(decision.route));
+    }
+    return n > 0 ? sum / n : (double)NAN;
+}
+
 static int by_advantage(const void *a, const void *b)
 {
     double x = ((const struct sona_replay_pair *)a)->advantage;

@@ -27,6 +27,12 @@ void sona_replay_scorer_done(struct sona_replay_scorer *scorer);
 double sona_replay_scorer_policy(struct sona_replay_scorer *scorer,
                                  const struct sona_replay_phase *phase, const uint32_t *row,
                                  uint32_t n, uint32_t step);
+/* The same through decide, without exploring and without telling an outcome: the learner sees the
+ * queries, as it would in service. Another learner is scored. In lock-step (`watch`) each waits for
+ * the last. */
+double sona_replay_scorer_served(struct sona_replay_scorer *scorer,
+                                 const struct sona_replay_phase *phase, const uint32_t *row,
+                                 uint32_t n, uint32_t step, bool watch);
 /* APGR of the two routes on the test rows, at the end; NaN when there is none. */
 double sona_replay_scorer_apgr(struct sona_replay_scorer *scorer,
                                const struct sona_replay_phase *phase);

@@ -21,9 +21,20 @@ enum purpose {
 
 const char *sona_replay_order_name(enum sona_replay_order order)
 {
-    static const char *const name[] = {"shuffled", "blocks", "drift", "tasks"};
+    static const char *const name[] = {"shuffled", "blocks", "drift", "tasks", "returning"};
 
     return name[order];
+}
+
+static bool has_tasks(const struct sona_replay_spec *spec)
+{
+    return spec->order == SONA_REPLAY_TASKS || spec->order == SONA_REPLAY_RETURNING;
+}
+
+/* Phases of a stream of tasks: with RETURNING the first comes once more. */
+static uint32_t turns(const struct sona_replay_spec *spec)
+{
+    return spec->tasks + (spec->order == SONA_REPLAY_RETURNING);
 }
 
 void sona_replay_stream_done(struct sona_replay_stream *stream)
@@ -43,7 +54,7 @@ void sona_replay_stream_done(struct sona_replay_stream *stream)
 static sona_err settle_sizes(struct sona_replay_spec *spec, const struct sona_tools_dataset *set,
                              sona_diag *reterr)
 {
-    uint32_t wish = spec->order == SONA_REPLAY_TASKS ? SONA_REPLAY_TASK_ROWS : SONA_REPLAY_ROWS;
+    uint32_t wish = has_tasks(spec) ? SONA_REPLAY_TASK_ROWS : SONA_REPLAY_ROWS;
     bool own_test = spec->test != SONA_REPLAY_DEFAULT;
 
     if (!own_test)
@@ -68,7 +79,7 @@ static sona_err settle_sizes(struct sona_replay_spec *spec, const struct sona_to
                                         : "--rows %u is more than %s has: at most %u",
                                spec->rows, set->name, most, spec->test);
     }
-    if (spec->order == SONA_REPLAY_TASKS) {
+    if (has_tasks(spec)) {
         if (spec->tasks < 2 || spec->tasks > SONA_REPLAY_TASKS_MAX)
             return sona_tools_fail(reterr, SONA_E_RANGE, "--order tasks=T takes 2 to %u tasks",
                                    SONA_REPLAY_TASKS_MAX);
@@ -147,13 +158,14 @@ static sona_err lay_tasks(struct sona_replay_stream *stream, const uint32_t *poo
     const struct sona_replay_spec *spec = &stream->spec;
     uint32_t n_blocks = stream->set->dim / SONA_REPLAY_BLOCK;
 
-    stream->phase = calloc(spec->tasks, sizeof *stream->phase);
-    stream->blocks = malloc((size_t)spec->tasks * n_blocks * sizeof *stream->blocks);
+    stream->phase = calloc(turns(spec), sizeof *stream->phase);
+    stream->blocks = malloc((size_t)turns(spec) * n_blocks * sizeof *stream->blocks);
     if (stream->phase == NULL || stream->blocks == NULL)
         return SONA_E_MEMORY;
-    stream->n_phases = spec->tasks;
-    for (uint32_t t = 0; t < spec->tasks; t++) {
-        struct sona_tools_random random = sona_tools_random_init(spec->seed, PURPOSE_BLOCKS + t);
+    stream->n_phases = turns(spec);
+    for (uint32_t t = 0; t < stream->n_phases; t++) {
+        struct sona_tools_random random =
+            sona_tools_random_init(spec->seed, PURPOSE_BLOCKS + t % spec->tasks);
         uint32_t *blocks = stream->blocks + (size_t)t * n_blocks;
         uint32_t first = t * spec->rows;
 
@@ -195,7 +207,7 @@ static sona_err lay_out(struct sona_replay_stream *stream)
     uint32_t *order = malloc(n * sizeof *order);
     sona_err err = SONA_E_MEMORY;
 
-    stream->length = spec->order == SONA_REPLAY_TASKS ? spec->tasks * spec->rows : spec->rows;
+    stream->length = has_tasks(spec) ? turns(spec) * spec->rows : spec->rows;
     stream->drift_at = stream->length;
     stream->row = malloc(stream->length * sizeof *stream->row);
     stream->test = malloc((spec->test + 1) * sizeof *stream->test);
@@ -204,11 +216,11 @@ static sona_err lay_out(struct sona_replay_stream *stream)
             order[i] = i;
         sona_tools_random_shuffle(&random, order, n);
         memcpy(stream->test, order + n_pool, spec->test * sizeof *order);
-        if (spec->order != SONA_REPLAY_TASKS)
+        if (!has_tasks(spec))
             memcpy(stream->row, order, stream->length * sizeof *order);
         if (spec->order == SONA_REPLAY_BLOCKS)
             err = lay_blocks(stream);
-        else if (spec->order == SONA_REPLAY_TASKS)
+        else if (has_tasks(spec))
             err = lay_tasks(stream, order, n_pool);
         else
             err = lay_one(stream);

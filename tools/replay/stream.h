@@ -14,6 +14,7 @@
  *     blocks    a phase per group, one group after another, in the order of their numbers
  *     tasks     T phases of the same length; each permutes the embedding's blocks of 16 dimensions
  *               in its own way, so that what one task teaches is wrong for the next
+ *     returning tasks, and then the first of them once more, with other rows
  *
  * With tenants, every row of the stream and of the test belongs to one of N, drawn with the weights
  * 1, 1/2, 1/3, ... (few are large). They disagree about the routes by SPREAD, in two ways:
@@ -23,7 +24,8 @@
  *            SPREAD: the tenant's "code" model is what others call "summary"
  *     both   the one after the other
  *
- * With blocks and tasks every phase is tested right after its own turn, and all again at the end.
+ * With blocks, tasks and returning every phase is tested right after its own turn, and all again at
+ * the end.
  */
 #ifndef SONA_TOOLS_REPLAY_STREAM_H
 #define SONA_TOOLS_REPLAY_STREAM_H
@@ -52,12 +54,13 @@ enum sona_replay_order {
     SONA_REPLAY_SHUFFLED,
     SONA_REPLAY_BLOCKS,
     SONA_REPLAY_DRIFT,
-    SONA_REPLAY_TASKS
+    SONA_REPLAY_TASKS,
+    SONA_REPLAY_RETURNING
 };
 
 struct sona_replay_spec {
     enum sona_replay_order order;
-    uint32_t tasks; /* for TASKS, 2..SONA_REPLAY_TASKS_MAX */
+    uint32_t tasks; /* for TASKS and RETURNING, 2..SONA_REPLAY_TASKS_MAX */
     uint32_t rows;  /* of the stream, or of each task; SONA_REPLAY_DEFAULT */
     uint32_t test;  /* held-out rows; SONA_REPLAY_DEFAULT */
     uint64_t seed;

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The gate: are queries still of the regime that learns, and if not, of which?
+ *
+ * A regime is known by its SONA_LEARNER_DIRECTIONS principal directions U and by how much of a
+ * query lies in them, E = |U x|^2 / |x|^2: mean and deviation over queries that U was not made of.
+ *
+ *     collect 128 ──► turn (orthogonal iteration, one step a query) ──► measure 100 ──► watch
+ *     collect 300 ──► turn ──► measure ──► watch with the better U
+ *
+ *     young   until the first directions stand, every RECONSIDER queries: are they an old regime's?
+ *     watch   z = (mean - E) / deviation;  alarm = max(0, alarm + min(z, Z_MAX) - SLACK)
+ *             alarm > LIMIT: the queries since it passed CERTAIN, LEAST of them, are compared with
+ *             every regime; the one whose mean they are nearest to, within NEAR deviations, is
+ *             active from now on; without one a new regime is opened, in place of the one left
+ *             longest ago.
+ *
+ * Directions, not outcomes: feedback is sparse and late, and a route that changed for the same
+ * queries is drift (drift.c), not a regime. The work per query is bounded: 8 products, in the 30
+ * queries of a turn 2 x 8 x 300 more.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "engine/learner/linalg.h"
+#include "engine/learner/state.h"
+
+#define FIRST         128u /* queries that the first directions are made of */
+#define STEPS         10u  /* of orthogonal iteration */
+#define MEASURE       100u
+#define MEASURED_MAX  1000u /* queries that mean and deviation are averaged over */
+#define SLACK         0.4f  /* deviations below the mean that are nothing */
+#define LIMIT         15.0f
+#define CERTAIN       5.0f  /* alarm from which on queries are taken for those of the new regime */
+#define RECONSIDER    32u   /* queries between two looks at whether a young regime is an old one */
+#define LEAST         12u   /* queries that a judgement needs: the mean of fewer is a rough one */
+#define Z_MAX         4.0f  /* one odd query is no regime */
+#define NEAR          0.7f  /* deviations between a regime's mean and that of its queries */
+#define DEVIATION_MIN 0.01f /* of an energy, in 0..1 */
+
+enum phase { COLLECT, TURN, MEASURE_ENERGY, WATCH };
+
+void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, size_t *end)
+{
+    size_t vector = l->layout.dim_padded * sizeof(float);
+    uint32_t n = config->gate ? config->regimes_max : 0;
+
+    /* One place more: the better directions of the active regime, in the making. */
+    sona_learner_place(end, &l->directions,
+                       n ? (size_t)(n + 1) * SONA_LEARNER_DIRECTIONS * vector : 0);
+    sona_learner_place(end, &l->collected, n ? SONA_LEARNER_COLLECT * vector : 0);
+    sona_learner_place(end, &l->recent, n ? SONA_LEARNER_RECENT * vector : 0);
+    sona_learner_place(end, &l->recent_id, n ? SONA_LEARNER_RECENT * sizeof(uint64_t) : 0);
+    sona_learner_place(end, &l->regime, n * sizeof(struct sona_learner_regime));
+    for (l->seen_count = 64; l->seen_count < config->trajectory_capacity;)
+        l->seen_count *= 2;
+    if (n == 0)
+        l->seen_count = 0;
+    sona_learner_place(end, &l->seen, l->seen_count * sizeof(struct sona_learner_seen));
+}
+
+static void start(struct sona_learner *l, enum phase phase)
+{
+    l->gate.phase = phase;
+    l->gate.count = 0;
+    l->gate.sum = l->gate.square = 0;
+}
+
+void sona_learner_gate_init(struct sona_learner *l)
+{
+    if (!l->config.gate)
+        return;
+    l->gate.opened = 1;
+    sona_learner_regimes(l)[0].id = 1;
+    start(l, COLLECT);
+}
+
+/* ---- which regime a query was seen in ---- */
+
+/* Ids of a lane count up, so neighbours never share a place; lanes are spread by a hash. */
+static struct sona_learner_seen *seen_at(const struct sona_learner *l, uint64_t id)
+{
+    struct sona_learner_seen *all = (void *)((unsigned char *)(uintptr_t)l + l->seen);
+    uint64_t lane = (id >> 40) * 0x9e3779b97f4a7c15ull >> 32;
+
+    return &all[(id + lane) & (l->seen_count - 1)];
+}
+
+static void remember(struct sona_learner *l, uint64_t id)
+{
+    *seen_at(l, id) = (struct sona_learner_seen){
+        .id = id,
+        .regime = sona_learner_regimes(l)[l->gate.active].id,
+    };
+}
+
+uint32_t sona_learner_gate_regime_of(const struct sona_learner *l, uint64_t id)
+{
+    const struct sona_learner_seen *seen;
+
+    if (!l->config.gate || id == 0)
+        return l->gate.active;
+    seen = seen_at(l, id);
+    for (uint32_t r = 0; seen->id == id && r < l->config.regimes_max; r++)
+        if (sona_learner_regimes(l)[r].id == seen->regime)
+            return r;
+    return l->gate.active;
+}
+
+uint32_t sona_learner_gate_regimes(const struct sona_learner *l)
+{
+    uint32_t n = 0;
+
+    for (uint32_t r = 0; l->config.gate && r < l->config.regimes_max; r++)
+        n += sona_learner_regimes(l)[r].id != 0;
+    return n;
+}
+
+/* ---- directions and energies ---- */
+
+static float *directions(const struct sona_learner *l, uint32_t index)
+{
+    return sona_learner_floats(l, l->directions) +
+           (size_t)index * SONA_LEARNER_DIRECTIONS * l->layout.dim_padded;
+}
+
+static float energy(const struct sona_learner *l, uint32_t index, const float *x)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    uint32_t n = l->layout.dim_padded;
+    float part[SONA_LEARNER_DIRECTIONS], sum = 0, whole = kernels->dot(x, x, n);
+
+    kernels->dot_rows(directions(l, index), n, SONA_LEARNER_DIRECTIONS, x, n, part);
+    for (uint32_t i = 0; i < SONA_LEARNER_DIRECTIONS; i++)
+        sum += part[i] * part[i];
+    /* The length of a query says nothing about where it points. */
+    return whole > 1e-30f ? sona_model_clamp(sum / whole, 0, 1) : 0;
+}
+
+static float *collected(const struct sona_learner *l, uint32_t i)
+{
+    return sona_learner_floats(l, l->collected) + (size_t)i * l->layout.dim_padded;
+}
+
+/* One step of orthogonal iteration on `count` collected queries, from some of them. */
+static void turn(struct sona_learner *l, uint32_t count)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    uint32_t n = l->layout.dim_padded;
+    float *rows = directions(l, l->config.regimes_max);
+    if (l->gate.count == 0) {
+        for (uint32_t r = 0; r < SONA_LEARNER_DIRECTIONS; r++) {
+            memcpy(rows + (size_t)r * n, collected(l, r * count / SONA_LEARNER_DIRECTIONS),
+                   n * sizeof *rows);
+            sona_learner_orthonormalise(rows, n, r, n);
+        }
+        return;
+    }
+    for (uint32_t r = 0; r < SONA_LEARNER_DIRECTIONS; r++) {
+        float *next = sona_learner_floats(l, l->scratch);
+
+        memset(next, 0, n * sizeof *next);
+        for (uint32_t i = 0; i < count; i++) {
+            const float *x = collected(l, i);
+
+            kernels->axpy(kernels->dot(x, rows + (size_t)r * n, n), x, next, n);
+        }
+        memcpy(rows + (size_t)r * n, next, n * sizeof *rows);
+        sona_learner_orthonormalise(rows, n, r, n);
+    }
+}
+
+/* ---- phases ---- */
+
+static uint32_t wanted(const struct sona_learner *l)
+{
+    return sona_learner_regimes(l)[l->gate.active].ready ? SONA_LEARNER_COLLECT : FIRST;
+}
+
+static void measured(struct sona_learner *l)
+{
+    struct sona_learner_regime *regime = &sona_learner_regimes(l)[l->gate.active];
+    double mean = l->gate.sum / MEASURE;
+    double variance = l->gate.square / MEASURE - mean * mean;
+
+    memcpy(directions(l, l->gate.active), directions(l, l->config.regimes_max),
+           (size_t)SONA_LEARNER_DIRECTIONS * l->layout.dim_padded * sizeof(float));
+    regime->mean = (float)mean;
+    regime->deviation =
+        sona_model_clamp((float)sqrt(variance > 0 ? variance : 0), DEVIATION_MIN, 1);
+    regime->measured = MEASURE;
+    regime->refined = regime->ready;
+    regime->ready = 1;
+    l->gate.alarm = 0;
+    l->gate.since = 0;
+    start(l, regime->refined ? WATCH : COLLECT);
+    if (!regime->refined)
+        l->gate.count = FIRST; /* they are still there */
+}
+
+/* Better directions in the making, while those there are go on watching. */
+static void improve(struct sona_learner *l, const float *x)
+{
+    struct sona_learner_gate *gate = &l->gate;
+    float e;
+
+    switch ((enum phase)gate->phase) {
+    case COLLECT:
+        memcpy(collected(l, gate->count++), x, l->layout.dim_padded * sizeof *x);
+        if (gate->count == wanted(l))
+            start(l, TURN);
+        break;
+    case TURN:
+        turn(l, wanted(l));
+        if (++gate->count > STEPS)
+            start(l, MEASURE_ENERGY);
+        break;
+    case MEASURE_ENERGY:
+        e = energy(l, l->config.regimes_max, x);
+        gate->sum += (double)e;
+        gate->square += (double)e * (double)e;
+        if (++gate->count == MEASURE)
+            measured(l);
+        break;
+    case WATCH:
+        break;
+    }
+}
+
+/* How many deviations of `x` lie between its energy and the mean of a regime; bounded, for one odd
+ * query is no regime. */
+static float deviations(const struct sona_learner *l, uint32_t index, const float *x)
+{
+    const struct sona_learner_regime *regime = &sona_learner_regimes(l)[index];
+
+    return sona_model_clamp((regime->mean - energy(l, index, x)) / regime->deviation, -Z_MAX,
+                            Z_MAX);
+}
+
+/* How far the last `n` queries lie from the mean of a regime, in its deviations. */
+static float distance(const struct sona_learner *l, uint32_t index, uint32_t n)
+{
+    const struct sona_learner_regime *regime = &sona_learner_regimes(l)[index];
+    float sum = 0;
+
+    if (regime->id == 0 || !regime->ready)
+        return INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t slot = (uint32_t)((l->gate.recent - 1 - i) % SONA_LEARNER_RECENT);
+
+        sum += deviations(l, index,
+                          sona_learner_floats(l, l->recent) + (size_t)slot * l->layout.dim_padded);
+    }
+    return fabsf(sum / (float)n);
+}
+
+/* A free index, or the one whose regime was left longest ago. */
+static uint32_t make_room(struct sona_learner *l)
+{
+    const struct sona_learner_regime *regimes = sona_learner_regimes(l);
+    uint32_t oldest = l->gate.active;
+
+    for (uint32_t r = 0; r < l->config.regimes_max; r++) {
+        if (regimes[r].id == 0)
+            return r;
+        if (r != l->gate.active &&
+            (oldest == l->gate.active || regimes[r].used < regimes[oldest].used))
+            oldest = r;
+    }
+    l->counter[SONA_COUNTER_regimes_replaced]++;
+    return oldest;
+}
+
+static void go_to(struct sona_learner *l, uint32_t to, bool fresh)
+{
+    struct sona_learner_regime *regimes = sona_learner_regimes(l);
+    uint32_t from = l->gate.active;
+
+    regimes[from].used = sona_learner_head(l)->observed;
+    if (fresh)
+        regimes[to] = (struct sona_learner_regime){.id = ++l->gate.opened};
+    sona_learner_regime_switch(l, from, to, fresh);
+    l->gate.active = to;
+    l->gate.changes++;
+    l->counter[SONA_COUNTER_regime_switches]++;
+    start(l, regimes[to].refined ? WATCH : COLLECT);
+}
+
+/* The regime that the last `n` queries lie nearest to; the active one when there is none. */
+static uint32_t nearest(const struct sona_learner *l, uint32_t n, float *ret_least)
+{
+    uint32_t best = l->gate.active;
+
+    *ret_least = INFINITY;
+    for (uint32_t r = 0; r < l->config.regimes_max; r++) {
+        float far = distance(l, r, n);
+
+        if (far < *ret_least) {
+            *ret_least = far;
+            best = r;
+        }
+    }
+    return best;
+}
+
+/* The alarm went off: where do the queries since it began belong? */
+static void judge(struct sona_learner *l)
+{
+    uint32_t n = l->gate.since < SONA_LEARNER_RECENT ? l->gate.since : SONA_LEARNER_RECENT;
+    float least;
+    uint32_t best = nearest(l, n, &least);
+
+    if (!(least <= NEAR))
+        go_to(l, make_room(l), true);
+    else if (best != l->gate.active)
+        go_to(l, best, false);
+    l->gate.alarm = 0;
+    l->gate.since = 0;
+}
+
+/* A hundred queries give a mean that is off by a tenth of a deviation; go on while all is quiet. */
+static void refine(struct sona_learner_regime *regime, float e)
+{
+    float rate, variance = regime->deviation * regime->deviation, off = e - regime->mean;
+
+    if (regime->measured < MEASURED_MAX)
+        regime->measured++;
+    rate = 1 / (float)regime->measured;
+    regime->mean += rate * off;
+    variance += rate * (off * off - variance);
+    regime->deviation = sona_model_clamp(sqrtf(variance), DEVIATION_MIN, 1);
+}
+
+static void watch(struct sona_learner *l, const float *x)
+{
+    float alarm = l->gate.alarm + deviations(l, l->gate.active, x) - SLACK;
+
+    if (alarm < CERTAIN)
+        refine(&sona_learner_regimes(l)[l->gate.active], energy(l, l->gate.active, x));
+    l->gate.alarm = sona_model_clamp(alarm, 0, 2 * LIMIT);
+    l->gate.since = l->gate.alarm > CERTAIN ? l->gate.since + 1 : 0;
+    if (l->gate.alarm > LIMIT && l->gate.since >= LEAST)
+        judge(l);
+}
+
+/* A regime that is too young to watch was perhaps opened by a passing visit, or because the queries
+ * that rang the alarm were of two kinds: when they are those of an old one, go back to it, and
+ * forget the young one. */
+static void reconsider(struct sona_learner *l)
+{
+    struct sona_learner_regime *young = &sona_learner_regimes(l)[l->gate.active];
+    float least;
+    uint32_t best;
+
+    if (++l->gate.since % RECONSIDER != 0)
+        return;
+    best = nearest(l, RECONSIDER, &least);
+    if (!(least <= NEAR / 2))
+        return;
+    go_to(l, best, false);
+    memset(young, 0, sizeof *young);
+    l->gate.alarm = 0;
+    l->gate.since = 0;
+}
+
+void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float *x)
+{
+    uint32_t slot = (uint32_t)(l->gate.recent % SONA_LEARNER_RECENT);
+    uint64_t *ids;
+
+    if (!l->config.gate)
+        return;
+    ids = (void *)((unsigned char *)l + l->recent_id);
+    ids[slot] = id;
+    memcpy(sona_learner_floats(l, l->recent) + (size_t)slot * l->layout.dim_padded, x,
+           l->layout.dim_padded * sizeof *x);
+    l->gate.recent++;
+    improve(l, x);
+    if (sona_learner_regimes(l)[l->gate.active].ready)
+        watch(l, x);
+    else
+        reconsider(l);
+    remember(l, id);
+}

@@ -292,3 +292,65 @@ Test(learning, two_tenants_who_disagree_get_different_routes, .timeout = 60)
     cr_expect(ne(flt, score_for(&s, legal, x, 0), score_of(&s, x, 0)));
     close_scene(&s);
 }
+
+/* Two queries without anything in common. */
+static void axes(float here[STAGE_DIM], float elsewhere[STAGE_DIM])
+{
+    memset(here, 0, STAGE_DIM * sizeof *here);
+    memset(elsewhere, 0, STAGE_DIM * sizeof *elsewhere);
+    here[0] = elsewhere[1] = 1;
+}
+
+Test(learning, a_thumbs_down_is_seen_at_its_query_and_hardly_elsewhere, .timeout = 60)
+{
+    struct scene s;
+    float here[STAGE_DIM], elsewhere[STAGE_DIM];
+
+    open_scene(&s, NULL);
+    axes(here, elsewhere);
+    for (uint64_t n = 0; n < 240; n++)
+        teach(&s, n % 2 ? here : elsewhere, (sona_route)(n % 3), n % 4 < 2 ? 0.6f : 0.4f);
+    float here_before = score_of(&s, here, 1), elsewhere_before = score_of(&s, elsewhere, 1);
+    teach(&s, here, 1, 0);
+    float fell = here_before - score_of(&s, here, 1);
+    float moved = fabsf(elsewhere_before - score_of(&s, elsewhere, 1));
+    cr_log_info("fell by %.4f here, moved by %.4f elsewhere", (double)fell, (double)moved);
+    cr_expect(gt(flt, fell, 0.01f));
+    cr_expect(lt(flt, moved, fell / 2));
+    close_scene(&s);
+}
+
+Test(learning, equal_rewards_teach, .timeout = 60)
+{
+    struct scene s;
+    float x[STAGE_DIM];
+
+    open_scene(&s, NULL);
+    stage_query(1, x);
+    for (int n = 0; n < 5; n++) {
+        float before = fabsf(score_of(&s, x, 0) - 0.8f);
+
+        teach(&s, x, 0, 0.8f);
+        cr_expect(lt(flt, fabsf(score_of(&s, x, 0) - 0.8f), before), "outcome %d", n);
+    }
+    close_scene(&s);
+}
+
+Test(learning, a_first_trajectory_of_one_step_and_no_route_teaches, .timeout = 60)
+{
+    struct scene s;
+    float x[STAGE_DIM], y[STAGE_DIM], change = 0;
+    uint64_t id, version;
+
+    open_scene(&s, NULL);
+    stage_query(2, x);
+    cr_assert(eq(int, sona_trajectory_begin(s.lane, x, STAGE_DIM, &id), SONA_OK));
+    cr_assert(eq(int, sona_trajectory_step(s.lane, id, &(sona_step){.reward = 1}), SONA_OK));
+    cr_assert(eq(int, sona_trajectory_end(s.lane, id, 1), SONA_OK));
+    (void)stage_await(&s.stage, "learned", 1);
+    cr_assert(eq(int, sona_apply(s.lane, x, STAGE_DIM, y, &version), SONA_OK));
+    for (uint32_t i = 0; i < STAGE_DIM; i++)
+        change += fabsf(y[i] - x[i]);
+    cr_expect(gt(flt, change, 1e-6f), "y is still x");
+    close_scene(&s);
+}

@@ -8,10 +8,10 @@
  * usage: learning-cost [GLOB]      one JSON object per line for every name that matches
  *
  * Names: decide/DIM/ROUTES, update/DIM/ROUTES, cycle/DIM/REPLAY, and cycle/.../repeated with only
- * 16 different queries in the replay. Updates are timed one by one; one in 256 starts a background
- * cycle inside the call, beyond what p99 shows. A cycle is longer than the processor is ever left
- * to one program on a busy machine: cycles are timed by the thread's own clock, calls by the
- * wall's.
+ * 16 different queries in the replay, decide/.../tenants with 4096 tenants. Updates are timed one
+ * by one; one in 256 starts a background cycle inside the call, beyond what p99 shows. A cycle is
+ * longer than the processor is ever left to one program on a busy machine: cycles are timed by the
+ * thread's own clock, calls by the wall's.
  */
 #include <fnmatch.h>
 #include <stdio.h>
@@ -37,6 +37,7 @@
 
 struct bench {
     uint32_t dim, routes, replay, timed, cycles, points;
+    uint32_t tenants; /* each query is of one of them, drawn evenly; 0: of nobody */
     const char *note; /* appended to the names */
     const char *glob;
     float *x; /* [points][dim] */
@@ -54,6 +55,13 @@ static const struct bench benches[] = {
      .cycles = 30,
      .points = REPEATED,
      .note = "/repeated"},
+    {.dim = 256,
+     .routes = 9,
+     .replay = 5000,
+     .timed = 20000,
+     .points = QUERIES,
+     .tenants = 4096,
+     .note = "/tenants"},
     {.dim = 1536, .routes = 90, .replay = 5000, .timed = 2000, .cycles = 5, .points = QUERIES},
 };
 
@@ -141,6 +149,7 @@ static void make_engine(struct bench *b)
     config.embedding_dim = b->dim;
     config.routes_max = b->routes < 16 ? 16 : b->routes;
     config.replay_capacity = b->replay;
+    config.tenants_max = b->tenants;
     if (sona_engine_create(&b->engine, &config, routes, b->routes, &diag) != SONA_OK)
         die(diag.text);
     free(routes);
@@ -157,11 +166,15 @@ static void turn(struct bench *b, struct sona_tools_sample *decide,
                  struct sona_tools_sample *update)
 {
     const float *x = b->x + (size_t)sona_tools_random_below(&b->random, b->points) * b->dim;
+    sona_candidates all = {.tenant = 0};
     sona_decision decision;
-    uint64_t start = sona_tools_now_ns(), middle;
+    uint64_t start, middle;
     float quality;
 
-    if (sona_engine_decide(b->engine, x, b->dim, NULL, b->now_ms, &decision) != SONA_OK)
+    if (b->tenants > 0)
+        all.tenant = 1 + sona_tools_random_below(&b->random, b->tenants);
+    start = sona_tools_now_ns();
+    if (sona_engine_decide(b->engine, x, b->dim, &all, b->now_ms, &decision) != SONA_OK)
         die("a query was not decided");
     middle = sona_tools_now_ns();
     if (decide != NULL)
@@ -218,7 +231,7 @@ static void time_cycles(struct bench *b)
 
     snprintf(name, sizeof name, "cycle/%u/%u/%u%s", b->dim, b->routes, b->replay,
              b->note ? b->note : "");
-    if (!wanted(b, name))
+    if (b->cycles == 0 || !wanted(b, name))
         return;
     if (!sona_tools_sample_init(&sample, b->cycles))
         die("no memory");

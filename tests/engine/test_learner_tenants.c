@@ -379,3 +379,62 @@ Test(tenants, nothing_that_comes_makes_a_row_unsound)
         free(l);
     }
 }
+
+Test(tenants, a_damaged_row_or_index_is_refused)
+{
+    struct dice dice = dice_open("a_damaged_row_or_index_is_refused");
+    sona_config config = tenants_config(6);
+    struct sona_learner *l = learner_open(&config, 3);
+    struct sona_model_tenant_group *group = NULL;
+    struct sona_model_tenant *row;
+    uint32_t place = 0;
+    float x[DIM];
+
+    for (uint32_t i = 0; i < 40; i++) {
+        topic_query(x, dice_below(&dice, 4), 0.1f, &dice);
+        teach_tenant(l, 1 + i % 4, x, i % 3, 0.5f);
+    }
+    assert_sound(l, dice.seed);
+    for (uint32_t g = 0; g < l->layout.tenant_index.count && !group; g++)
+        for (place = 0; place < SONA_MODEL_TENANT_GROUP; place++) {
+            struct sona_model_tenant_group *at =
+                (void *)(uintptr_t)sona_model_tenant_group_at(&l->layout, sona_learner_hot(l), g);
+
+            if (at->key[place] != 0) {
+                group = at;
+                break;
+            }
+        }
+    cr_assert(ne(ptr, group, NULL));
+    row = (void *)(uintptr_t)sona_model_tenant_row(&l->layout, sona_learner_hot(l), 1);
+    struct {
+        const char *what;
+        void *word;
+        uint32_t value;
+    } damage[] = {
+        {"a key twice", &row->key, 1},
+        {"a row without a key", &row->key, 0},
+        {"a key that leads elsewhere", &group->row[place], 3 - group->row[place]},
+        {"a key that leads nowhere", &group->row[place], 5},
+        {"a key that is gone", &group->key[place], 0},
+        {"more rows than there are", &sona_learner_head(l)->n_tenants, 7},
+        {"a bias beyond a quality", (void *)(uintptr_t)part_of(l, 1, l->layout.tenant_bias),
+         0x40000000},
+        {"an adapter that is no number", (void *)(uintptr_t)part_of(l, 1, l->layout.tenant_a),
+         0x7fc00000},
+        {"heads that are infinite", (void *)(uintptr_t)part_of(l, 1, l->layout.tenant_heads),
+         0x7f800000},
+    };
+
+    for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
+        uint32_t keep;
+
+        memcpy(&keep, damage[i].word, sizeof keep);
+        memcpy(damage[i].word, &damage[i].value, sizeof keep);
+        cr_expect(eq(int, sona_model_validate_hot(&l->layout, sona_learner_hot(l)), SONA_E_FORMAT),
+                  "%s", damage[i].what);
+        memcpy(damage[i].word, &keep, sizeof keep);
+    }
+    assert_sound(l, dice.seed);
+    free(l);
+}

@@ -187,6 +187,18 @@ Test(judge, a_context_without_end_is_malformed)
     cr_assert(eq(int, sona_sidecar_judge(&rules, &origin, r), SONA_COUNTER_drop_malformed));
 }
 
+Test(judge, a_context_may_be_longer_than_the_floats_of_a_small_instance)
+{
+    struct room room;
+    struct sona_record *r = record_init(&room, SONA_RECORD_CONTEXT, origin.seq);
+    struct sona_sidecar_rules small = rules;
+
+    small.geometry.dim = 4;
+    memset(room.floats, 0, sizeof room.floats);
+    memset(room.floats, 'x', SONA_RECORD_TEXT - 1);
+    cr_assert(eq(int, sona_sidecar_judge(&small, &origin, r), SONA_SIDECAR_ACCEPTED));
+}
+
 Test(judge, a_pattern_hit_names_a_row_of_the_table)
 {
     struct room room;

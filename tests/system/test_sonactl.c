@@ -63,6 +63,88 @@ Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
     stage_close(&stage);
 }
 
+/* `n` trajectories of one topic with a step for layer 1, which did well. */
+static void live(sona_lane *lane, int n)
+{
+    float x[STAGE_DIM], h[STAGE_DIM] = {[2] = 1};
+    sona_step step = {.activations = h,
+                      .n_activations = STAGE_DIM,
+                      .layer = 1,
+                      .node_id = 5,
+                      .score = 0.5f,
+                      .latency_us = 40};
+    uint64_t id;
+
+    stage_query(1, x);
+    for (int i = 0; i < n; i++) {
+        cr_assert(eq(int, sona_trajectory_begin(lane, x, STAGE_DIM, &id), SONA_OK));
+        cr_assert(eq(int, sona_trajectory_context(lane, id, "codegen"), SONA_OK));
+        cr_assert(eq(int, sona_trajectory_route(lane, id, 1), SONA_OK));
+        cr_assert(eq(int, sona_trajectory_step(lane, id, &step), SONA_OK));
+        cr_assert(eq(int, sona_trajectory_end(lane, id, 1), SONA_OK));
+    }
+}
+
+static json_t *ask(const struct stage *stage, const char *arguments)
+{
+    static char text[65536];
+    json_error_t error;
+
+    cr_assert(eq(int, run(stage, arguments, text, sizeof text), 0), "%s", text);
+    json_t *o = json_loads(text, 0, &error);
+    cr_assert(ne(ptr, o, NULL), "%s: %s", error.text, text);
+    return o;
+}
+
+/* What trajectories taught is in the bank, in the layer their steps named, and in the statistics.
+ */
+Test(sonactl, shows_the_patterns_that_trajectories_made, .timeout = 60)
+{
+    struct stage stage;
+    float x[STAGE_DIM], h[STAGE_DIM] = {[2] = 1}, y[3 * STAGE_DIM], three[3 * STAGE_DIM];
+    sona_pattern found;
+    uint32_t n = 0;
+
+    stage_open(&stage, NULL);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    live(lane, 32); /* the first background cycle */
+    (void)stage_await(&stage, "background_cycles", 1);
+    (void)stage_await(&stage, "learned", 32);
+    stage_query(1, x);
+    for (uint64_t end = stage_now_ms() + STAGE_LIMIT_MS; n == 0; stage_pause()) {
+        cr_assert(lt(u64, stage_now_ms(), end), "no pattern was ever published");
+        cr_assert(eq(int, sona_find_patterns(lane, x, STAGE_DIM, 1, &found, &n), SONA_OK));
+    }
+    cr_assert(eq(int, found.type, SONA_PATTERN_CODEGEN));
+    cr_assert(eq(u32, found.n_routes, 1));
+    cr_assert(eq(u32, found.routes[0].route, 1));
+    cr_assert(eq(u32, found.n_examples, SONA_PATTERN_EXAMPLES));
+    cr_assert(eq(int, sona_apply_base(lane, 1, h, STAGE_DIM, y, NULL), SONA_OK));
+    cr_assert(gt(flt, y[2], h[2]), "the layer that the steps named");
+    for (int i = 0; i < 3; i++)
+        memcpy(three + i * STAGE_DIM, i == 1 ? x : h, sizeof x);
+    cr_assert(eq(int, sona_apply_batch(lane, 3, three, STAGE_DIM, y, NULL), SONA_OK));
+    cr_assert(eq(int, sona_apply(lane, x, STAGE_DIM, h, NULL), SONA_OK));
+    cr_assert(eq(int, memcmp(y + STAGE_DIM, h, sizeof h), 0));
+
+    json_t *o = ask(&stage, "--json patterns");
+    const json_t *p = json_array_get(json_object_get(o, "patterns"), 0);
+    cr_assert(eq(int, (int)json_integer_value(json_object_get(o, "patterns_stored")), 1));
+    cr_assert(eq(str, (char *)json_string_value(json_object_get(p, "pattern_type")), "codegen"));
+    cr_assert(eq(sz, json_array_size(json_object_get(p, "examples")), SONA_PATTERN_EXAMPLES));
+    json_decref(o);
+    o = ask(&stage, "--json stats");
+    p = json_array_get(json_object_get(o, "nodes"), 0);
+    cr_assert(eq(int, (int)json_integer_value(json_object_get(p, "node")), 5));
+    cr_assert(eq(int, (int)json_integer_value(json_object_get(p, "steps")), 32));
+    cr_assert(ge(int, (int)json_integer_value(json_object_get(o, "pattern_hits")), 0));
+    json_decref(o);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}
+
 Test(sonactl, tells_not_running_from_wrong_usage, .timeout = 60)
 {
     static char text[4096];

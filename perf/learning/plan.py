@@ -87,11 +87,12 @@ def shrunk(stream):
 
 
 class Plan:
-    def __init__(self, replay, quick):
+    def __init__(self, replay, quick=False, sets=None):
         text = subprocess.run([replay, "--help"], stdout=subprocess.PIPE, check=True,
                               text=True).stdout
-        known = [one for one in main_streams() + other_streams() if one.needs in text]
-        self.quick = quick
+        known = [one for one in main_streams() + other_streams()
+                 if one.needs in text and one.data in (sets or SETS)]
+        self.quick, self.whole = quick, not sets
         self.curve = "20" if quick else "100"
         self.seeds = range(1, 3) if quick else SEEDS
         self.ablation_seeds = range(1, 3) if quick else ABLATION_SEEDS
@@ -128,10 +129,10 @@ class Plan:
 
     def ewc_table(self):
         """{(gate, ewc): runs} on the tasks."""
-        tasks = next(one for one in self.streams if one.name == "tasks")
+        tasks = next((one for one in self.streams if one.name == "tasks"), None)
         return {(gate, ewc): self.ours(tasks, self.ablation_seeds, "--set", "gate=%d" % gate,
                                        "--set", "ewc=%d" % ewc)
-                for gate in (0, 1) for ewc in (0, 1)} if self.ewc else {}
+                for gate in (0, 1) for ewc in (0, 1)} if tasks and self.ewc else {}
 
     def tells(self, stream, part):
         """Tenants matter only where there are some."""

@@ -247,6 +247,6 @@ def ablations(runner, plan, about):
     parts += ["* " + sentence(part, found[part]) for part in plan.parts if found[part]]
     if "micro" in plan.parts:
         parts += ["\n## MicroLoRA, over %d seeds\n" % len(plan.micro_seeds), harmless(runner, plan)]
-    if plan.ewc:
+    if plan.ewc_table():
         parts += ["\n## Gate and EWC on the tasks\n", ewc(runner, plan)]
     return "\n".join([*parts, ""])

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* The names of the seeds do what the calls behind them do: two engines, told the same under either,
+ * end up alike to the last bit. And what the seeds promise, defect by defect. */
+#include <math.h>
+#include <stdlib.h>
+
+#include <sona/seeds.h>
+
+#include "tests/engine/engine_fixture.h"
+
+static const float attention[4] = {0.25f, 0.25f, 0.25f, 0.25f};
+
+static void assert_same(const sona_engine *a, const sona_engine *b)
+{
+    struct sona_model_view va = sona_learner_view(a->learner), vb = sona_learner_view(b->learner);
+
+    cr_assert(zero(int, memcmp(va.hot, vb.hot, va.layout->hot_bytes)));
+    cr_assert(zero(int, memcmp(va.cold, vb.cold, va.layout->cold_bytes)));
+}
+
+/* One trajectory, and what the loops do after it, by our names. */
+static void tell(sona_engine *e, const float *x, int way, uint64_t now_ms)
+{
+    sona_step step = {.activations = x,
+                      .n_activations = DIM,
+                      .attention = attention,
+                      .n_attention = 4,
+                      .reward = 0.8f,
+                      .rewarded = true};
+    sona_step node = {.node_id = 42, .score = 0.85f, .latency_us = 150};
+    uint64_t id;
+
+    (void)way;
+    cr_assert(eq(int, sona_engine_begin(e, x, DIM, now_ms, &id), 0));
+    cr_assert(eq(int, sona_engine_step(e, id, &step), 0));
+    cr_assert(eq(int, sona_engine_step(e, id, &node), 0));
+    cr_assert(eq(int, sona_engine_route(e, id, 1), 0));
+    cr_assert(eq(int, sona_engine_context(e, id, "code review"), 0));
+    cr_assert(eq(int, sona_engine_end(e, id, 0.9f, now_ms), 0));
+}
+
+/* The same in dialect A (way 0), its Node.js form (1) or dialect B (2). */
+static void tell_in_dialect(sona_engine *e, const float *x, int way, uint64_t now_ms)
+{
+    uint64_t id;
+
+    cr_assert(eq(int,
+                 (way == 2 ? sona_engine_start_trajectory
+                           : sona_engine_begin_trajectory)(e, x, DIM, now_ms, &id),
+                 0));
+    cr_assert(eq(int,
+                 (way == 1 ? sona_engine_add_trajectory_step
+                           : sona_engine_add_step)(e, id, x, DIM, attention, 4, 0.8f),
+                 0));
+    cr_assert(eq(int, sona_engine_record_step(e, id, 42, 0.85f, 150), 0));
+    cr_assert(eq(int, sona_engine_set_trajectory_route(e, id, 1), 0));
+    cr_assert(eq(int, sona_engine_add_trajectory_context(e, id, "code review"), 0));
+    cr_assert(eq(int, sona_engine_end_trajectory(e, id, 0.9f, now_ms), 0));
+}
+
+Test(seeds, trajectories_told_in_either_dialect_teach_the_same)
+{
+    sona_engine *ours = engine_open(), *theirs = engine_open();
+    struct dice dice = {.state = 3};
+    sona_cycle_report report, same;
+
+    for (int i = 0; i < 60; i++) {
+        float x[DIM];
+
+        query(x, (uint32_t)i % 3, &dice);
+        tell(ours, x, i % 3, (uint64_t)i);
+        tell_in_dialect(theirs, x, i % 3, (uint64_t)i);
+    }
+    assert_same(ours, theirs);
+    cr_assert(eq(int, sona_engine_learn_now(ours, 60, &report), 0));
+    cr_assert(eq(int, sona_engine_force_learn(theirs, 60, &same), 0));
+    cr_assert(same.ran);
+    cr_assert(eq(u64, same.replayed, report.replayed));
+    assert_same(ours, theirs);
+    sona_engine_destroy(&ours);
+    sona_engine_destroy(&theirs);
+}
+
+Test(seeds, adapters_patterns_and_statistics_answer_to_either_name)
+{
+    sona_engine *engine = engine_open();
+    struct dice dice = {.state = 4};
+    float x[DIM], a[DIM], b[DIM];
+    sona_pattern found, queried;
+    uint32_t count;
+    char text[SONA_STATS_JSON_MAX], json[SONA_STATS_JSON_MAX];
+    size_t bytes;
+
+    for (int i = 0; i < 60; i++) {
+        query(x, (uint32_t)i % 3, &dice);
+        tell(engine, x, 0, (uint64_t)i);
+    }
+    cr_assert(eq(int, sona_engine_apply(engine, x, DIM, a), 0));
+    cr_assert(eq(int, sona_engine_apply_lora(engine, x, DIM, b), 0));
+    cr_assert(zero(int, memcmp(a, b, sizeof a)));
+    cr_assert(ne(int, memcmp(a, x, sizeof a), 0));
+    cr_assert(eq(int, sona_engine_apply_micro(engine, x, DIM, a), 0));
+    cr_assert(eq(int, sona_engine_apply_micro_lora(engine, x, DIM, b), 0));
+    cr_assert(zero(int, memcmp(a, b, sizeof a)));
+    cr_assert(eq(int, sona_engine_apply_base(engine, 0, x, DIM, a), 0));
+    cr_assert(eq(int, sona_engine_apply_base_lora(engine, 0, x, DIM, b), 0));
+    cr_assert(zero(int, memcmp(a, b, sizeof a)));
+    cr_assert(eq(int, sona_engine_find_patterns(engine, x, DIM, 1, &found, &count), 0));
+    cr_assert(eq(int, sona_engine_query_patterns(engine, x, DIM, 1, &queried, &count), 0));
+    cr_assert(eq(u32, count, 1));
+    cr_assert(eq(u64, found.id, queried.id));
+    cr_assert(eq(int, sona_engine_stats_json(engine, text, sizeof text, &bytes), 0));
+    cr_assert(eq(int, sona_engine_get_stats(engine, json, sizeof json, &bytes), 0));
+    cr_assert(eq(str, text, json));
+    sona_engine_destroy(&engine);
+}
+
+Test(seeds, the_loops_answer_to_either_name)
+{
+    sona_engine *engine = engine_open();
+    sona_instant_report instant;
+    sona_cycle_report cycle;
+    float x[DIM] = {1};
+
+    tell(engine, x, 0, 0);
+    cr_assert(eq(int, sona_engine_run_instant_cycle(engine, 0, &instant), 0));
+    cr_assert(eq(u64, instant.learned, 1));
+    cr_assert(eq(int, sona_engine_run_background_cycle(engine, 0, &cycle), 0));
+    cr_assert(cycle.ran);
+    cr_assert(eq(u64, cycle.replayed, 1));
+    cr_assert(sona_engine_is_enabled(engine));
+    sona_engine_set_enabled(engine, false);
+    cr_assert(not(sona_engine_is_enabled(engine)));
+    sona_engine_destroy(&engine);
+}
+
+Test(seeds, an_engine_comes_from_a_dimension_alone)
+{
+    sona_config config;
+    sona_engine *engine = NULL;
+    sona_diag diag;
+    uint32_t count;
+    sona_route_info route;
+    float x[64] = {1}, y[64];
+
+    cr_assert(eq(int, sona_engine_new(&engine, 64, &diag), SONA_OK));
+    cr_assert(eq(int, sona_engine_apply(engine, x, 64, y), SONA_OK));
+    cr_assert(eq(int, sona_engine_apply(engine, x, 63, y), SONA_E_SHAPE));
+    cr_assert(eq(int, sona_engine_routes(engine, &route, 1, &count), SONA_OK));
+    cr_assert(eq(str, route.name, "default"));
+    sona_engine_destroy(&engine);
+    cr_assert(eq(int, sona_engine_new(&engine, 2, &diag), SONA_E_CONFIG));
+    sona_config_init(&config);
+    config.hidden_dim = 32;
+    cr_assert(eq(int, sona_engine_with_config(&engine, &config, &diag), SONA_OK));
+    cr_assert(eq(int, sona_engine_apply(engine, x, 32, y), SONA_OK));
+    sona_engine_destroy(&engine);
+}
+
+static float expected_of(sona_engine *engine, const float *x, sona_route route)
+{
+    float scores[8];
+
+    cr_assert(eq(int, sona_engine_score(engine, x, DIM, scores), SONA_OK));
+    return scores[route];
+}
+
+/* Tell one outcome of route 1 at x, and how far the expectation moved. */
+static float moved_by(float quality)
+{
+    sona_engine *engine = engine_open();
+    float x[DIM] = {1}, before = expected_of(engine, x, 1), after;
+    uint64_t id;
+
+    cr_assert(eq(int, sona_engine_begin(engine, x, DIM, 0, &id), 0));
+    cr_assert(eq(int, sona_engine_route(engine, id, 1), 0));
+    cr_assert(eq(int, sona_engine_end(engine, id, quality, 0), 0));
+    after = expected_of(engine, x, 1);
+    sona_engine_destroy(&engine);
+    return after - before;
+}
+
+Test(seeds, one_thumbs_down_moves_the_other_way_than_one_thumbs_up)
+{
+    float up = moved_by(0.9f), down = moved_by(0.2f);
+
+    cr_assert(gt(flt, up, 0.01f));
+    cr_assert(lt(flt, down, -0.01f));
+}
+
+Test(seeds, a_wrong_dimension_or_a_number_that_is_none_changes_nothing)
+{
+    sona_engine *engine = engine_open(), *untouched = engine_open();
+    float x[DIM] = {1}, bad[DIM] = {1}, y[DIM];
+    sona_decision decision;
+    uint64_t id;
+
+    bad[7] = NAN;
+    cr_assert(eq(int, sona_engine_begin(engine, x, DIM - 1, 0, &id), SONA_E_SHAPE));
+    cr_assert(eq(int, sona_engine_begin(engine, bad, DIM, 0, &id), SONA_E_NOT_FINITE));
+    cr_assert(eq(int, sona_engine_decide(engine, x, DIM + 1, NULL, 0, &decision), SONA_E_SHAPE));
+    cr_assert(eq(int, sona_engine_decide(engine, bad, DIM, NULL, 0, &decision), SONA_E_NOT_FINITE));
+    cr_assert(eq(int, sona_engine_apply(engine, bad, DIM, y), SONA_E_NOT_FINITE));
+    cr_assert(eq(int, sona_engine_outcome(engine, 1, NAN, 0, 0), SONA_E_NOT_FINITE));
+    assert_same(engine, untouched);
+    cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_drop_shape), 2));
+    cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_drop_not_finite), 3));
+    sona_engine_destroy(&engine);
+    sona_engine_destroy(&untouched);
+}
+
+Test(seeds, the_output_of_an_adapter_is_its_input_and_a_delta)
+{
+    sona_engine *engine = engine_open();
+    float x[DIM] = {1}, y[DIM], twice[DIM], y2[DIM];
+
+    cr_assert(eq(int, sona_engine_apply_lora(engine, x, DIM, y), 0));
+    cr_assert(zero(int, memcmp(x, y, sizeof x))); /* nothing learned: the identity */
+    for (int i = 0; i < 20; i++)
+        tell(engine, x, 0, (uint64_t)i);
+    cr_assert(eq(int, sona_engine_apply_lora(engine, x, DIM, y), 0));
+    for (int i = 0; i < DIM; i++)
+        twice[i] = 2 * x[i];
+    cr_assert(eq(int, sona_engine_apply_lora(engine, twice, DIM, y2), 0));
+    cr_assert(ne(int, memcmp(x, y, sizeof x), 0));
+    for (int i = 0; i < DIM; i++)
+        cr_assert(lt(flt, fabsf(y2[i] - 2 * y[i]), 1e-5f)); /* linear: x + delta(x) */
+    sona_engine_destroy(&engine);
+}

@@ -165,3 +165,180 @@ Test(config_effects, dropout_follows_from_the_seed_and_none_is_no_dropout)
     sona_engine_destroy(&b);
     sona_engine_destroy(&other);
 }
+
+/* ---- every other key: what it changes of one life, told as a number ---- */
+
+static uint64_t fold(uint64_t hash, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
+    return hash;
+}
+
+/* Three routes of different cost, and the error of adding a fourth. */
+static sona_engine *costly_engine(const sona_config *config, uint64_t *hash)
+{
+    sona_route_spec specs[3] = {route_named("a"), route_named("b"), route_named("c")};
+    sona_route_spec fourth = route_named("d");
+    sona_engine *engine = NULL;
+    sona_route route = 0;
+    sona_err err;
+
+    for (int k = 0; k < 3; k++)
+        specs[k].cost = 0.3f * (float)k;
+    cr_assert(eq(int, sona_engine_create(&engine, config, specs, 3, NULL), SONA_OK));
+    err = sona_engine_route_add(engine, &fourth, &route);
+    if (err == SONA_OK)
+        cr_assert(eq(int, sona_engine_route_retire(engine, route), SONA_OK));
+    *hash = fold(*hash, &err, sizeof err);
+    return engine;
+}
+
+/* A trajectory of four steps: activations longer than an embedding, attention weights, a layer
+ * beyond the first. */
+static void walk(sona_engine *engine, const float *x, uint64_t now_ms)
+{
+    float longer[DIM + 8] = {0.5f, 0.2f}, attention[4] = {0.4f, 0.3f, 0.2f, 0.1f};
+    uint64_t id;
+
+    if (sona_engine_begin(engine, x, DIM, now_ms, &id) != SONA_OK)
+        return;
+    for (uint32_t n = 0; n < 4; n++) {
+        sona_step step = {.activations = n == 3 ? longer : x,
+                          .n_activations = n == 3 ? DIM + 8 : DIM,
+                          .attention = attention,
+                          .n_attention = 4,
+                          .layer = n % 2 ? 5 : 1,
+                          .reward = 0.9f,
+                          .rewarded = true};
+
+        (void)sona_engine_step(engine, id, &step);
+    }
+    (void)sona_engine_end(engine, id, now_ms % 2 ? 0.8f : 0.35f, now_ms);
+}
+
+/* What can be asked at the end, and the books. */
+static uint64_t fold_end(uint64_t hash, sona_engine *engine, const float *x)
+{
+    float y[DIM] = {0}, scores[16] = {0};
+    sona_pattern found[4];
+    uint32_t count = 0;
+    sona_stats stats;
+
+    (void)sona_engine_apply(engine, x, DIM, y);
+    hash = fold(hash, y, sizeof y);
+    (void)sona_engine_apply_base(engine, 1, x, DIM, y);
+    hash = fold(hash, y, sizeof y);
+    if (sona_engine_score(engine, x, DIM, scores) == SONA_OK)
+        hash = fold(hash, scores, 3 * sizeof *scores);
+    (void)sona_engine_find_patterns(engine, x, DIM, 4, found, &count);
+    for (uint32_t i = 0; i < count; i++)
+        hash = fold(hash, &found[i].total_weight, sizeof found[i].total_weight);
+    sona_engine_stats(engine, &stats);
+    hash = fold(hash, &stats.patterns, sizeof stats.patterns);
+    return fold(hash, stats.counter, sizeof stats.counter);
+}
+
+static uint64_t life_of(const sona_config *config)
+{
+    uint64_t hash = 14695981039346656037u;
+    struct dice dice = {.state = 17};
+    sona_engine *engine = costly_engine(config, &hash);
+    uint64_t late = 0;
+    float x[DIM];
+
+    for (uint64_t n = 0; n < 700; n++) {
+        uint32_t topic = dice_below(&dice, 3);
+        sona_candidates candidates = {.tenant = (uint32_t)(1 + n % 2)};
+        sona_decision decision = {0};
+        float quality;
+
+        query(x, topic, &dice);
+        x[3] += topic < 2; /* two topics are somewhat alike */
+        (void)sona_engine_decide(engine, x, DIM, &candidates, n, &decision);
+        hash = fold(hash, &decision.route, sizeof decision.route);
+        hash = fold(hash, &decision.propensity, sizeof decision.propensity);
+        /* From the middle on nothing is good any more: something to notice. */
+        quality = SONA_ROUTE_INDEX(decision.route) == topic && n < 350 ? 0.9f : 0.02f;
+        if (n % 10 < 9) /* one in ten is told late, and one in twenty never */
+            (void)sona_engine_outcome(engine, decision.id, quality, 0, n);
+        else
+            late = decision.id;
+        if (n % 20 == 16 && late != 0)
+            (void)sona_engine_outcome(engine, late, 0.7f, 0, n);
+        if (n % 7 == 0)
+            walk(engine, x, n);
+        (void)sona_engine_tick(engine, n, NULL);
+    }
+    (void)sona_engine_tick(engine, 100000, NULL);
+    hash = fold_end(hash, engine, x);
+    sona_engine_destroy(&engine);
+    return hash;
+}
+
+/* Keys, and a value with which that life goes another way. Not here: `drift` (drift, in
+ * test_learner), enable_simd (above), queue_capacity (memory, in tests/system). */
+static const char *const changes[][2] = {
+    {"hidden_dim", "64"},
+    {"embedding_dim", "16"},
+    {"attention_dim", "3"},
+    {"routes_max", "3"},
+    {"micro_lora_rank", "1"},
+    {"base_lora_rank", "4"},
+    {"base_lora_layers", "2"},
+    {"micro_lora_lr", "0.1"},
+    {"base_lora_lr", "0.1"},
+    {"lora_alpha", "4"},
+    {"pattern_clusters", "1"},
+    {"pattern_quality_threshold", "0.85"},
+    {"trajectory_capacity", "16"},
+    {"max_trajectory_steps", "2"},
+    {"replay_capacity", "64"},
+    {"background_interval_ms", "10"},
+    {"feedback_window_ms", "5"},
+    {"lambda", "0.5"},
+    {"max_explore", "0"},
+    {"normalize", "0"},
+    {"micro", "0"},
+    {"base", "0"},
+    {"patterns", "0"},
+    {"background", "0"},
+    {"seed", "2"},
+    {"default_quality", "0.5"},
+    {"step_capacity", "0"},
+    {"consolidation_interval", "50"},
+    {"pattern_similarity", "0.3"},
+    {"pattern_decay", "0.5"},
+    {"lora_dropout", "0.5"},
+    {"tenants_max", "0"},
+    {"tenant_lora_rank", "0"},
+};
+
+static sona_config eventful_config(void)
+{
+    sona_config config = small_config();
+
+    config.tenants_max = 4;
+    config.consolidation_interval = 100;
+    config.pattern_clusters = 8;
+    config.trajectory_capacity = 128;
+    config.base_lora_layers = 6;
+    return config;
+}
+
+Test(config_effects, every_key_changes_what_happens, .timeout = 120)
+{
+    sona_config config = eventful_config();
+    uint64_t usual = life_of(&config);
+
+    cr_assert(eq(u64, life_of(&config), usual)); /* a life is a function of its configuration */
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        sona_config changed = config;
+        sona_diag diag = {.text = ""};
+
+        cr_assert(eq(int, sona_config_set(&changed, changes[i][0], changes[i][1], &diag), 0), "%s",
+                  diag.text);
+        cr_expect(ne(u64, life_of(&changed), usual), "%s=%s changes nothing", changes[i][0],
+                  changes[i][1]);
+    }
+}

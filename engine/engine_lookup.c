@@ -133,3 +133,16 @@ sona_err sona_engine_routes(const sona_engine *engine, sona_route_info *ret, uin
     *ret_count = sona_model_routes(&view, ret, capacity);
     return SONA_OK;
 }
+
+sona_err sona_engine_pattern_centroid(const sona_engine *engine, uint32_t index, uint32_t dim,
+                                      float *ret)
+{
+    struct sona_model_view view;
+
+    if (engine == NULL || ret == NULL)
+        return SONA_E_ARGUMENT;
+    if (dim != engine->layout.geometry.dim)
+        return SONA_E_SHAPE;
+    view = sona_learner_view(engine->learner);
+    return sona_model_pattern_centroid(&view, index, ret) ? SONA_OK : SONA_E_RANGE;
+}

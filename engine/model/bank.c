@@ -161,6 +161,17 @@ static uint32_t n_bank(const struct sona_model_view *view)
     return sona_model_word_up_to(&sona_model_cold_of(view)->n_bank, view->layout->bank.count);
 }
 
+bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t index, float *ret)
+{
+    const struct sona_model_layout *l = view->layout;
+
+    if (index >= n_bank(view))
+        return false;
+    memcpy(ret, sona_model_bank_part(l, view->cold, index, l->bank_centroid),
+           l->geometry.dim * sizeof *ret);
+    return true;
+}
+
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret)
 {

@@ -305,6 +305,8 @@ sona_err sona_model_decide_cold(const sona_candidates *candidates, uint64_t rand
 /* The n-th draw of a stream: a pure function, so that engine and client explore alike. */
 uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n);
 
+/* Copy the centroid of bank row `index` (dim floats); false when there is no such row. */
+bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t index, float *ret);
 /* The k nearest patterns of the bank to the prepared query x, nearest first. Returns how many. */
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret);

@@ -232,6 +232,12 @@ SONA_API sona_err sona_engine_patterns_prune(sona_engine *engine, const sona_pru
 SONA_API sona_err sona_engine_patterns_consolidate(sona_engine *engine, float similarity,
                                                    sona_bank_report *ret_report);
 
+/** Write the centroid of the pattern at @p index (sona_pattern.index, of the present state), of
+ *  unit length, to @p ret (@p dim floats). @return SONA_OK; SONA_E_SHAPE; SONA_E_RANGE: no such
+ *  pattern (any more) */
+SONA_API sona_err sona_engine_pattern_centroid(const sona_engine *engine, uint32_t index,
+                                               uint32_t dim, float *ret);
+
 /** Let time pass: expire what waits too long, learn default_quality (if there is one) for each
  *  decision among it, and run a background cycle if one is due. */
 SONA_API sona_err sona_engine_tick(sona_engine *engine, uint64_t now_ms,

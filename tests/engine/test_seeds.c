@@ -116,6 +116,34 @@ Test(seeds, adapters_patterns_and_statistics_answer_to_either_name)
     sona_engine_destroy(&engine);
 }
 
+Test(seeds, the_centroid_of_a_pattern_is_as_similar_as_it_was_said)
+{
+    sona_engine *engine = engine_open();
+    struct dice dice = {.state = 8};
+    float x[DIM], centroid[DIM];
+    double dot = 0, norm = 0, length = 0;
+    sona_pattern found;
+    uint32_t count;
+
+    cr_assert(eq(int, sona_engine_pattern_centroid(engine, 0, DIM, centroid), SONA_E_RANGE));
+    for (int i = 0; i < 60; i++) {
+        query(x, (uint32_t)i % 3, &dice);
+        tell(engine, x, 0, (uint64_t)i);
+    }
+    cr_assert(eq(int, sona_engine_find_patterns(engine, x, DIM, 1, &found, &count), 0));
+    cr_assert(eq(int, sona_engine_pattern_centroid(engine, found.index, DIM, centroid), 0));
+    for (int i = 0; i < DIM; i++) {
+        dot += (double)centroid[i] * (double)x[i];
+        norm += (double)x[i] * (double)x[i];
+        length += (double)centroid[i] * (double)centroid[i];
+    }
+    cr_assert(lt(dbl, fabs(length - 1), 1e-4));
+    cr_assert(lt(dbl, fabs(dot / sqrt(norm) - (double)found.similarity), 1e-4));
+    cr_assert(eq(int, sona_engine_pattern_centroid(engine, 9999, DIM, centroid), SONA_E_RANGE));
+    cr_assert(eq(int, sona_engine_pattern_centroid(engine, 0, DIM + 1, centroid), SONA_E_SHAPE));
+    sona_engine_destroy(&engine);
+}
+
 Test(seeds, the_loops_answer_to_either_name)
 {
     sona_engine *engine = engine_open();
@@ -226,5 +254,69 @@ Test(seeds, the_output_of_an_adapter_is_its_input_and_a_delta)
     cr_assert(ne(int, memcmp(x, y, sizeof x), 0));
     for (int i = 0; i < DIM; i++)
         cr_assert(lt(flt, fabsf(y2[i] - 2 * y[i]), 1e-5f)); /* linear: x + delta(x) */
+    sona_engine_destroy(&engine);
+}
+
+Test(seeds, an_adapter_of_rank_two_has_rank_two)
+{
+    sona_config config = small_config();
+    struct dice dice = {.state = 6};
+    sona_engine *engine;
+    float e[3][DIM] = {{0}}, y[3][DIM], largest = 0;
+
+    config.background = false; /* no fold: MicroLoRA alone */
+    config.micro_lora_lr = 0.5f;
+    engine = engine_open_with(&config, ROUTES);
+    for (int i = 0; i < 40; i++) {
+        float x[DIM];
+
+        query(x, (uint32_t)i % 3, &dice);
+        tell(engine, x, 0, (uint64_t)i);
+    }
+    /* The deltas of three inputs span a plane: some 2 x 2 minor is not zero, every 3 x 3 is. */
+    for (int k = 0; k < 3; k++) {
+        e[k][4 * k] = 1;
+        cr_assert(eq(int, sona_engine_apply_micro_lora(engine, e[k], DIM, y[k]), 0));
+        for (int i = 0; i < DIM; i++)
+            y[k][i] -= e[k][i];
+    }
+    for (int i = 0; i < DIM; i++)
+        for (int j = 0; j < i; j++) {
+            float minor = fabsf(y[0][i] * y[1][j] - y[0][j] * y[1][i]);
+            float size = fabsf(y[0][i] * y[1][j]) + fabsf(y[0][j] * y[1][i]);
+
+            if (size > 1e-9f && minor / size > largest)
+                largest = minor / size;
+        }
+    cr_assert(gt(flt, largest, 0.01f), "%g: one direction only", (double)largest);
+    sona_engine_destroy(&engine);
+}
+
+Test(seeds, activations_and_embeddings_may_differ_in_length)
+{
+    sona_config config = small_config();
+    sona_cycle_report report;
+    sona_engine *engine;
+    float x[DIM] = {1}, activations[2 * DIM] = {0, 1}, y[DIM];
+
+    config.hidden_dim = 2 * DIM;
+    config.base_lora_lr = 0.1f;
+    engine = engine_open_with(&config, ROUTES);
+    for (uint64_t i = 0; i < 40; i++) {
+        uint64_t id;
+
+        cr_assert(eq(int, sona_engine_begin(engine, x, DIM, i, &id), 0));
+        cr_assert(
+            eq(int,
+               sona_engine_add_step(engine, id, activations, 2 * DIM, NULL, 0, i % 2 ? 0.9f : 0.1f),
+               0));
+        cr_assert(eq(int, sona_engine_end(engine, id, 0.9f, i), 0));
+    }
+    cr_assert(eq(int, sona_engine_learn_now(engine, 40, &report), 0));
+    cr_assert(report.ran);
+    cr_assert(eq(int, sona_engine_apply_base(engine, 0, activations, DIM, y), 0));
+    for (int i = 0; i < DIM; i++)
+        cr_assert(isfinite(y[i]));
+    cr_assert(gt(u64, engine_count(engine, SONA_COUNTER_layer_updates), 0));
     sona_engine_destroy(&engine);
 }

@@ -94,7 +94,6 @@ static void put_gauges(struct text *text, const sona_stats *stats)
     put_real(text, "tenant_spread", stats->tenant_spread);
     put_whole(text, "clients", stats->clients);
     put_whole(text, "lanes", stats->lanes);
-    put_whole(text, "layers_trained", stats->layers_trained);
     put_real(text, "mean_quality", stats->mean_quality);
     put_real(text, "recent_quality", stats->recent_quality);
     put_real(text, "mse", stats->mse);

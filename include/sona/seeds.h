@@ -17,6 +17,7 @@
 #include <sona/client.h>
 #include <sona/config.h>
 #include <sona/engine.h>
+#include <sona/signal.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -291,6 +292,19 @@ static inline sona_err sona_engine_get_stats(const sona_engine *engine, char *bu
 static inline bool sona_engine_is_enabled(const sona_engine *engine)
 {
     return sona_engine_enabled(engine);
+}
+
+/** learn_from_feedback(signal): about the last decision, unless the signal names another. */
+static inline sona_err sona_engine_learn_from_feedback(sona_engine *engine, sona_signal signal,
+                                                       uint64_t now_ms)
+{
+    return sona_engine_learn(engine, &signal, now_ms, NULL);
+}
+
+/** learn_from_feedback(signal): about the lane's last decision, unless the signal names another. */
+static inline sona_err sona_learn_from_feedback(sona_lane *lane, sona_signal signal)
+{
+    return sona_learn(lane, &signal, NULL);
 }
 
 #ifdef __cplusplus

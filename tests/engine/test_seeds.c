@@ -209,6 +209,23 @@ static float moved_by(float quality)
     return after - before;
 }
 
+Test(seeds, feedback_teaches_about_the_last_decision_as_an_outcome_does)
+{
+    sona_engine *ours = engine_open(), *theirs = engine_open();
+    sona_decision a, b;
+    float x[DIM] = {1};
+
+    cr_assert(eq(int, sona_engine_decide(ours, x, DIM, NULL, 0, &a), 0));
+    cr_assert(eq(int, sona_engine_decide(theirs, x, DIM, NULL, 0, &b), 0));
+    cr_assert(eq(int, sona_engine_outcome(ours, a.id, 0.95f, 50000, 0), 0));
+    cr_assert(eq(
+        int, sona_engine_learn_from_feedback(theirs, sona_signal_feedback(true, 50, 0.95f), 0), 0));
+    assert_same(ours, theirs);
+    cr_assert(eq(u64, engine_count(theirs, SONA_COUNTER_learned), 1));
+    sona_engine_destroy(&ours);
+    sona_engine_destroy(&theirs);
+}
+
 Test(seeds, one_thumbs_down_moves_the_other_way_than_one_thumbs_up)
 {
     float up = moved_by(0.9f), down = moved_by(0.2f);

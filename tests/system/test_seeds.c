@@ -37,6 +37,11 @@ Test(seeds, a_trajectory_in_either_dialect_is_learned_by_the_sidecar, .timeout =
     cr_assert(eq(u64, stage_counter(&stage, "positive_feedback"), 2));
     cr_assert(eq(u64, stage_counter(&stage, "trajectories_recorded"), 2));
     cr_assert(eq(u64, stage_counter(&stage, "total_requests"), 2));
+    sona_decision decision;
+    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &decision), 0));
+    cr_assert(eq(int, sona_learn_from_feedback(lane, sona_signal_negative(50, 0.2f)), 0));
+    cr_assert(eq(u64, stage_await(&stage, "learned", 3), 3));
+    cr_assert(eq(u64, stage_counter(&stage, "negative_feedback"), 1));
     cr_assert(eq(int, sona_apply(lane, x, STAGE_DIM, y, NULL), 0));
     cr_assert(eq(int, sona_apply_lora(lane, x, STAGE_DIM, z), 0));
     cr_assert(zero(int, memcmp(y, z, sizeof y)));

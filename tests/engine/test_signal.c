@@ -125,13 +125,16 @@ Test(signal, about_nothing_it_moves_the_baseline_that_trajectories_are_judged_by
 }
 
 /* How far y at x moves along g after a signal of this quality with it, about a decision at x. */
-static double bent_by(float quality, float scale)
+static double bent_by(float quality, float scale, bool normalize)
 {
-    sona_engine *engine = engine_open();
+    sona_config config = small_config();
+    sona_engine *engine;
     float x[DIM] = {1}, g[DIM] = {0}, unit[DIM] = {0};
     sona_signal signal;
     double after;
 
+    config.normalize = normalize;
+    engine = engine_open_with(&config, ROUTES);
     g[5] = g[9] = scale;
     unit[5] = unit[9] = 0.70710678f;
     (void)forced(engine, x, 1);
@@ -146,12 +149,15 @@ static double bent_by(float quality, float scale)
 
 Test(signal, a_direction_moves_y_along_it_when_the_reward_was_good_and_against_it_when_bad)
 {
-    double good = bent_by(1, 1), bad = bent_by(0, 1);
+    double good = bent_by(1, 1, true), bad = bent_by(0, 1, true);
 
     cr_assert(gt(dbl, good, 1e-5), "%g", good);
     cr_assert(lt(dbl, bad, -1e-5), "%g", bad);
-    cr_assert(lt(dbl, fabs(bent_by(1, 1e6f) - good), 1e-3 * good), "its length does not matter");
-    cr_assert(lt(dbl, fabs(bent_by(1, 1e-6f) - good), 1e-3 * good));
+    for (int normalize = 0; normalize < 2; normalize++) {
+        cr_assert(lt(dbl, fabs(bent_by(1, 1e3f, normalize) - good), 1e-3 * good),
+                  "its length does not matter");
+        cr_assert(lt(dbl, fabs(bent_by(1, 1e-3f, normalize) - good), 1e-3 * good));
+    }
 }
 
 Test(signal, directions_for_ever_leave_the_adapter_bounded)

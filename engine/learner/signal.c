@@ -48,9 +48,9 @@ sona_err sona_learner_gradient(struct sona_learner *l, const struct sona_learner
         direction[i] = event->x[i] / norm;
     slot = sona_learner_replay_find(l, event->id);
     sona_learner_head(l)->step++;
-    sona_learner_micro_step(
-        l, direction, slot < l->config.replay_capacity ? sona_learner_replay_x(l, slot) : direction,
-        advantage);
+    sona_learner_micro_step(l, direction,
+                            slot < l->replay_capacity ? sona_learner_replay_x(l, slot) : direction,
+                            advantage);
     move_baseline(l, event->quality);
     return sona_learner_count_as(l, SONA_COUNTER_gradient_updates, SONA_OK);
 }

@@ -197,7 +197,8 @@ SONA_API sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id);
 SONA_API sona_err sona_learn(sona_lane *lane, const sona_signal *signal, sona_signal_effect *ret);
 
 /** [hot] Write the value of every route by index (cost subtracted) for @p x; NaN where a route is
- *  not enabled or not in mode apply. Neither records nor explores. @param ret_scores @p capacity floats
+ *  not enabled or not in mode apply. Neither records nor explores.
+ *  @param ret_scores @p capacity floats
  *  @return SONA_OK; SONA_E_RANGE when capacity is below the instance's routes_max; SONA_E_NO_ROUTE
  *  without a model; as sona_decide() */
 SONA_API sona_err sona_score(sona_lane *lane, const float *x, uint32_t dim, float *ret_scores,

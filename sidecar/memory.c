@@ -97,8 +97,7 @@ uint64_t sona_sidecar_memory_private(void)
     if (!file)
         return 0;
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "Private_Clean: %" SCNu64, &kib) == 1 ||
-            sscanf(line, "Private_Dirty: %" SCNu64, &kib) == 1)
+        if (sscanf(line, "Private_Dirty: %" SCNu64, &kib) == 1)
             sum += kib * 1024;
     (void)fclose(file);
     return sum;

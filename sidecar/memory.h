@@ -30,7 +30,8 @@ sona_err sona_sidecar_memory_of(const sona_config *config, struct sona_sidecar_m
  * line. False when stdout takes no more. */
 bool sona_sidecar_memory_print(const sona_config *config, bool json);
 
-/* Bytes that are this process's alone (smaps_rollup: private clean and dirty); 0 without /proc. */
+/* Bytes that are this process's alone (smaps_rollup: private dirty); 0 without /proc. Clean private
+ * pages are the files of programs and libraries, private or not as others happen to use them. */
 uint64_t sona_sidecar_memory_private(void);
 /* Remember them as what the libraries take, first thing in main(); and give them back. */
 void sona_sidecar_memory_mark(void);

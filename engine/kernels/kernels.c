@@ -37,17 +37,25 @@ const struct sona_kernels *sona_kernels_active(void)
     return entered != NULL ? entered : active;
 }
 
+/* Written only when it changes: after a fork the first write to the page it lies in is a page
+ * fault, on a hot path. */
+static void go_to(const struct sona_kernels *row)
+{
+    if (entered != row)
+        entered = row;
+}
+
 const struct sona_kernels *sona_kernels_enter(bool plain)
 {
     const struct sona_kernels *before = entered;
 
-    entered = plain ? &sona_kernels_row_c : NULL;
+    go_to(plain ? &sona_kernels_row_c : NULL);
     return before;
 }
 
 void sona_kernels_leave(const struct sona_kernels *const *before)
 {
-    entered = *before;
+    go_to(*before);
 }
 
 const struct sona_kernels *const *sona_kernels_all(void)

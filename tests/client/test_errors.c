@@ -96,7 +96,7 @@ Test(errors, a_vector_of_the_wrong_dimension_is_a_shape_error)
                   refused_shape);
     WATCH_REFUSED(client, sona_find_patterns(lane, x, DIM - 1, 1, &pattern, &n), SONA_E_SHAPE,
                   refused_shape);
-    const sona_step long_step = {.activations = x, .n_activations = DIM + 1};
+    const sona_step long_step = {.activations = x, .n_activations = SONA_DIM_MAX};
     WATCH_REFUSED(client, sona_trajectory_step(lane, id, &long_step), SONA_E_SHAPE, refused_shape);
     const sona_step wide_step = {.attention = x, .n_attention = SONA_ATTENTION_MAX};
     WATCH_REFUSED(client, sona_trajectory_step(lane, id, &wide_step), SONA_E_SHAPE, refused_shape);

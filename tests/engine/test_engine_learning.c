@@ -220,12 +220,18 @@ Test(engine_learning, every_event_ends_in_exactly_one_counter)
 
     live(engine, &dice, 20000);
     sona_engine_stats(engine, &s);
-    joined = c[SONA_COUNTER_learned] + c[SONA_COUNTER_drop_route_retired] +
-             c[SONA_COUNTER_drop_disabled];
-    cr_assert(
-        eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
-           joined + s.pending + c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
-        "SONA_TEST_SEED=%llu", (unsigned long long)dice.seed);
+    joined = c[SONA_COUNTER_joined];
+    cr_assert(eq(u64, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories],
+                 s.pending + joined + c[SONA_COUNTER_withdrawn] + c[SONA_COUNTER_defaulted] +
+                     c[SONA_COUNTER_drop_evicted] + c[SONA_COUNTER_drop_abandoned]),
+              "SONA_TEST_SEED=%llu", (unsigned long long)dice.seed);
+    cr_assert(eq(u64,
+                 joined + c[SONA_COUNTER_defaulted] + c[SONA_COUNTER_replacing] +
+                     c[SONA_COUNTER_revoking],
+                 c[SONA_COUNTER_learned] + c[SONA_COUNTER_replaced] + c[SONA_COUNTER_revoked] +
+                     c[SONA_COUNTER_drop_disabled] + c[SONA_COUNTER_drop_bypass] +
+                     c[SONA_COUNTER_drop_route_retired] + c[SONA_COUNTER_drop_revoke_late]),
+              "SONA_TEST_SEED=%llu", (unsigned long long)dice.seed);
     cr_assert(gt(u64, c[SONA_COUNTER_learned], 500));
     cr_assert(gt(u64, c[SONA_COUNTER_drop_abandoned], 0));
     cr_assert(eq(str, (char *)s.simd, (char *)sona_kernels_active()->name));

@@ -189,8 +189,10 @@ static const sona_candidates *candidates(struct world *w, sona_candidates *c, fl
     uint32_t kind = below(w, 12), n = w->config.routes_max;
 
     memset(c, 0, sizeof *c);
+    /* More of them than there are rows: somebody is always put out. */
+    c->tenant = below(w, 2 * w->config.tenants_max + 1);
     if (kind >= 6)
-        return NULL;
+        return c->tenant == 0 ? NULL : c;
     c->no_explore = kind == 0;
     c->restricted = kind == 1 || kind == 2;
     for (uint32_t i = 0; i < SONA_ROUTES_MAX / 64; i++)
@@ -282,7 +284,8 @@ static void trajectory(struct world *w, uint32_t i)
     uint64_t id;
 
     ask(w, i);
-    if (sona_engine_begin(w->engine, w->x, w->dim, w->now_ms, &id) != SONA_OK)
+    if (sona_engine_begin_tenant(w->engine, below(w, 2 * w->config.tenants_max + 1), w->x, w->dim,
+                                 w->now_ms, &id) != SONA_OK)
         return;
     for (uint32_t step = below(w, 5); step > 0; step--) {
         noise(w, activations, below(w, 4) ? 1 : (double)FLT_MAX);

@@ -335,7 +335,7 @@ void sona_learner_regime_switch(struct sona_learner *l, uint32_t from, uint32_t 
         take_outcomes(l, to);
         reconcile(l, to);
     }
-    l->fresh = 0; /* a cycle waits for the first outcome */
+    l->fresh = 0;                /* a cycle waits for the first outcome */
     sona_learner_tenants_tie(l); /* tenants are of all regimes; the heads they lean on are not */
     touch_all(l);
 }

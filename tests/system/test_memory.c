@@ -92,7 +92,6 @@ Test(memory, an_edge_sidecar_in_use_has_less_than_five_megabytes_of_its_own, .ti
     stage_close(&stage);
     cr_assert(gt(u64, own, 1000000)); /* the replay alone, twice */
     cr_assert(lt(u64, own, all));
-    cr_log_warn("private %llu, own %llu", (unsigned long long)all, (unsigned long long)own);
     const char *sanitized = getenv("SONA_TEST_SANITIZED");
 
     /* A sanitizer keeps what is freed, and shadows of all of it. */

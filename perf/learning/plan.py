@@ -16,6 +16,8 @@ MICRO_SEEDS = range(1, 41)
 MICRO_OFF = ("--without", "micro")
 BASELINES = {"mean": "mean", "adagrad": "AdaGrad", "linucb": "LinUCB", "lints": "LinTS",
              "knn": "kNN"}
+MEMORY = "The memory of 300 binds SONA alone; the baselines keep all they were told."
+TENANTS = "SONA is told whose query it is. The baselines have no place for that and are not told."
 SPARSE = ["--feedback", "0.05", "--delay", "200"]
 
 # What a stream reports beside the mean reward: field, heading, and whether more is better.
@@ -36,9 +38,11 @@ PHASED = (PHASES, RETURNING)
 
 
 class Stream:
-    """A data set in an order. `own`: options that only SONA understands."""
+    """A data set in an order. `own`: options only SONA knows; `note`: what is unequal."""
 
-    def __init__(self, name, title, data, options, metrics=(REWARD, TAIL, HELD), own=(), needs=""):
+    def __init__(self, name, title, data, options, metrics=(REWARD, TAIL, HELD), own=(), needs="",
+                 note=""):
+        self.note = note
         self.name, self.title, self.data = name, title, data
         self.options, self.metrics, self.own, self.needs = options, metrics, list(own), needs
 
@@ -61,9 +65,10 @@ def other_streams():
         Stream("blocks-desk12", "desk12, blocks: one desk after another", "desk12",
                ["--rows", "5000", "--order", "blocks"], PHASES),
         Stream("tasks", "desk12, 5 conflicting tasks of 1,200 queries, memory of 300", "desk12",
-               [*tasks, "tasks"], PHASES, small),
+               [*tasks, "tasks"], PHASES, small, note=MEMORY),
         Stream("returning", "desk12, the 5 tasks, then the first again, memory of 300", "desk12",
-               [*tasks, "returning"], RETURNING, small, needs="returning"),
+               [*tasks, "returning"], RETURNING, small, needs="returning",
+               note=MEMORY),
     ]
     for data in ("mmlupro8", "routellm2", "desk12"):
         streams.append(Stream("sparse-" + data, data + ", 5 % of the outcomes, 200 decisions late",
@@ -71,7 +76,7 @@ def other_streams():
     for data in ("mmlupro8", "desk12"):
         streams.append(Stream("tenants-" + data, data + ", 50 tenants who disagree", data,
                               ["--rows", "5000", "--tenants", "50"], (REWARD, TAIL),
-                              needs="--tenants"))
+                              needs="--tenants", note=TENANTS))
     streams.append(Stream("apgr", "routellm2, lambda 0.13: a strong and a weak model", "routellm2",
                           ["--rows", "5000", "--lambda", "0.13"],
                           (("apgr", "APGR", True), REWARD, HELD)))

@@ -153,7 +153,9 @@ def streams(runner, plan, about):
     for stream in plan.others:
         line = "`sona-replay --data routing_%s.bin --embedded %s`\n" % (
             stream.data, " ".join([*stream.options, *stream.own]))
-        parts += ["## %s\n" % stream.title, line, stream_table(runner, plan, stream), ""]
+        parts += ["## %s\n" % stream.title, line]
+        parts += [stream.note + "\n"] if stream.note else []
+        parts += [stream_table(runner, plan, stream), ""]
         parts += [picture(stream)] if drawn(stream) else []
     return "\n".join(parts)
 
@@ -240,8 +242,8 @@ def ablations(runner, plan, about):
     count = sum(len(found[part]) for part in plan.parts)
     parts = ["# Ablations\n", about, "Mean reward with everything on, less mean reward without the "
              "part, paired over %d seeds, ± the standard error. Bold: the 95 %% interval "
-             "(Student's t) does not hold zero. Of %d such intervals about %d would miss zero if no "
-             "part did anything.\n" % (len(plan.ablation_seeds), count, round(count / 20)),
+             "(Student's t) does not hold zero. Of %d such intervals about %d would miss zero if "
+             "no part did anything.\n" % (len(plan.ablation_seeds), count, round(count / 20)),
              table(["stream", *plan.parts], rows),
              "\n![Effects with their intervals](ablations.svg)\n", "## What the intervals say\n"]
     parts += ["* " + sentence(part, found[part]) for part in plan.parts if found[part]]

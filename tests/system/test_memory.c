@@ -76,7 +76,8 @@ static void use(const struct stage *stage)
         if (i % 100 == 99)
             (void)stage_await(stage, "learned", i + 1);
     }
-    (void)stage_await(stage, "background_cycles", 4);
+    /* How many there are is a matter of how long each takes. */
+    (void)stage_await(stage, "background_cycles", 1);
     sona_client_close(&client);
 }
 

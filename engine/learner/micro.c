@@ -3,6 +3,7 @@
 /*
  * MicroLoRA: one step per outcome down the gradient of e^2 / 2, e = target - w.(s B A x). B is zero
  * after a reset, A random: the first outcome moves B alone, along w and with the sign of its error.
+ * Rows of A that hardly see that outcome's query are turned towards it first, so that it is felt.
  *
  * Bound: the adapter s B A is no longer than MICRO_MAX (Frobenius norm), so that y stays within a
  * few lengths of x.
@@ -15,6 +16,9 @@
 
 #define MICRO_MAX 1.0f
 #define A_MAX     4.0f /* norm of a row of A, in multiples of that of a fresh one */
+/* What a fresh row of A makes of the query of its first outcome, at least, in lengths of the query.
+ * A random row makes about 1 of it, but of one in a few thousand so little that y would stay x. */
+#define A_SEES 0.25f
 
 /* Roughly normal, variance 1: the sum of four uniforms. No call to libm: the same everywhere. */
 float sona_learner_normal(uint64_t seed, uint64_t stream, uint64_t n)
@@ -131,6 +135,18 @@ static const float *drop(struct sona_learner *l, const float *x)
     return ret;
 }
 
+/* While a row of B is zero, its row of A may be any: y does not hang on it. */
+static void turn_towards(float *a, const float *b, const float *x, uint32_t n, float *ax)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    float norm2 = kernels->dot(x, x, n), least = A_SEES * sqrtf(norm2);
+
+    if (!(fabsf(*ax) < least) || kernels->dot(b, b, n) > 0)
+        return;
+    kernels->axpy((copysignf(least, *ax) - *ax) / norm2, x, a, n);
+    *ax = copysignf(least, *ax);
+}
+
 void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target)
 {
     const struct sona_model_layout *layout = &l->layout;
@@ -144,6 +160,9 @@ void sona_learner_micro_step(struct sona_learner *l, const float *w, const float
     x = drop(l, x);
     kernels->dot_rows(a, n, rank, x, n, ax);
     kernels->dot_rows(b, n, rank, w, n, bw);
+    for (uint32_t r = 0; r < rank; r++)
+        if (bw[r] == 0)
+            turn_towards(a + (size_t)r * n, b + (size_t)r * n, x, n, &ax[r]);
     for (uint32_t r = 0; r < rank; r++)
         e -= scale * bw[r] * ax[r];
     e = sona_model_clamp(e, -2, 2);

@@ -109,6 +109,52 @@ Test(micro, one_step_goes_down_the_gradient_by_the_rate)
     }
 }
 
+/* Take out of x what the rows of A see of it; each row in turn, a few times, as they are not
+ * orthogonal. */
+static void hide_from(const float *a, uint32_t rank, float *x)
+{
+    for (int pass = 0; pass < 20; pass++)
+        for (uint32_t r = 0; r < rank; r++) {
+            double ax = 0, aa = 0;
+
+            for (int i = 0; i < DIM; i++) {
+                ax += (double)a[r * DIM + i] * (double)x[i];
+                aa += (double)a[r * DIM + i] * (double)a[r * DIM + i];
+            }
+            for (int i = 0; i < DIM; i++)
+                x[i] = (float)((double)x[i] - ax / aa * (double)a[r * DIM + i]);
+        }
+}
+
+Test(micro, a_first_outcome_is_felt_by_a_query_that_the_random_start_does_not_see)
+{
+    struct dice dice =
+        dice_open("a_first_outcome_is_felt_by_a_query_that_the_random_start_does_not_see");
+
+    for (uint32_t rank = 1; rank <= 2; rank++)
+        for (int good = 0; good < 2; good++) {
+            sona_config config = learner_config();
+            struct sona_model_view view;
+            struct sona_learner *l;
+            float x[DIM], y[DIM];
+
+            config.micro_lora_rank = rank;
+            l = learner_open(&config, 2);
+            view = sona_learner_view(l);
+            topic_query(x, dice_below(&dice, DIM), 0.3f, &dice);
+            hide_from(sona_model_floats(view.hot, l->layout.micro_a), rank, x);
+            sona_model_apply(&view, x, y);
+            cr_assert(zero(int, memcmp(x, y, sizeof x)));
+            cr_assert(eq(int, teach(l, x, 0, good ? 0.9f : 0.2f), SONA_OK));
+            sona_model_apply(&view, x, y);
+            cr_assert(ne(int, memcmp(x, y, sizeof x), 0), "seed %llu",
+                      (unsigned long long)dice.seed);
+            cr_assert(gt(dbl, good ? bend(l, x, 0) : -bend(l, x, 0), 0), "seed %llu",
+                      (unsigned long long)dice.seed);
+            free(l);
+        }
+}
+
 Test(micro, the_scores_see_what_the_adapter_does)
 {
     struct dice dice = dice_open("the_scores_see_what_the_adapter_does");

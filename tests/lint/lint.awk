@@ -19,6 +19,7 @@ BEGIN {
     room("engine/", "sona/ engine/")
     room("shm/", "sona/ shm/")
     room("client/", "sona/ client/ shm/ engine/model/ engine/kernels/")
+    room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h")
     room("sidecar/", "sona/ sidecar/ engine/ shm/")
     # sonactl asks a sidecar over the socket of the handshake, hence the one header of shm.
     room("tools/", "sona/ tools/ client/ engine/ shm/wire.h")
@@ -32,6 +33,7 @@ BEGIN {
     home("^ck_ring\\.h$", "^shm/ring\\.c$", "shm/ring.c")
     home("^urcu", "^(sidecar|tests)/", "sidecar/")
     home("^jemalloc/", "^sidecar/", "sidecar/")
+    home("^sqlite3", "^(sidecar/store|tests|perf)/", "sidecar/store/")
 }
 
 function room(prefix, allowed) {

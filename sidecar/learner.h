@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * The learner thread: owns the learner and the publisher. It takes joined events, learns,
- * publishes, starts and installs background cycles, applies commands, one at a time, between two
- * events, and shows its figures to the other threads.
- *
- * When a publication is due: at once when its queue is empty (but never twice in one tick of g),
- * and every 500 us while there is more to learn, so that a flood of feedback costs 2,000 copies a
- * second and a single feedback is visible in microseconds.
+ * The learner thread: owns the learner and what is published of it (publication.h). It takes joined
+ * events, learns, starts and installs background cycles and applies commands, one at a time,
+ * between two events.
  */
 #ifndef SONA_SIDECAR_LEARNER_H
 #define SONA_SIDECAR_LEARNER_H

@@ -233,23 +233,6 @@ static json_t *routes_of(const struct sona_sidecar_version *v)
     return list;
 }
 
-static json_t *nodes_of(const sona_stats *stats)
-{
-    json_t *list = json_array();
-
-    for (uint32_t i = 0; i < stats->n_nodes; i++) {
-        json_t *o = json_object();
-
-        put_u64(o, "node", stats->node[i].node);
-        put_u64(o, "steps", stats->node[i].steps);
-        put_real(o, "mean_score", stats->node[i].mean_score);
-        put_real(o, "mean_reward", stats->node[i].mean_reward);
-        put_real(o, "mean_latency_us", stats->node[i].mean_latency_us);
-        (void)json_array_append_new(list, o);
-    }
-    return list;
-}
-
 char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
 {
     char text[SONA_STATS_JSON_MAX];
@@ -267,7 +250,6 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
     json_t *o = json_loads(text, 0, NULL);
     put_records(o, sidecar);
     (void)json_object_set_new(o, "routes", routes);
-    (void)json_object_set_new(o, "nodes", nodes_of(&stats));
     return text_of(o);
 }
 

@@ -1,58 +1,131 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* [hot] The adapters: y = x + what was learned. Without a valid snapshot y is x, and the version 0.
+/*
+ * [hot] The adapters: y = x + what was learned, for one vector or many, and merged into a caller's
+ * weights. Without a valid snapshot y is x, and the version 0.
+ *
+ * A batch is read in chunks, each pinned and validated by itself, so that no call holds a slot for
+ * long. A merge is one read of one snapshot: half a matrix of one and half of another would be
+ * neither.
  */
 #include <string.h>
 
 #include "client/hot.h"
 
-enum tier { BOTH, MICRO, BASE };
+#define CHUNK_FLOATS (1u << 20) /* of factors and vectors, read for one chunk, about */
 
-static bool overlap(const float *x, const float *y, uint32_t dim)
+/* The halves of a snapshot that a tier reads. */
+static uint32_t halves_of(enum sona_model_tier tier)
 {
-    uintptr_t a = (uintptr_t)x, b = (uintptr_t)y;
-    uintptr_t bytes = (uintptr_t)dim * sizeof *x;
-
-    return a < b ? b - a < bytes : a - b < bytes;
+    return tier == SONA_MODEL_MICRO  ? SONA_SHM_USE_HOT
+           : tier == SONA_MODEL_BASE ? SONA_SHM_USE_COLD
+                                     : SONA_SHM_USE_HOT | SONA_SHM_USE_COLD;
 }
 
-static sona_err check(const struct sona_client_call *call, uint32_t layer, const float *x,
-                      uint32_t dim, const float *y)
+/* Rows that one pin may last for. A single one is not worth the division. */
+static uint32_t chunk_of(const sona_geometry *g, uint32_t n)
 {
-    const sona_geometry *g = &call->att->layout.geometry;
+    uint32_t per_row;
 
-    if (!x || !y)
-        return SONA_E_ARGUMENT;
-    if (dim != g->dim || dim == 0)
-        return SONA_E_SHAPE;
-    if (overlap(x, y, dim))
-        return SONA_E_ARGUMENT;
-    if (layer >= g->layers)
-        return SONA_E_RANGE;
-    return sona_model_all_finite(x, dim) ? SONA_OK : SONA_E_NOT_FINITE;
+    if (n == 1)
+        return 1;
+    per_row = 2 * (g->micro_rank + g->base_rank + 1) * g->dim;
+    return per_row < CHUNK_FLOATS ? CHUNK_FLOATS / per_row : 1;
 }
 
-/* Run the tier; `which` layer (BASE) or tenant (BOTH). Returns the halves that it read. */
-static uint32_t run(const struct sona_model_view *view, enum tier tier, uint32_t which,
-                    const float *x, float *y)
+/* Adapt a chunk from one snapshot; returns which. */
+static uint64_t run(struct sona_client_call *call, enum sona_model_tier tier, uint32_t which,
+                    uint32_t n, const float *x, uint32_t dim, float *y)
 {
-    switch (tier) {
-    case MICRO:
-        sona_model_apply_micro(view, x, y);
-        return SONA_SHM_USE_HOT;
-    case BASE:
-        sona_model_apply_base(view, which, x, y);
-        return SONA_SHM_USE_COLD;
-    default:
-        sona_model_apply(view, x, y);
-        sona_model_tenant_apply(view, which, x, y);
-        return SONA_SHM_USE_HOT | SONA_SHM_USE_COLD;
+    struct sona_client_read read;
+
+    sona_client_read_begin(&read);
+    while (sona_client_read_next(call, &read)) {
+        sona_model_adapt(&read.view, tier, which, n, x, y);
+        if (sona_client_read_valid(call, &read, halves_of(tier)))
+            break;
     }
+    uint64_t version = sona_client_read_end(call, &read);
+    if (version == 0)
+        memcpy(y, x, (size_t)n * dim * sizeof *y);
+    return version;
 }
 
-static sona_err apply(sona_lane *lane, enum tier tier, uint32_t which, const float *x, uint32_t dim,
-                      float *y, uint64_t *ret_version)
+static sona_err apply(sona_lane *lane, enum sona_model_tier tier, uint32_t which, uint32_t n,
+                      const float *x, uint32_t dim, float *y, uint64_t *ret_version)
 {
+    struct sona_client_call call;
+    uint64_t oldest = UINT64_MAX;
+
+    if (!lane)
+        return SONA_E_ARGUMENT;
+    if (!sona_client_enter(&call, lane))
+        return SONA_E_FORKED;
+    const sona_geometry *g = &call.att->layout.geometry;
+    sona_err err = sona_model_adapt_check(g, tier, which, n, x, dim, y);
+    if (err != SONA_OK)
+        return sona_client_refuse(&call, err);
+    for (uint32_t left = n, chunk = chunk_of(g, n); left > 0;) {
+        uint32_t rows = left < chunk ? left : chunk;
+        uint64_t version = run(&call, tier, which, rows, x, dim, y);
+
+        if (version < oldest)
+            oldest = version;
+        left -= rows;
+        x += (size_t)rows * dim;
+        y += (size_t)rows * dim;
+    }
+    if (ret_version)
+        *ret_version = oldest;
+    sona_client_answered(&call, SONA_CLIENT_applies, oldest);
+    return sona_client_leave(&call, SONA_OK);
+}
+
+sona_err sona_apply(sona_lane *lane, const float *x, uint32_t dim, float *y, uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_BOTH, 0, 1, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim, float *y,
+                           uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_BOTH, tenant, 1, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_micro(sona_lane *lane, const float *x, uint32_t dim, float *y,
+                          uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_MICRO, 0, 1, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_base(sona_lane *lane, uint32_t layer, const float *x, uint32_t dim, float *y,
+                         uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_BASE, layer, 1, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_batch(sona_lane *lane, uint32_t n, const float *x, uint32_t dim, float *y,
+                          uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_BOTH, 0, n, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_micro_batch(sona_lane *lane, uint32_t n, const float *x, uint32_t dim, float *y,
+                                uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_MICRO, 0, n, x, dim, y, ret_version);
+}
+
+sona_err sona_apply_base_batch(sona_lane *lane, uint32_t layer, uint32_t n, const float *x,
+                               uint32_t dim, float *y, uint64_t *ret_version)
+{
+    return apply(lane, SONA_MODEL_BASE, layer, n, x, dim, y, ret_version);
+}
+
+sona_err sona_merge_into(sona_lane *lane, uint32_t layer, const float *weights, uint32_t rows,
+                         uint32_t cols, float *ret_merged, uint64_t *ret_version)
+{
+    enum sona_model_tier tier = layer == SONA_LAYER_BOTH ? SONA_MODEL_BOTH : SONA_MODEL_BASE;
     struct sona_client_call call;
     struct sona_client_read read;
 
@@ -60,41 +133,23 @@ static sona_err apply(sona_lane *lane, enum tier tier, uint32_t which, const flo
         return SONA_E_ARGUMENT;
     if (!sona_client_enter(&call, lane))
         return SONA_E_FORKED;
-    sona_err err = check(&call, tier == BASE ? which : 0, x, dim, y);
+    sona_err err = sona_model_adapt_check(&call.att->layout.geometry, tier, layer, rows, weights,
+                                          cols, ret_merged);
     if (err != SONA_OK)
         return sona_client_refuse(&call, err);
     sona_client_read_begin(&read);
-    while (sona_client_read_next(&call, &read))
-        if (sona_client_read_valid(&call, &read, run(&read.view, tier, which, x, y)))
+    while (sona_client_read_next(&call, &read)) {
+        for (uint32_t i = 0; i < rows; i++)
+            sona_model_merge(&read.view, layer, weights + (size_t)i * cols,
+                             ret_merged + (size_t)i * cols);
+        if (sona_client_read_valid(&call, &read, halves_of(tier)))
             break;
+    }
     uint64_t version = sona_client_read_end(&call, &read);
     if (version == 0)
-        memcpy(y, x, dim * sizeof *y);
+        memcpy(ret_merged, weights, (size_t)rows * cols * sizeof *ret_merged);
     if (ret_version)
         *ret_version = version;
     sona_client_answered(&call, SONA_CLIENT_applies, version);
     return sona_client_leave(&call, SONA_OK);
-}
-
-sona_err sona_apply(sona_lane *lane, const float *x, uint32_t dim, float *y, uint64_t *ret_version)
-{
-    return apply(lane, BOTH, 0, x, dim, y, ret_version);
-}
-
-sona_err sona_apply_tenant(sona_lane *lane, uint32_t tenant, const float *x, uint32_t dim, float *y,
-                           uint64_t *ret_version)
-{
-    return apply(lane, BOTH, tenant, x, dim, y, ret_version);
-}
-
-sona_err sona_apply_micro(sona_lane *lane, const float *x, uint32_t dim, float *y,
-                          uint64_t *ret_version)
-{
-    return apply(lane, MICRO, 0, x, dim, y, ret_version);
-}
-
-sona_err sona_apply_base(sona_lane *lane, uint32_t layer, const float *x, uint32_t dim, float *y,
-                         uint64_t *ret_version)
-{
-    return apply(lane, BASE, layer, x, dim, y, ret_version);
 }

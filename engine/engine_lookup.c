@@ -1,74 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* What an engine can be asked without telling it anything: adapters, scores, patterns, routes. */
+/* What an engine can be asked without telling it anything: scores, patterns, routes. */
 #include <math.h>
 
 #include "engine/facade.h"
-
-static bool overlap(const float *x, const float *y, uint32_t dim)
-{
-    uintptr_t a = (uintptr_t)x, b = (uintptr_t)y, bytes = dim * sizeof(float);
-
-    return a < b + bytes && b < a + bytes;
-}
-
-/* Arguments of the three adapters. */
-static sona_err check_apply(const sona_engine *engine, const float *x, uint32_t dim, const float *y)
-{
-    if (engine == NULL || x == NULL || y == NULL)
-        return SONA_E_ARGUMENT;
-    if (dim != engine->layout.geometry.dim)
-        return SONA_E_SHAPE;
-    if (overlap(x, y, dim))
-        return SONA_E_ARGUMENT;
-    return sona_model_all_finite(x, dim) ? SONA_OK : SONA_E_NOT_FINITE;
-}
-
-sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim, float *y)
-{
-    return sona_engine_apply_tenant(engine, 0, x, dim, y);
-}
-
-sona_err sona_engine_apply_tenant(const sona_engine *engine, uint32_t tenant, const float *x,
-                                  uint32_t dim, float *y)
-{
-    sona_err err = check_apply(engine, x, dim, y);
-
-    if (err == SONA_OK) {
-        struct sona_model_view view = sona_learner_view(engine->learner);
-
-        sona_model_apply(&view, x, y);
-        sona_model_tenant_apply(&view, tenant, x, y);
-    }
-    return err;
-}
-
-sona_err sona_engine_apply_micro(const sona_engine *engine, const float *x, uint32_t dim, float *y)
-{
-    sona_err err = check_apply(engine, x, dim, y);
-
-    if (err == SONA_OK) {
-        struct sona_model_view view = sona_learner_view(engine->learner);
-
-        sona_model_apply_micro(&view, x, y);
-    }
-    return err;
-}
-
-sona_err sona_engine_apply_base(const sona_engine *engine, uint32_t layer, const float *x,
-                                uint32_t dim, float *y)
-{
-    sona_err err = check_apply(engine, x, dim, y);
-
-    if (err == SONA_OK && layer >= engine->layout.geometry.layers)
-        err = SONA_E_RANGE;
-    if (err == SONA_OK) {
-        struct sona_model_view view = sona_learner_view(engine->learner);
-
-        sona_model_apply_base(&view, layer, x, y);
-    }
-    return err;
-}
 
 sona_err sona_engine_score(sona_engine *engine, const float *x, uint32_t dim, float *ret_scores)
 {

@@ -159,6 +159,50 @@ void sona_model_apply(const struct sona_model_view *view, const float *x, float 
         sona_kernels_active()->axpy(c[r], b + r * l->dim_padded, y, l->geometry.dim);
 }
 
+/* Two areas of `floats` floats each. */
+static bool overlap(const float *x, const float *y, uint64_t floats)
+{
+    uintptr_t a = (uintptr_t)x, b = (uintptr_t)y;
+
+    return (a < b ? b - a : a - b) < floats * sizeof *x;
+}
+
+sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
+                                uint32_t which, uint32_t n, const float *x, uint32_t dim,
+                                const float *y)
+{
+    if (x == NULL || y == NULL)
+        return SONA_E_ARGUMENT;
+    if (dim != geometry->dim || dim == 0)
+        return SONA_E_SHAPE;
+    if (overlap(x, y, (uint64_t)n * dim))
+        return SONA_E_ARGUMENT;
+    if (n == 0 || (tier == SONA_MODEL_BASE && which >= geometry->layers))
+        return SONA_E_RANGE;
+    return sona_model_all_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
+}
+
+void sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier, uint32_t which,
+                      uint32_t n, const float *x, float *y)
+{
+    uint32_t dim = view->layout->geometry.dim;
+
+    for (uint32_t i = 0; i < n; i++, x += dim, y += dim) {
+        switch (tier) {
+        case SONA_MODEL_MICRO:
+            sona_model_apply_micro(view, x, y);
+            break;
+        case SONA_MODEL_BASE:
+            sona_model_apply_base(view, which, x, y);
+            break;
+        case SONA_MODEL_BOTH:
+            sona_model_apply(view, x, y);
+            sona_model_tenant_apply(view, which, x, y);
+            break;
+        }
+    }
+}
+
 /* ret += sum_r scale (w.b_r) a_r */
 static void merge_rows(const float *a, const float *b, size_t stride, uint32_t rank, float scale,
                        const float *w, uint32_t dim, float *ret)

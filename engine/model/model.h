@@ -251,7 +251,22 @@ sona_err sona_model_prepare(const struct sona_model_layout *layout, const float 
 /* True when all `count` floats are finite. */
 bool sona_model_all_finite(const float *x, size_t count);
 
-/* Adapters; x and y: dim floats, unpadded, not overlapping, checked by the caller. */
+/* The adapters that a vector may go through. */
+enum sona_model_tier {
+    SONA_MODEL_BOTH, /* MicroLoRA, layer 0 and the adapter of tenant `which` (0: nobody's) */
+    SONA_MODEL_MICRO,
+    SONA_MODEL_BASE /* layer `which` */
+};
+/* Judge what a caller wants adapted: x and y of n rows of dim floats each, one after another.
+ * SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_RANGE (n, layer), SONA_E_NOT_FINITE. */
+sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
+                                uint32_t which, uint32_t n, const float *x, uint32_t dim,
+                                const float *y);
+/* Adapt n rows that were judged so. */
+void sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier, uint32_t which,
+                      uint32_t n, const float *x, float *y);
+
+/* One row; x and y: dim floats, unpadded, not overlapping, checked by the caller. */
 void sona_model_apply(const struct sona_model_view *view, const float *x, float *y);
 void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y);
 void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,

@@ -8,31 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
+#include "client_fixture.h"
 
-#include "fake.h"
-
-static struct fake fake;
-static sona_client *client;
-static sona_lane *lane;
-static float x[FAKE_DIM];
-
-static void start(void)
-{
-    fake_start(&fake);
-    client = fake_client(&fake);
-    cr_assert(eq(int, sona_lane_claim(client, &lane, NULL), SONA_OK));
-    fake_query(x, FAKE_DIM, 0);
-}
-
-static void stop(void)
-{
-    sona_client_close(&client);
-    fake_stop(&fake);
-}
-
-TestSuite(forks, .init = start, .fini = stop);
+TestSuite(forks, .init = client_start, .fini = client_stop);
 
 /* Run `child` in a child; its return value, or -1 when it died otherwise. */
 static int in_child(int (*child)(void))

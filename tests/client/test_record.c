@@ -4,34 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
+#include "client_fixture.h"
 
-#include "fake.h"
-
-static struct fake fake;
-static sona_client *client;
-static sona_lane *lane;
-static float x[FAKE_DIM];
-
+/* Lane 1, since much is 0 where a lane is not written at all. */
 static void start(void)
 {
-    sona_lane *first;
-
-    fake_start(&fake);
-    client = fake_client(&fake);
-    cr_assert(eq(int, sona_lane_claim(client, &first, NULL), SONA_OK));
-    cr_assert(eq(int, sona_lane_claim(client, &lane, NULL), SONA_OK)); /* lane 1 */
-    fake_query(x, FAKE_DIM, 0);
+    client_start();
+    cr_assert(eq(int, sona_lane_claim(client, &lane, NULL), SONA_OK));
 }
 
-static void stop(void)
-{
-    sona_client_close(&client);
-    fake_stop(&fake);
-}
-
-TestSuite(record, .init = start, .fini = stop);
+TestSuite(record, .init = start, .fini = client_stop);
 
 union slot {
     struct sona_record head;

@@ -8,31 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <criterion/criterion.h>
-#include <criterion/new/assert.h>
+#include "client_fixture.h"
 
-#include "fake.h"
-
-static struct fake fake;
-static sona_client *client;
-static sona_lane *lane;
-static float x[FAKE_DIM];
-
-static void start(void)
-{
-    fake_start(&fake);
-    client = fake_client(&fake);
-    cr_assert(eq(int, sona_lane_claim(client, &lane, NULL), SONA_OK));
-    fake_query(x, FAKE_DIM, 0);
-}
-
-static void stop(void)
-{
-    sona_client_close(&client);
-    fake_stop(&fake);
-}
-
-TestSuite(attachments, .init = start, .fini = stop);
+TestSuite(attachments, .init = client_start, .fini = client_stop);
 
 static sona_client_stats stats(void)
 {

@@ -73,6 +73,42 @@ static inline void query(float x[DIM], uint32_t topic, struct dice *dice)
     x[topic] += 1;
 }
 
+/* A decision for this very route, which waits for its outcome. */
+static inline sona_decision forced(sona_engine *engine, const float *x, sona_route route,
+                                   uint64_t now_ms)
+{
+    sona_candidates candidates = {.mode = SONA_MODE_OBSERVE, .forced = route};
+    sona_decision d;
+
+    cr_assert(eq(int, sona_engine_decide(engine, x, DIM, &candidates, now_ms, &d), SONA_OK));
+    return d;
+}
+
+/* One outcome of this route at x, at the time 0. */
+static inline void tell_of(sona_engine *engine, const float *x, sona_route route, float quality)
+{
+    sona_decision d = forced(engine, x, route, 0);
+
+    cr_assert(eq(int, sona_engine_outcome(engine, d.id, quality, 0, 0), SONA_OK));
+}
+
+/* What the route is worth at x: its predicted quality, where its cost or lambda is 0. */
+static inline float score(sona_engine *engine, const float *x, uint32_t route)
+{
+    float scores[SONA_ROUTES_MAX];
+
+    cr_assert(eq(int, sona_engine_score(engine, x, DIM, scores), SONA_OK));
+    return scores[route];
+}
+
+static inline bool same_model(const sona_engine *a, const sona_engine *b)
+{
+    struct sona_model_view va = sona_learner_view(a->learner), vb = sona_learner_view(b->learner);
+
+    return memcmp(va.hot, vb.hot, va.layout->hot_bytes) == 0 &&
+           memcmp(va.cold, vb.cold, va.layout->cold_bytes) == 0;
+}
+
 static inline uint64_t engine_count(const sona_engine *engine, sona_counter counter)
 {
     sona_stats stats;

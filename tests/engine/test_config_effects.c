@@ -29,14 +29,6 @@ static void live(sona_engine *engine, int n)
 }
 
 /* Whether both engines hold the same weights, bit for bit. */
-static bool same_model(const sona_engine *a, const sona_engine *b)
-{
-    struct sona_model_view va = sona_learner_view(a->learner), vb = sona_learner_view(b->learner);
-
-    return memcmp(va.hot, vb.hot, va.layout->hot_bytes) == 0 &&
-           memcmp(va.cold, vb.cold, va.layout->cold_bytes) == 0;
-}
-
 static sona_engine *lived(const sona_config *config, int n)
 {
     sona_engine *engine = engine_open_with(config, ROUTES);

@@ -126,14 +126,6 @@ static void live(sona_engine *engine, struct dice *dice, uint32_t calls)
     }
 }
 
-static bool same_model(const sona_engine *a, const sona_engine *b)
-{
-    struct sona_model_view one = sona_learner_view(a->learner), two = sona_learner_view(b->learner);
-
-    return memcmp(one.hot, two.hot, one.layout->hot_bytes) == 0 &&
-           memcmp(one.cold, two.cold, one.layout->cold_bytes) == 0;
-}
-
 static bool same_stats(const sona_engine *a, const sona_engine *b)
 {
     sona_stats one, two;

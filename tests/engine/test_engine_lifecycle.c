@@ -4,30 +4,6 @@
  * those that never came; routes observed, bypassed, re-priced, believed in. */
 #include "tests/engine/engine_fixture.h"
 
-static sona_decision forced(sona_engine *engine, const float *x, sona_route route, uint64_t now_ms)
-{
-    sona_candidates candidates = {.mode = SONA_MODE_OBSERVE, .forced = route};
-    sona_decision d;
-
-    cr_assert(eq(int, sona_engine_decide(engine, x, DIM, &candidates, now_ms, &d), SONA_OK));
-    return d;
-}
-
-static float score(sona_engine *engine, const float *x, uint32_t route)
-{
-    float scores[8];
-
-    cr_assert(eq(int, sona_engine_score(engine, x, DIM, scores), SONA_OK));
-    return scores[route];
-}
-
-static void teach(sona_engine *engine, const float *x, sona_route route, float quality)
-{
-    sona_decision d = forced(engine, x, route, 0);
-
-    cr_assert(eq(int, sona_engine_outcome(engine, d.id, quality, 0, 0), SONA_OK));
-}
-
 /* The books of sona/stats.h. */
 static void assert_books(const sona_engine *engine, uint64_t seed)
 {
@@ -59,7 +35,7 @@ Test(lifecycle, a_thumbs_down_that_is_taken_back_lets_the_prediction_rise_again)
     sona_decision d;
 
     for (int i = 0; i < 5; i++)
-        teach(engine, x, 1, 0.7f);
+        tell_of(engine, x, 1, 0.7f);
     before = score(engine, x, 1);
     d = forced(engine, x, 1, 0);
     cr_assert(eq(int, sona_engine_outcome(engine, d.id, 0, 0, 0), SONA_OK));
@@ -141,7 +117,7 @@ Test(lifecycle, a_route_under_observation_is_never_chosen_and_learns_what_is_for
     sona_decision d;
 
     for (int i = 0; i < 20; i++)
-        teach(engine, x, 1, 1); /* by far the best, were it allowed */
+        tell_of(engine, x, 1, 1); /* by far the best, were it allowed */
     cr_assert(eq(int, sona_engine_route_mode(engine, 1, SONA_MODE_OBSERVE), SONA_OK));
     for (int i = 0; i < 500; i++) {
         query(x, dice_below(&dice, 3), &dice);
@@ -151,7 +127,7 @@ Test(lifecycle, a_route_under_observation_is_never_chosen_and_learns_what_is_for
     cr_assert(eq(int, sona_engine_routes(engine, info, 8, &n), SONA_OK));
     cr_assert(eq(int, info[1].mode, SONA_MODE_OBSERVE));
     cr_assert(eq(int, info[1].state, SONA_ROUTE_ENABLED));
-    teach(engine, x, 1, 0);
+    tell_of(engine, x, 1, 0);
     cr_assert(eq(int, sona_engine_routes(engine, info, 8, &n), SONA_OK));
     cr_assert(eq(flt, info[1].outcomes, 21));
 
@@ -170,7 +146,7 @@ Test(lifecycle, a_bypassed_route_is_neither_chosen_nor_learned_and_its_outcomes_
     sona_decision d, early;
 
     early = forced(engine, x, 1, 0);
-    teach(engine, x, 1, 1);
+    tell_of(engine, x, 1, 1);
     before = score(engine, x, 1);
     cr_assert(eq(int, sona_engine_route_mode(engine, 1, SONA_MODE_BYPASS), SONA_OK));
     for (int i = 0; i < 40; i++) {
@@ -227,8 +203,8 @@ static float head_start(uint32_t n)
     specs[0].prior_weight = 20;
     cr_assert(eq(int, sona_engine_create(&engine, &config, specs, 2, &diag), SONA_OK));
     for (uint32_t i = 0; i < n; i++) {
-        teach(engine, x, 0, 0.3f);
-        teach(engine, x, 1, 0.3f);
+        tell_of(engine, x, 0, 0.3f);
+        tell_of(engine, x, 1, 0.3f);
     }
     lift = score(engine, x, 0) - score(engine, x, 1);
     sona_engine_destroy(&engine);

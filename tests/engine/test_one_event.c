@@ -5,24 +5,6 @@
 
 #include "tests/engine/engine_fixture.h"
 
-/* Score of a route where its cost and lambda are 0: the predicted quality. */
-static float predicted(sona_engine *engine, const float *x, uint32_t k)
-{
-    float scores[8];
-
-    cr_assert(eq(int, sona_engine_score(engine, x, DIM, scores), SONA_OK));
-    return scores[k];
-}
-
-static void tell(sona_engine *engine, const float *x, sona_route route, float quality)
-{
-    sona_candidates forced = {.mode = SONA_MODE_OBSERVE, .forced = route};
-    sona_decision d;
-
-    cr_assert(eq(int, sona_engine_decide(engine, x, DIM, &forced, 0, &d), SONA_OK));
-    cr_assert(eq(int, sona_engine_outcome(engine, d.id, quality, 0, 0), SONA_OK));
-}
-
 /* Three topics, all routes alike: something is known everywhere, and it is not the answer. */
 static void warm_up(sona_engine *engine, struct dice *dice)
 {
@@ -30,7 +12,7 @@ static void warm_up(sona_engine *engine, struct dice *dice)
 
     for (int i = 0; i < 150; i++) {
         query(x, dice_below(dice, 3), dice);
-        tell(engine, x, dice_below(dice, ROUTES), 0.4f + 0.2f * dice_unit(dice));
+        tell_of(engine, x, dice_below(dice, ROUTES), 0.4f + 0.2f * dice_unit(dice));
     }
 }
 
@@ -49,14 +31,14 @@ static void expect_local_change(float quality)
         query(x, 0, &dice);
         for (int i = 0; i < DIM; i++)
             far[i] = i == 1 ? 1 : 0;
-        near_before = predicted(engine, x, 1);
-        far_before = predicted(engine, far, 1);
-        tell(engine, x, 1, quality);
-        change = predicted(engine, x, 1) - near_before;
+        near_before = score(engine, x, 1);
+        far_before = score(engine, far, 1);
+        tell_of(engine, x, 1, quality);
+        change = score(engine, x, 1) - near_before;
         cr_assert(gt(flt, quality > 0.5f ? change : -change, 0.003f), "SONA_TEST_SEED=%llu",
                   (unsigned long long)dice.seed);
         here += fabs((double)change);
-        elsewhere += fabs((double)(predicted(engine, far, 1) - far_before));
+        elsewhere += fabs((double)(score(engine, far, 1) - far_before));
         sona_engine_destroy(&engine);
     }
     cr_log_info("moved by %.4f at x, by %.4f elsewhere", here / 20, elsewhere / 20);
@@ -77,10 +59,10 @@ Test(one_event, the_very_first_outcome_teaches_whatever_it_says)
 {
     for (int good = 0; good < 2; good++) {
         sona_engine *engine = engine_open();
-        float x[DIM] = {1}, before = predicted(engine, x, 1), change;
+        float x[DIM] = {1}, before = score(engine, x, 1), change;
 
-        tell(engine, x, 1, (float)good);
-        change = predicted(engine, x, 1) - before;
+        tell_of(engine, x, 1, (float)good);
+        change = score(engine, x, 1) - before;
         cr_assert(gt(flt, good ? change : -change, 0.05f));
         cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_learned), 1));
         sona_engine_destroy(&engine);
@@ -95,12 +77,12 @@ Test(one_event, equal_rewards_teach)
     float x[DIM], last;
 
     query(x, 0, &dice);
-    last = fabsf(predicted(engine, x, 0) - 0.8f);
+    last = fabsf(score(engine, x, 0) - 0.8f);
     for (int i = 0; i < 5; i++) {
         float off;
 
-        tell(engine, x, 0, 0.8f);
-        off = fabsf(predicted(engine, x, 0) - 0.8f);
+        tell_of(engine, x, 0, 0.8f);
+        off = fabsf(score(engine, x, 0) - 0.8f);
         cr_assert(lt(flt, off, last), "outcome %d, SONA_TEST_SEED=%llu", i,
                   (unsigned long long)dice.seed);
         last = off;
@@ -113,7 +95,7 @@ Test(one_event, a_first_trajectory_of_a_single_step_teaches)
 {
     for (int routed = 0; routed < 2; routed++) {
         sona_engine *engine = engine_open();
-        float x[DIM] = {0, 0, 1}, y[DIM], before = predicted(engine, x, 2), change = 0;
+        float x[DIM] = {0, 0, 1}, y[DIM], before = score(engine, x, 2), change = 0;
         uint64_t id;
 
         cr_assert(eq(int, sona_engine_begin(engine, x, DIM, 0, &id), SONA_OK));
@@ -123,7 +105,7 @@ Test(one_event, a_first_trajectory_of_a_single_step_teaches)
         cr_assert(eq(int, sona_engine_end(engine, id, 1, 0), SONA_OK));
         cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_learned), 1));
         if (routed)
-            cr_assert(gt(flt, predicted(engine, x, 2), before + 0.05f));
+            cr_assert(gt(flt, score(engine, x, 2), before + 0.05f));
         cr_assert(eq(int, sona_engine_apply(engine, x, DIM, y), SONA_OK));
         for (int i = 0; i < DIM; i++)
             change += fabsf(y[i] - x[i]);

@@ -3,23 +3,6 @@
 /* Every kind of signal moves what it is about, in its direction, and says what it was about. */
 #include "tests/engine/engine_fixture.h"
 
-static sona_decision forced(sona_engine *engine, const float *x, sona_route route)
-{
-    sona_candidates candidates = {.mode = SONA_MODE_OBSERVE, .forced = route};
-    sona_decision d;
-
-    cr_assert(eq(int, sona_engine_decide(engine, x, DIM, &candidates, 0, &d), SONA_OK));
-    return d;
-}
-
-static float score(sona_engine *engine, const float *x, uint32_t route)
-{
-    float scores[8];
-
-    cr_assert(eq(int, sona_engine_score(engine, x, DIM, scores), SONA_OK));
-    return scores[route];
-}
-
 /* How far the adapter moves y at x along g. */
 static double bend(const sona_engine *engine, const float *x, const float *g)
 {
@@ -37,10 +20,10 @@ static float moved_by(sona_signal signal, sona_signal_effect *effect, bool name_
 {
     sona_engine *engine = engine_open();
     float x[DIM] = {1}, before = score(engine, x, 1), after;
-    sona_decision d = forced(engine, x, 1);
+    sona_decision d = forced(engine, x, 1, 0);
 
     if (name_it) {
-        (void)forced(engine, x, 2); /* another one is the last */
+        (void)forced(engine, x, 2, 0); /* another one is the last */
         signal = sona_signal_about(signal, d.id);
     }
     cr_assert(eq(int, sona_engine_learn(engine, &signal, 0, effect), SONA_OK));
@@ -137,7 +120,7 @@ static double bent_by(float quality, float scale, bool normalize)
     engine = engine_open_with(&config, ROUTES);
     g[5] = g[9] = scale;
     unit[5] = unit[9] = 0.70710678f;
-    (void)forced(engine, x, 1);
+    (void)forced(engine, x, 1, 0);
     signal = sona_signal_with_gradient(sona_signal_feedback(true, 0, quality), g, DIM);
     cr_assert(eq(int, sona_engine_learn(engine, &signal, 0, NULL), SONA_OK));
     cr_assert(eq(u64, engine_count(engine, SONA_COUNTER_gradient_updates), 1));
@@ -201,7 +184,7 @@ Test(signal, a_bad_one_is_counted_and_changes_nothing)
     };
     sona_stats before;
 
-    (void)forced(engine, x, 1);
+    (void)forced(engine, x, 1, 0);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         sona_engine_stats(engine, &before);
         cr_assert(eq(int, sona_engine_learn(engine, &cases[i].signal, 0, NULL), cases[i].err),

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "tests/engine/engine_fixture.h"
+#include "tests/promised.h"
 
 static json_t *read_back(const char *text)
 {
@@ -69,16 +70,6 @@ static void some_life(sona_engine *engine)
 
 Test(stats_json, every_counter_and_every_name_of_the_seeds_is_there)
 {
-    static const char *const promised[] = {"trajectories_recorded", "trajectories",
-                                           "patterns_stored",       "patterns",
-                                           "patterns_extracted",    "micro_updates",
-                                           "background_cycles",     "learning_cycles",
-                                           "trajectories_buffered", "trajectories_dropped",
-                                           "buffer_success_rate",   "instant_enabled",
-                                           "background_enabled",    "total_requests",
-                                           "total_learning_cycles", "positive_feedback",
-                                           "negative_feedback",     "avg_latency_us",
-                                           "feedback_ratio"};
     sona_engine *engine = engine_open();
     json_t *o = engine_json(engine);
 
@@ -87,8 +78,8 @@ Test(stats_json, every_counter_and_every_name_of_the_seeds_is_there)
 
         cr_assert(found, "%s", sona_counter_name((sona_counter)c));
     }
-    for (size_t i = 0; i < sizeof promised / sizeof *promised; i++)
-        cr_assert(ne(ptr, json_object_get(o, promised[i]), NULL), "%s", promised[i]);
+    for (size_t i = 0; i < sizeof promised_statistics / sizeof *promised_statistics; i++)
+        cr_assert(ne(ptr, json_object_get(o, promised_statistics[i]), NULL), "%s", promised_statistics[i]);
     json_decref(o);
     sona_engine_destroy(&engine);
 }

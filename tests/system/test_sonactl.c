@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #include "stage.h"
+#include "tests/promised.h"
 
 /* Run sonactl; returns its exit status and what it printed. */
 static int run(const struct stage *stage, const char *arguments, char *ret, size_t size)
@@ -45,18 +46,8 @@ Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
 
         cr_assert(found, "%s", sona_counter_name((sona_counter)c));
     }
-    static const char *const promised[] = {"trajectories_recorded", "trajectories",
-                                           "patterns_stored",       "patterns",
-                                           "patterns_extracted",    "micro_updates",
-                                           "background_cycles",     "learning_cycles",
-                                           "trajectories_buffered", "trajectories_dropped",
-                                           "buffer_success_rate",   "instant_enabled",
-                                           "background_enabled",    "total_requests",
-                                           "total_learning_cycles", "positive_feedback",
-                                           "negative_feedback",     "avg_latency_us",
-                                           "feedback_ratio"};
-    for (size_t n = 0; n < sizeof promised / sizeof promised[0]; n++)
-        cr_assert(ne(ptr, json_object_get(o, promised[n]), NULL), "%s", promised[n]);
+    for (size_t n = 0; n < sizeof promised_statistics / sizeof promised_statistics[0]; n++)
+        cr_assert(ne(ptr, json_object_get(o, promised_statistics[n]), NULL), "%s", promised_statistics[n]);
     cr_assert(eq(sz, json_array_size(json_object_get(o, "routes")), 3));
     json_decref(o);
     sona_client_close(&client);

@@ -79,7 +79,8 @@ Test(stats_json, every_counter_and_every_name_of_the_seeds_is_there)
         cr_assert(found, "%s", sona_counter_name((sona_counter)c));
     }
     for (size_t i = 0; i < sizeof promised_statistics / sizeof *promised_statistics; i++)
-        cr_assert(ne(ptr, json_object_get(o, promised_statistics[i]), NULL), "%s", promised_statistics[i]);
+        cr_assert(ne(ptr, json_object_get(o, promised_statistics[i]), NULL), "%s",
+                  promised_statistics[i]);
     json_decref(o);
     sona_engine_destroy(&engine);
 }

@@ -47,7 +47,8 @@ Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
         cr_assert(found, "%s", sona_counter_name((sona_counter)c));
     }
     for (size_t n = 0; n < sizeof promised_statistics / sizeof promised_statistics[0]; n++)
-        cr_assert(ne(ptr, json_object_get(o, promised_statistics[n]), NULL), "%s", promised_statistics[n]);
+        cr_assert(ne(ptr, json_object_get(o, promised_statistics[n]), NULL), "%s",
+                  promised_statistics[n]);
     cr_assert(eq(sz, json_array_size(json_object_get(o, "routes")), 3));
     json_decref(o);
     sona_client_close(&client);

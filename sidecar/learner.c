@@ -19,6 +19,7 @@
 #include "sidecar/background.h"
 #include "sidecar/clock.h"
 #include "sidecar/log.h"
+#include "sidecar/publication.h"
 
 #define BATCH      64u  /* events between two looks at the clock */
 #define LAST_TRIES 1000 /* at the last publication, while readers hold every slot */

@@ -94,12 +94,27 @@ static sona_err declare(sona_engine *engine, const sona_route_spec *routes, uint
     return SONA_OK;
 }
 
+sona_err sona_engine_make(sona_engine **ret, const sona_config *config, sona_diag *reterr)
+{
+    struct plan plan;
+    char *memory;
+    sona_err err = plan_make(&plan, config, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    memory = aligned_alloc(SONA_MODEL_ALIGN, plan.bytes);
+    if (memory == NULL)
+        return sona_engine_diag(reterr, SONA_E_MEMORY, "no memory for %zu bytes: %s", plan.bytes,
+                                sona_err_remedy(SONA_E_MEMORY));
+    *ret = build(memory, &plan, config);
+    return SONA_OK;
+}
+
 sona_err sona_engine_create(sona_engine **ret, const sona_config *config,
                             const sona_route_spec *routes, uint32_t n_routes, sona_diag *reterr)
 {
+    sona_engine *engine = NULL;
     sona_config defaults;
-    struct plan plan;
-    char *memory;
     sona_err err;
 
     if (ret == NULL || routes == NULL)
@@ -108,22 +123,20 @@ sona_err sona_engine_create(sona_engine **ret, const sona_config *config,
         sona_config_init(&defaults);
         config = &defaults;
     }
-    err = plan_make(&plan, config, reterr);
+    err = sona_config_check(config, reterr);
     if (err != SONA_OK)
         return err;
     if (n_routes == 0 || n_routes > config->routes_max)
         return sona_engine_diag(reterr, SONA_E_RANGE, "%u routes: declare 1..%u (routes_max)",
                                 n_routes, config->routes_max);
-    memory = aligned_alloc(SONA_MODEL_ALIGN, plan.bytes);
-    if (memory == NULL)
-        return sona_engine_diag(reterr, SONA_E_MEMORY, "no memory for %zu bytes: %s", plan.bytes,
-                                sona_err_remedy(SONA_E_MEMORY));
-    err = declare(build(memory, &plan, config), routes, n_routes, reterr);
+    err = sona_engine_make(&engine, config, reterr);
+    if (err == SONA_OK)
+        err = declare(engine, routes, n_routes, reterr);
     if (err != SONA_OK) {
-        free(memory);
+        sona_engine_destroy(&engine);
         return err;
     }
-    *ret = (sona_engine *)(void *)memory;
+    *ret = engine;
     return SONA_OK;
 }
 

@@ -36,6 +36,9 @@ struct sona_engine {
     uint64_t flushed[3]; /* learned, micro_updates, layer_updates at the last flush */
 };
 
+/* Allocate and initialise an engine without routes, from a configuration that is checked here. */
+sona_err sona_engine_make(sona_engine **ret, const sona_config *config, sona_diag *reterr);
+
 /* Count a refused event under the reason that belongs to `err`, and return it. */
 sona_err sona_engine_refuse(sona_engine *engine, sona_err err);
 

@@ -55,6 +55,7 @@ static size_t lay_out(struct sona_learner_job *j, const sona_config *config)
     place(&end, &j->nearest, SONA_LEARNER_CLUSTER_SAMPLE * sizeof(float));
     place(&end, &j->pick, 2 * SONA_LEARNER_CLUSTER_SAMPLE * sizeof(uint32_t));
     place(&end, &j->scores, sona_model_scratch_bytes(&j->layout));
+    place(&end, &j->archive_then, j->archive_rows * j->layout.pattern_stats.stride);
     j->bytes = end;
     return end;
 }
@@ -99,12 +100,34 @@ static void copy_replay(const struct sona_learner *l, struct sona_learner_job *j
            sona_learner_replay_x(l, 0), (j->count - tail) * vector);
 }
 
+void sona_learner_job_begin(const struct sona_learner *l, struct sona_learner_job *j)
+{
+    size_t vector = l->layout.dim_padded * sizeof(float);
+    size_t archive = l->archive_rows * l->layout.pattern_stats.stride;
+
+    j->step = l->cycle_start;
+    j->pattern_id = l->pattern_id;
+    j->bank_step = l->bank_step;
+    j->bank_id = l->bank_id;
+    j->draws = j->step << 20; /* no cycle draws a million numbers: none draws another's */
+    j->n_routes = sona_learner_head(l)->n_routes;
+    memcpy(sona_learner_job_at(j, j->hot), sona_learner_hot(l), l->layout.pattern_stats.offset);
+    memcpy(sona_learner_job_at(j, j->cold), sona_learner_cold(l), l->layout.cold_bytes);
+    memcpy(sona_learner_job_at(j, j->path), in_learner(l, l->path),
+           l->layout.geometry.routes_max * (SONA_LEARNER_PATH - 1) * vector);
+    memcpy(sona_learner_job_at(j, j->common), in_learner(l, l->common), vector);
+    memcpy(sona_learner_job_at(j, j->route), sona_learner_routes(l),
+           l->layout.geometry.routes_max * sizeof(struct sona_learner_route));
+    memcpy(sona_learner_job_at(j, j->archive), in_learner(l, l->archive), archive);
+    memcpy(sona_learner_job_at(j, j->archive_then), in_learner(l, l->archive), archive);
+    memcpy(sona_learner_job_at(j, j->means), in_learner(l, l->means), l->archive_rows * vector);
+}
+
 bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_job *job,
                               uint64_t now_ms)
 {
     struct sona_learner *l = learner;
     struct sona_learner_job *j = job;
-    size_t vector = l->layout.dim_padded * sizeof(float);
 
     if (!l->config.background || l->cycle_running || (l->fresh == 0 && l->fresh_hits == 0) ||
         !sona_learner_enabled(l))
@@ -117,26 +140,11 @@ bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_
     sona_learner_slots_clear(l);
     sona_learner_cycle_schedule(l, now_ms);
 
-    j->step = sona_learner_step(l);
-    j->pattern_id = l->pattern_id;
-    j->bank_step = l->bank_step;
-    j->bank_id = l->bank_id;
     j->consolidate =
         l->counter[SONA_COUNTER_learned] - l->consolidated >= l->config.consolidation_interval;
     if (j->consolidate)
         l->consolidated = l->counter[SONA_COUNTER_learned];
-    j->draws = j->step << 20; /* no cycle draws a million numbers: none draws another's */
-    j->n_routes = sona_learner_head(l)->n_routes;
-    memcpy(sona_learner_job_at(j, j->hot), sona_learner_hot(l), l->layout.pattern_stats.offset);
-    memcpy(sona_learner_job_at(j, j->cold), sona_learner_cold(l), l->layout.cold_bytes);
-    memcpy(sona_learner_job_at(j, j->path), in_learner(l, l->path),
-           l->layout.geometry.routes_max * (SONA_LEARNER_PATH - 1) * vector);
-    memcpy(sona_learner_job_at(j, j->common), in_learner(l, l->common), vector);
-    memcpy(sona_learner_job_at(j, j->route), sona_learner_routes(l),
-           l->layout.geometry.routes_max * sizeof(struct sona_learner_route));
-    memcpy(sona_learner_job_at(j, j->archive), in_learner(l, l->archive),
-           l->archive_rows * l->layout.pattern_stats.stride);
-    memcpy(sona_learner_job_at(j, j->means), in_learner(l, l->means), l->archive_rows * vector);
+    sona_learner_job_begin(l, j);
     copy_replay(l, j);
     return true;
 }

@@ -383,3 +383,57 @@ void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float 
         reconsider(l);
     remember(l, id);
 }
+
+/* ---- loading ---- */
+
+static bool regime_is_sound(const struct sona_learner *l, uint32_t r)
+{
+    const struct sona_learner_regime *all = sona_learner_regimes(l), *regime = &all[r];
+
+    for (uint32_t other = 0; other < r; other++)
+        if (all[other].id == regime->id)
+            return false;
+    return regime->id <= l->gate.opened && regime->ready <= 1 && regime->refined <= 1 &&
+           (!regime->ready ||
+            (regime->mean >= 0 && regime->mean <= 1 && regime->deviation >= DEVIATION_MIN &&
+             regime->deviation <= 1 && regime->measured >= 1 && regime->measured <= MEASURED_MAX));
+}
+
+static bool phase_is_sound(const struct sona_learner *l)
+{
+    const struct sona_learner_gate *gate = &l->gate;
+
+    switch ((enum phase)gate->phase) {
+    case COLLECT:
+        return gate->count < wanted(l);
+    case TURN:
+        return gate->count <= STEPS;
+    case MEASURE_ENERGY:
+        return gate->count < MEASURE && gate->sum >= 0 && gate->sum <= (double)MEASURE &&
+               gate->square >= 0 && gate->square <= (double)MEASURE;
+    case WATCH:
+        return true;
+    }
+    return false;
+}
+
+bool sona_learner_gate_is_sound(const struct sona_learner *l)
+{
+    const struct sona_learner_gate *gate = &l->gate, none = {0};
+    uint32_t n = l->layout.dim_padded;
+
+    if (!l->config.gate)
+        return memcmp(gate, &none, sizeof none) == 0;
+    if (gate->active >= l->config.regimes_max || sona_learner_regimes(l)[gate->active].id == 0 ||
+        !phase_is_sound(l) || !isfinite(gate->sum) || !isfinite(gate->square) ||
+        !(gate->alarm >= 0 && gate->alarm <= 2 * LIMIT) || gate->told > gate->changes)
+        return false;
+    for (uint32_t r = 0; r < l->config.regimes_max; r++)
+        if (sona_learner_regimes(l)[r].id != 0 && !regime_is_sound(l, r))
+            return false;
+    return sona_model_vectors_are_bounded(
+               directions(l, 0), n, (l->config.regimes_max + 1) * SONA_LEARNER_DIRECTIONS, n) &&
+           sona_model_vectors_are_bounded(collected(l, 0), n, SONA_LEARNER_COLLECT, n) &&
+           sona_model_vectors_are_bounded(sona_learner_floats(l, l->recent), n, SONA_LEARNER_RECENT,
+                                          n);
+}

@@ -16,6 +16,7 @@ struct sona_learner_job {
     struct sona_model_layout layout;
     /* Offsets, in bytes from the start of this struct. In: */
     size_t hot, entry, x;
+    size_t archive_then; /* the archive as it was: it is stored with a running job (save.h) */
     /* In and out: the cold half, ridge paths, common head, route memory, archive, pattern means. */
     size_t cold, path, common, route, archive, means;
     /* Out: counts per pattern, nearest pattern per outcome. */
@@ -94,6 +95,9 @@ static inline struct sona_model_view sona_learner_job_view(const struct sona_lea
     };
 }
 
+/* cycle.c: copy what the learner keeps unchanged until the install: cold half, common head, pattern
+ * means, ids; and the rest of it as it is now. */
+void sona_learner_job_begin(const struct sona_learner *l, struct sona_learner_job *j);
 /* refit.c: heads of all routes from the replay, and their average over the ridge path. */
 void sona_learner_job_refit_heads(struct sona_learner_job *j);
 /* code.c: the code A, code heads and covariances; splits what refit left in `heads`. */

@@ -211,12 +211,17 @@ static struct sona_learner_entry *ring_entries(const struct sona_learner *l, uin
     return (void *)at(l, l->ring + index * l->ring_bytes);
 }
 
-static float *ring_x(const struct sona_learner *l, uint32_t index)
+size_t sona_learner_ring_x(const struct sona_learner *l, uint32_t index)
 {
     size_t end = 0, x;
 
     sona_learner_place(&end, &x, l->ring_capacity * sizeof(struct sona_learner_entry));
-    return sona_learner_floats(l, l->ring + index * l->ring_bytes + end);
+    return l->ring + index * l->ring_bytes + end;
+}
+
+static float *ring_x(const struct sona_learner *l, uint32_t index)
+{
+    return sona_learner_floats(l, sona_learner_ring_x(l, index));
 }
 
 /* The newest outcomes to the ring of `index`; what does not fit leaves its counts in the archive.
@@ -340,7 +345,8 @@ void sona_learner_regime_switch(struct sona_learner *l, uint32_t from, uint32_t 
     touch_all(l);
 }
 
-void sona_learner_regime_enter(struct sona_learner *l, uint32_t index)
+/* The stored learner in the place of the active one, which is put aside. */
+static void visit_begin(struct sona_learner *l, uint32_t index)
 {
     struct sona_learner_regime *regime = &sona_learner_regimes(l)[index];
     struct sona_learner_visit *visit = &l->visit;
@@ -355,15 +361,14 @@ void sona_learner_regime_enter(struct sona_learner *l, uint32_t index)
     };
     exchange_all(l, index);
     l->entry = l->ring + index * l->ring_bytes;
-    l->replay = (size_t)((unsigned char *)ring_x(l, index) - (unsigned char *)l);
+    l->replay = sona_learner_ring_x(l, index);
     l->replay_capacity = l->ring_capacity;
     l->replay_next = regime->next;
     l->replay_count = regime->count;
     l->cycle_running = 0; /* the job is not about these outcomes */
-    reconcile(l, index);
 }
 
-void sona_learner_regime_leave(struct sona_learner *l, uint32_t index)
+static void visit_end(struct sona_learner *l, uint32_t index)
 {
     struct sona_learner_regime *regime = &sona_learner_regimes(l)[index];
     const struct sona_learner_visit *visit = &l->visit;
@@ -378,5 +383,27 @@ void sona_learner_regime_leave(struct sona_learner *l, uint32_t index)
     l->fresh = visit->fresh;
     l->cycle_running = visit->cycle_running;
     exchange_all(l, index);
+}
+
+void sona_learner_regime_enter(struct sona_learner *l, uint32_t index)
+{
+    visit_begin(l, index);
     reconcile(l, index);
+}
+
+void sona_learner_regime_leave(struct sona_learner *l, uint32_t index)
+{
+    visit_end(l, index);
+    reconcile(l, index);
+}
+
+bool sona_learner_regime_is_sound(struct sona_learner *l, uint32_t index,
+                                  bool (*is_sound)(const struct sona_learner *l))
+{
+    bool ret;
+
+    visit_begin(l, index);
+    ret = is_sound(l);
+    visit_end(l, index);
+    return ret;
 }

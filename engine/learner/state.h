@@ -384,6 +384,8 @@ static inline struct sona_learner_regime *sona_learner_regimes(const struct sona
 
 void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, size_t *end);
 void sona_learner_gate_init(struct sona_learner *l);
+/* Whether it could have come to this state by itself. */
+bool sona_learner_gate_is_sound(const struct sona_learner *l);
 /* See a query; another regime may become the active one. */
 void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float *x);
 /* Index of the regime that the query `id` was seen in; the active one when that is not known. */
@@ -398,6 +400,22 @@ void sona_learner_regime_switch(struct sona_learner *l, uint32_t from, uint32_t 
 /* Make a stored learner the one that learns, and put it back: for outcomes that come late. */
 void sona_learner_regime_enter(struct sona_learner *l, uint32_t index);
 void sona_learner_regime_leave(struct sona_learner *l, uint32_t index);
+/* Ask `is_sound` about the stored learner of `index`, in the place of the active one; nothing is
+ * changed. */
+bool sona_learner_regime_is_sound(struct sona_learner *l, uint32_t index,
+                                  bool (*is_sound)(const struct sona_learner *l));
+/* Offset of the queries in the ring of `index`. */
+size_t sona_learner_ring_x(const struct sona_learner *l, uint32_t index);
+
+/* validity.c: could the learner have come to this by itself? Null, or the name of a section that it
+ * could not (save.h). Nothing is changed. */
+const char *sona_learner_fault(struct sona_learner *l);
+bool sona_learner_entries_are_sound(const struct sona_learner *l,
+                                    const struct sona_learner_entry *entries, uint32_t count);
+bool sona_learner_memory_is_sound(const struct sona_learner_route *routes, uint32_t count);
+bool sona_learner_rows_are_bounded(const float *rows, size_t count, uint32_t dim);
+bool sona_learner_tallies_are_sound(const struct sona_model_layout *layout, const float *rows,
+                                    uint32_t count);
 
 /* learner.c */
 /* Learn an event that was checked; k: its route's row, or SONA_LEARNER_NO_ROUTE. Counts all but

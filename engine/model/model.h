@@ -239,6 +239,17 @@ void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, v
  * SONA_E_FORMAT. */
 sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot);
 sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const void *cold);
+/* Parts of the same: the first rows of the route table; what a regime has of its own (hot header,
+ * routes, pattern rows of both halves, code and refit rows). */
+sona_err sona_model_validate_routes(const struct sona_model_layout *layout, const void *hot,
+                                    uint32_t n_routes);
+sona_err sona_model_validate_regime(const struct sona_model_layout *layout, const void *hot,
+                                    const void *cold);
+/* `count` rows of `dim` floats, `stride` floats apart: finite, and no longer than the learner lets
+ * any vector grow. */
+bool sona_model_vectors_are_bounded(const float *rows, size_t stride, size_t count, uint32_t dim);
+/* Counts, and sums of as many qualities in 0..1. */
+bool sona_model_counts_are_sound(const float *n, const float *s, uint32_t count);
 
 /* Bytes of scratch that scoring needs (aligned to SONA_MODEL_ALIGN), and its division. */
 size_t sona_model_scratch_bytes(const struct sona_model_layout *layout);

@@ -16,10 +16,9 @@ static bool between(float value, float low, float high)
     return value >= low && value <= high; /* false for NaN */
 }
 
-/* Finite and no longer than the learner lets any vector grow. */
-static bool vectors_are_bounded(const float *rows, size_t stride, uint32_t count, uint32_t dim)
+bool sona_model_vectors_are_bounded(const float *rows, size_t stride, size_t count, uint32_t dim)
 {
-    for (uint32_t r = 0; r < count; r++) {
+    for (size_t r = 0; r < count; r++) {
         double sum = 0;
 
         if (!sona_model_all_finite(rows + r * stride, dim))
@@ -32,7 +31,7 @@ static bool vectors_are_bounded(const float *rows, size_t stride, uint32_t count
     return true;
 }
 
-static bool counts_are_sound(const float *n, const float *s, uint32_t count)
+bool sona_model_counts_are_sound(const float *n, const float *s, uint32_t count)
 {
     for (uint32_t k = 0; k < count; k++)
         /* Sums of qualities in 0..1; rounding may put a sum an ulp over its count. */
@@ -51,18 +50,21 @@ static bool route_is_sound(const struct sona_model_layout *l, const void *hot, u
         return false;
     if (row->state != SONA_ROUTE_FREE && (SONA_ROUTE_INDEX(row->id) != k || row->name[0] == 0))
         return false;
-    if (!between(row->cost, 0, 1) || !counts_are_sound(&row->n, &row->s, 1) ||
-        !counts_are_sound(&row->prior_n, &row->prior_s, 1) || !between(row->mean, -0.01f, 1.01f) ||
+    if (!between(row->cost, 0, 1) || !sona_model_counts_are_sound(&row->n, &row->s, 1) ||
+        !sona_model_counts_are_sound(&row->prior_n, &row->prior_s, 1) ||
+        !between(row->mean, -0.01f, 1.01f) ||
         !between(row->bias, -SONA_MODEL_NORM_MAX, SONA_MODEL_NORM_MAX))
         return false;
     for (uint32_t i = 0; i < l->code_dim; i++)
         if (!(cov[(size_t)i * l->code_padded + i] >= 0))
             return false;
-    return vectors_are_bounded(cov, l->code_padded, l->code_dim, l->code_padded) &&
-           vectors_are_bounded(sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_head)),
-                               0, 1, l->dim_padded) &&
-           vectors_are_bounded(sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_code)),
-                               0, 1, l->code_padded);
+    return sona_model_vectors_are_bounded(cov, l->code_padded, l->code_dim, l->code_padded) &&
+           sona_model_vectors_are_bounded(
+               sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_head)), 0, 1,
+               l->dim_padded) &&
+           sona_model_vectors_are_bounded(
+               sona_model_floats(hot, sona_model_at(&l->routes, k, l->route_code)), 0, 1,
+               l->code_padded);
 }
 
 static bool hot_head_is_sound(const struct sona_model_layout *l, const struct sona_model_hot *h)
@@ -71,7 +73,8 @@ static bool hot_head_is_sound(const struct sona_model_layout *l, const struct so
            h->n_routes <= l->geometry.routes_max && h->n_patterns <= l->patterns.count &&
            h->enabled <= 1 && h->outcomes <= h->step && between(h->lambda, 0, LAMBDA_MAX) &&
            between(h->max_explore, 0, 1) && between(h->mse, 0, 4) &&
-           between(h->micro_scale, 0, 64) && vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
+           between(h->micro_scale, 0, 64) &&
+           sona_model_vectors_are_bounded(h->stack, 0, 1, SONA_MODEL_STACK);
 }
 
 static bool tenant_is_sound(const struct sona_model_layout *l, const void *hot, uint32_t row)
@@ -86,10 +89,12 @@ static bool tenant_is_sound(const struct sona_model_layout *l, const void *hot, 
             return false;
     return tenant->key != 0 && sona_model_tenant_find(&view, tenant->key) == row &&
            between(tenant->outcomes, 0, 1e9f) &&
-           vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_a), l->dim_padded,
-                               2 * l->geometry.tenant_rank, l->dim_padded) &&
-           vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_heads),
-                               SONA_TENANT_RANK, l->geometry.routes_max, SONA_TENANT_RANK);
+           sona_model_vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_a),
+                                          l->dim_padded, 2 * l->geometry.tenant_rank,
+                                          l->dim_padded) &&
+           sona_model_vectors_are_bounded(sona_model_tenant_part(l, hot, row, l->tenant_heads),
+                                          SONA_TENANT_RANK, l->geometry.routes_max,
+                                          SONA_TENANT_RANK);
 }
 
 /* Every row is found by its key, and nothing else is in the index. */
@@ -110,32 +115,47 @@ static bool tenants_are_sound(const struct sona_model_layout *l, const void *hot
     return true;
 }
 
+static bool pattern_stats_are_sound(const struct sona_model_layout *l, const void *hot)
+{
+    for (uint32_t c = 0; c < ((const struct sona_model_hot *)hot)->n_patterns; c++) {
+        const float *row = sona_model_floats(hot, sona_model_at(&l->pattern_stats, c, 0));
+        const float *bare = row + l->pattern_bare / sizeof(float);
+
+        if (!sona_model_counts_are_sound(row + l->pattern_n / sizeof(float),
+                                         row + l->pattern_s / sizeof(float),
+                                         l->geometry.routes_max) ||
+            !sona_model_counts_are_sound(bare, bare + 1, 1))
+            return false;
+    }
+    return true;
+}
+
+sona_err sona_model_validate_routes(const struct sona_model_layout *layout, const void *hot,
+                                    uint32_t n_routes)
+{
+    for (uint32_t k = 0; k < n_routes; k++)
+        if (!route_is_sound(layout, hot, k))
+            return SONA_E_FORMAT;
+    return SONA_OK;
+}
+
 sona_err sona_model_validate_hot(const struct sona_model_layout *layout, const void *hot)
 {
     const struct sona_model_layout *l = layout;
     const struct sona_model_hot *h = hot;
 
     if (!hot_head_is_sound(l, h) ||
-        !vectors_are_bounded(sona_model_floats(hot, l->micro_a), l->dim_padded,
-                             l->geometry.micro_rank, l->dim_padded) ||
-        !vectors_are_bounded(sona_model_floats(hot, l->micro_b), l->dim_padded,
-                             l->geometry.micro_rank, l->dim_padded) ||
-        !vectors_are_bounded(sona_model_floats(hot, l->micro_heads), SONA_MICRO_RANK_MAX,
-                             l->geometry.routes_max, SONA_MICRO_RANK_MAX))
+        !sona_model_vectors_are_bounded(sona_model_floats(hot, l->micro_a), l->dim_padded,
+                                        l->geometry.micro_rank, l->dim_padded) ||
+        !sona_model_vectors_are_bounded(sona_model_floats(hot, l->micro_b), l->dim_padded,
+                                        l->geometry.micro_rank, l->dim_padded) ||
+        !sona_model_vectors_are_bounded(sona_model_floats(hot, l->micro_heads), SONA_MICRO_RANK_MAX,
+                                        l->geometry.routes_max, SONA_MICRO_RANK_MAX))
         return SONA_E_FORMAT;
-    for (uint32_t k = 0; k < h->n_routes; k++)
-        if (!route_is_sound(l, hot, k))
-            return SONA_E_FORMAT;
-    for (uint32_t c = 0; c < h->n_patterns; c++) {
-        const float *row = sona_model_floats(hot, sona_model_at(&l->pattern_stats, c, 0));
-        const float *bare = row + l->pattern_bare / sizeof(float);
-
-        if (!counts_are_sound(row + l->pattern_n / sizeof(float),
-                              row + l->pattern_s / sizeof(float), l->geometry.routes_max) ||
-            !counts_are_sound(bare, bare + 1, 1))
-            return SONA_E_FORMAT;
-    }
-    return tenants_are_sound(l, hot) ? SONA_OK : SONA_E_FORMAT;
+    return sona_model_validate_routes(l, hot, h->n_routes) == SONA_OK &&
+                   pattern_stats_are_sound(l, hot) && tenants_are_sound(l, hot)
+               ? SONA_OK
+               : SONA_E_FORMAT;
 }
 
 static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t c)
@@ -146,10 +166,10 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
     return row->type <= SONA_PATTERN_CONVERSATIONAL && between(row->weight, 0, 1e12f) &&
            between(row->quality, 0, 1) &&
            between(row->norm2, 0, SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX) &&
-           vectors_are_bounded(
+           sona_model_vectors_are_bounded(
                sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_centroid)), 0, 1,
                l->dim_padded) &&
-           vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
+           sona_model_vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
 }
 
 static bool bank_row_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t i)
@@ -160,11 +180,48 @@ static bool bank_row_is_sound(const struct sona_model_layout *l, const void *col
         if (!between(row->typed[t], 0, 1e12f))
             return false;
     return row->id != 0 && row->type <= SONA_PATTERN_CONVERSATIONAL &&
-           between(row->mass, 0, 1e12f) && counts_are_sound(&row->weight, &row->sum, 1) &&
-           counts_are_sound(sona_model_bank_part(l, cold, i, l->bank_n),
-                            sona_model_bank_part(l, cold, i, l->bank_s), l->geometry.routes_max) &&
-           vectors_are_bounded(sona_model_bank_part(l, cold, i, l->bank_centroid), 0, 1,
-                               l->dim_padded);
+           between(row->mass, 0, 1e12f) &&
+           sona_model_counts_are_sound(&row->weight, &row->sum, 1) &&
+           sona_model_counts_are_sound(sona_model_bank_part(l, cold, i, l->bank_n),
+                                       sona_model_bank_part(l, cold, i, l->bank_s),
+                                       l->geometry.routes_max) &&
+           sona_model_vectors_are_bounded(sona_model_bank_part(l, cold, i, l->bank_centroid), 0, 1,
+                                          l->dim_padded);
+}
+
+static bool patterns_are_sound(const struct sona_model_layout *l, const void *cold)
+{
+    const struct sona_model_cold *c = cold;
+
+    if (c->n_patterns > l->patterns.count || c->has_code > 1 ||
+        !between(c->pattern_width, 1e-6f, 1e6f))
+        return false;
+    for (uint32_t i = 0; i < c->n_patterns; i++)
+        if (!pattern_is_sound(l, cold, i))
+            return false;
+    return true;
+}
+
+/* The code, and what it leaves over. */
+static bool refit_is_sound(const struct sona_model_layout *l, const void *cold)
+{
+    return sona_model_vectors_are_bounded(sona_model_floats(cold, l->code), l->dim_padded,
+                                          l->geometry.base_rank, l->dim_padded) &&
+           sona_model_vectors_are_bounded(sona_model_floats(cold, l->refit.offset),
+                                          sona_model_stride(&l->refit), l->refit.count,
+                                          l->dim_padded);
+}
+
+sona_err sona_model_validate_regime(const struct sona_model_layout *layout, const void *hot,
+                                    const void *cold)
+{
+    return hot_head_is_sound(layout, hot) &&
+                   sona_model_validate_routes(
+                       layout, hot, ((const struct sona_model_hot *)hot)->n_routes) == SONA_OK &&
+                   pattern_stats_are_sound(layout, hot) && refit_is_sound(layout, cold) &&
+                   patterns_are_sound(layout, cold)
+               ? SONA_OK
+               : SONA_E_FORMAT;
 }
 
 sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const void *cold)
@@ -174,18 +231,10 @@ sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const 
     uint32_t matrices = 2 * l->geometry.layers * l->geometry.base_rank;
 
     if (c->magic != SONA_MODEL_COLD_MAGIC || c->bytes != l->cold_bytes ||
-        c->n_patterns > l->patterns.count || c->n_bank > l->bank.count || c->has_code > 1 ||
-        !between(c->pattern_width, 1e-6f, 1e6f) ||
-        !vectors_are_bounded(sona_model_floats(cold, l->code), l->dim_padded, l->geometry.base_rank,
-                             l->dim_padded) ||
-        !vectors_are_bounded(sona_model_floats(cold, l->base_a), l->dim_padded, matrices,
-                             l->dim_padded) ||
-        !vectors_are_bounded(sona_model_floats(cold, l->refit.offset), sona_model_stride(&l->refit),
-                             l->refit.count, l->dim_padded))
+        c->n_bank > l->bank.count || !patterns_are_sound(l, cold) || !refit_is_sound(l, cold) ||
+        !sona_model_vectors_are_bounded(sona_model_floats(cold, l->base_a), l->dim_padded, matrices,
+                                        l->dim_padded))
         return SONA_E_FORMAT;
-    for (uint32_t i = 0; i < c->n_patterns; i++)
-        if (!pattern_is_sound(l, cold, i))
-            return SONA_E_FORMAT;
     for (uint32_t i = 0; i < c->n_bank; i++)
         if (!bank_row_is_sound(l, cold, i))
             return SONA_E_FORMAT;

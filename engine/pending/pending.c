@@ -19,43 +19,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "engine/pending/nodes.h"
-#include "engine/pending/pending.h"
-#include "engine/pending/pool.h"
-
-enum fate { TOLD, EXPIRED, REVOKED };
-
-struct settled {
-    uint64_t owner;
-    uint64_t begun_ms;
-    enum fate fate;
-    float quality; /* as told last */
-};
-
-struct parked {
-    uint64_t owner;
-    uint64_t since_ms;
-    float quality;
-    uint32_t latency_us;
-    bool revoke; /* not an outcome: what takes it back */
-};
-
-struct sona_pending {
-    uint32_t dim_padded;
-    uint32_t max_steps;
-    uint64_t window_ms;
-    float default_quality; /* negative: none */
-
-    struct sona_pending_pool waiting_pool, settled_pool, parked_pool;
-    struct sona_pending_entry *waiting;
-    struct settled *settled;
-    struct parked *parked;
-    float *vectors;                 /* dim_padded floats per waiting entry */
-    struct sona_pending_sums *sums; /* null: none are kept */
-    struct sona_pending_nodes nodes;
-
-    uint64_t counter[SONA_COUNTER_COUNT];
-};
+#include "engine/pending/table.h"
 
 #define COUNT(pending, name) ((pending)->counter[SONA_COUNTER_##name]++)
 
@@ -69,8 +33,8 @@ size_t sona_pending_bytes(uint32_t capacity, uint32_t dim_padded)
     return round_up(sizeof(struct sona_pending)) + 2 * sona_pending_pool_bytes(capacity) +
            sona_pending_pool_bytes(SONA_PENDING_PARKED_MAX) +
            round_up(capacity * sizeof(struct sona_pending_entry)) +
-           round_up(capacity * sizeof(struct settled)) +
-           round_up(SONA_PENDING_PARKED_MAX * sizeof(struct parked)) +
+           round_up(capacity * sizeof(struct sona_pending_settled)) +
+           round_up(SONA_PENDING_PARKED_MAX * sizeof(struct sona_pending_parked)) +
            round_up((size_t)capacity * dim_padded * sizeof(float));
 }
 
@@ -104,8 +68,9 @@ struct sona_pending *sona_pending_init(void *memory, uint32_t capacity, uint32_t
                            carve(&at, sona_pending_pool_bytes(SONA_PENDING_PARKED_MAX)),
                            SONA_PENDING_PARKED_MAX);
     pending->waiting = carve(&at, round_up(capacity * sizeof(struct sona_pending_entry)));
-    pending->settled = carve(&at, round_up(capacity * sizeof(struct settled)));
-    pending->parked = carve(&at, round_up(SONA_PENDING_PARKED_MAX * sizeof(struct parked)));
+    pending->settled = carve(&at, round_up(capacity * sizeof(struct sona_pending_settled)));
+    pending->parked =
+        carve(&at, round_up(SONA_PENDING_PARKED_MAX * sizeof(struct sona_pending_parked)));
     pending->vectors = carve(&at, round_up((size_t)capacity * dim_padded * sizeof(float)));
     assert((size_t)(at - (char *)memory) == sona_pending_bytes(capacity, dim_padded));
     return pending;
@@ -132,7 +97,8 @@ static bool outlived(const struct sona_pending *pending, uint64_t since_ms, uint
 
 /* Move a waiting entry among the settled ones; the oldest of those is forgotten for it if need be.
  * Its vector stays readable until the place is taken again. */
-static void settle(struct sona_pending *pending, uint32_t place, enum fate fate, float quality)
+static void settle(struct sona_pending *pending, uint32_t place, enum sona_pending_fate fate,
+                   float quality)
 {
     const struct sona_pending_entry *entry = &pending->waiting[place];
     struct sona_pending_pool *pool = &pending->settled_pool;
@@ -141,7 +107,7 @@ static void settle(struct sona_pending *pending, uint32_t place, enum fate fate,
     if (pool->taken == pool->capacity)
         sona_pending_pool_give(pool, pool->oldest);
     to = sona_pending_pool_take(pool, entry->id);
-    pending->settled[to] = (struct settled){
+    pending->settled[to] = (struct sona_pending_settled){
         .owner = entry->owner, .begun_ms = entry->begun_ms, .fate = fate, .quality = quality};
     give_waiting(pending, place);
 }
@@ -155,13 +121,13 @@ static bool has_default(const struct sona_pending *pending, uint32_t place)
 static void abandon(struct sona_pending *pending, uint32_t place)
 {
     COUNT(pending, drop_abandoned);
-    settle(pending, place, EXPIRED, 0);
+    settle(pending, place, SONA_PENDING_EXPIRED, 0);
 }
 
 static void withdraw(struct sona_pending *pending, uint32_t place)
 {
     COUNT(pending, withdrawn);
-    settle(pending, place, REVOKED, 0);
+    settle(pending, place, SONA_PENDING_REVOKED, 0);
 }
 
 static void join(struct sona_pending *pending, uint32_t place, float quality, uint32_t latency_us,
@@ -177,7 +143,7 @@ static void join(struct sona_pending *pending, uint32_t place, float quality, ui
     if (latency_us > 0)
         COUNT(pending, latencies);
     pending->counter[SONA_COUNTER_latency_us] += latency_us;
-    settle(pending, place, TOLD, quality);
+    settle(pending, place, SONA_PENDING_TOLD, quality);
 }
 
 /* Resolve the owner's parked word with the entry that has just come, and refuse those of others.
@@ -193,7 +159,7 @@ static bool join_parked(struct sona_pending *pending, uint32_t place,
 
         if (at == SONA_PENDING_NONE)
             return joined;
-        const struct parked *parked = &pending->parked[at];
+        const struct sona_pending_parked *parked = &pending->parked[at];
         if (parked->owner != entry.owner) {
             COUNT(pending, drop_foreign);
         } else if (parked->revoke) {
@@ -322,8 +288,8 @@ sona_err sona_pending_route(struct sona_pending *pending, uint64_t id, sona_rout
 
 /* What a second word does to one of the same owner that is parked: the later outcome counts, and a
  * revocation beats every outcome. Counted as if the first had been learned. */
-static sona_err park_again(struct sona_pending *pending, struct parked *first,
-                           const struct parked *second)
+static sona_err park_again(struct sona_pending *pending, struct sona_pending_parked *first,
+                           const struct sona_pending_parked *second)
 {
     if (first->revoke)
         return refuse(pending, SONA_COUNTER_drop_revoked, SONA_E_DUPLICATE);
@@ -343,7 +309,8 @@ static sona_err park_again(struct sona_pending *pending, struct parked *first,
 
 /* Keep a word for the decision that is on its way. One per owner: somebody else's for the same id
  * must not keep the owner's out. */
-static sona_err park(struct sona_pending *pending, uint64_t id, const struct parked *word)
+static sona_err park(struct sona_pending *pending, uint64_t id,
+                     const struct sona_pending_parked *word)
 {
     struct sona_pending_pool *pool = &pending->parked_pool;
     uint32_t at;
@@ -375,17 +342,18 @@ static sona_err check_waiting(struct sona_pending *pending, uint32_t place, uint
 
 /* A second word about a settled entry. */
 static sona_err speak_again(struct sona_pending *pending, uint32_t place, uint64_t id,
-                            const struct parked *word, struct sona_pending_joined *ret)
+                            const struct sona_pending_parked *word, struct sona_pending_joined *ret)
 {
-    struct settled *settled = &pending->settled[place];
+    struct sona_pending_settled *settled = &pending->settled[place];
 
     if (settled->owner != word->owner)
         return refuse(pending, SONA_COUNTER_drop_foreign, SONA_E_PERMISSION);
-    if (settled->fate == REVOKED)
+    if (settled->fate == SONA_PENDING_REVOKED)
         return refuse(pending, SONA_COUNTER_drop_revoked, SONA_E_DUPLICATE);
-    if (settled->fate == TOLD && !word->revoke && settled->quality == word->quality)
+    if (settled->fate == SONA_PENDING_TOLD && !word->revoke && settled->quality == word->quality)
         return refuse(pending, SONA_COUNTER_drop_duplicate, SONA_E_DUPLICATE);
-    if (settled->fate == EXPIRED || outlived(pending, settled->begun_ms, word->since_ms))
+    if (settled->fate == SONA_PENDING_EXPIRED ||
+        outlived(pending, settled->begun_ms, word->since_ms))
         return refuse(pending, SONA_COUNTER_drop_expired, SONA_E_TIMEOUT);
     *ret = (struct sona_pending_joined){
         .word = word->revoke ? SONA_PENDING_REVOKING : SONA_PENDING_REPLACING,
@@ -395,7 +363,7 @@ static sona_err speak_again(struct sona_pending *pending, uint32_t place, uint64
     };
     if (word->revoke) {
         COUNT(pending, revoking);
-        settled->fate = REVOKED;
+        settled->fate = SONA_PENDING_REVOKED;
     } else {
         COUNT(pending, replacing);
         settled->quality = word->quality;
@@ -404,8 +372,9 @@ static sona_err speak_again(struct sona_pending *pending, uint32_t place, uint64
 }
 
 /* One word about an id, wherever the id stands. */
-static sona_err speak(struct sona_pending *pending, uint64_t id, const struct parked *word,
-                      bool on_its_way, struct sona_pending_joined *ret, bool *joined)
+static sona_err speak(struct sona_pending *pending, uint64_t id,
+                      const struct sona_pending_parked *word, bool on_its_way,
+                      struct sona_pending_joined *ret, bool *joined)
 {
     uint32_t place = sona_pending_pool_find(&pending->waiting_pool, id);
     sona_err err;
@@ -441,7 +410,7 @@ sona_err sona_pending_outcome(struct sona_pending *pending, uint64_t id, uint64_
     COUNT(pending, outcomes);
     return speak(
         pending, id,
-        &(struct parked){
+        &(struct sona_pending_parked){
             .owner = owner, .since_ms = now_ms, .quality = quality, .latency_us = latency_us},
         on_its_way, ret, joined);
 }
@@ -451,7 +420,8 @@ sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t
                              bool *joined)
 {
     COUNT(pending, revokes);
-    return speak(pending, id, &(struct parked){.owner = owner, .since_ms = now_ms, .revoke = true},
+    return speak(pending, id,
+                 &(struct sona_pending_parked){.owner = owner, .since_ms = now_ms, .revoke = true},
                  on_its_way, ret, joined);
 }
 
@@ -471,7 +441,7 @@ bool sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t
             *ret = (struct sona_pending_joined){.entry = pending->waiting[place],
                                                 .quality = pending->default_quality};
             COUNT(pending, defaulted);
-            settle(pending, place, EXPIRED, 0);
+            settle(pending, place, SONA_PENDING_EXPIRED, 0);
             (*budget)--;
             return true;
         }

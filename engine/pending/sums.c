@@ -61,6 +61,22 @@ static float *vector(const struct sona_pending_sums *sums, uint32_t at, uint32_t
     return sums->vectors + ((size_t)at * VECTORS + which) * sums->dim_padded;
 }
 
+/* A free block, first in the list. */
+static uint32_t take(struct sona_pending_sums *sums, uint32_t *first, uint32_t layer)
+{
+    uint32_t at = sums->free;
+
+    if (at == SONA_PENDING_NO_SUM)
+        return at;
+    sums->free = sums->blocks[at].next_free;
+    if (sums->free == SONA_PENDING_NO_SUM)
+        sums->free_last = SONA_PENDING_NO_SUM;
+    sums->taken++;
+    sums->blocks[at] = (struct block){.layer = layer, .next = *first};
+    *first = at;
+    return at;
+}
+
 /* The block of `layer` in the list, taken from the free ones when it is not there. */
 static uint32_t find(struct sona_pending_sums *sums, uint32_t *first, uint32_t layer)
 {
@@ -69,16 +85,9 @@ static uint32_t find(struct sona_pending_sums *sums, uint32_t *first, uint32_t l
     for (; at != SONA_PENDING_NO_SUM; at = sums->blocks[at].next)
         if (sums->blocks[at].layer == layer)
             return at;
-    at = sums->free;
-    if (at == SONA_PENDING_NO_SUM)
-        return at;
-    sums->free = sums->blocks[at].next_free;
-    if (sums->free == SONA_PENDING_NO_SUM)
-        sums->free_last = SONA_PENDING_NO_SUM;
-    sums->taken++;
-    sums->blocks[at] = (struct block){.layer = layer, .next = *first};
-    memset(vector(sums, at, 0), 0, VECTORS * sums->dim_padded * sizeof(float));
-    *first = at;
+    at = take(sums, first, layer);
+    if (at != SONA_PENDING_NO_SUM)
+        memset(vector(sums, at, 0), 0, VECTORS * sums->dim_padded * sizeof(float));
     return at;
 }
 
@@ -160,6 +169,42 @@ bool sona_pending_sums_next(struct sona_pending_sums *sums, uint32_t *at, float 
     };
     *at = block->next;
     return true;
+}
+
+bool sona_pending_sums_peek(const struct sona_pending_sums *sums, uint32_t *at,
+                            struct sona_pending_sum *ret, const float **ret_vectors)
+{
+    const struct block *block;
+
+    if (*at == SONA_PENDING_NO_SUM)
+        return false;
+    block = &sums->blocks[*at];
+    *ret = (struct sona_pending_sum){.layer = block->layer,
+                                     .credit = block->credit,
+                                     .rewarded = block->rewarded,
+                                     .open = block->open};
+    *ret_vectors = vector(sums, *at, 0);
+    *at = block->next;
+    return true;
+}
+
+bool sona_pending_sums_restore(struct sona_pending_sums *sums, uint32_t *first,
+                               const struct sona_pending_sum *sum, const void *vectors)
+{
+    uint32_t at = take(sums, first, sum->layer);
+
+    if (at == SONA_PENDING_NO_SUM)
+        return false;
+    sums->blocks[at].credit = sum->credit;
+    sums->blocks[at].rewarded = sum->rewarded;
+    sums->blocks[at].open = sum->open;
+    memcpy(vector(sums, at, 0), vectors, sona_pending_sums_vector_bytes(sums));
+    return true;
+}
+
+uint32_t sona_pending_sums_vector_bytes(const struct sona_pending_sums *sums)
+{
+    return (uint32_t)(VECTORS * sums->dim_padded * sizeof(float));
 }
 
 uint32_t sona_pending_sums_taken(const struct sona_pending_sums *sums)

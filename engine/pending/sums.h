@@ -58,6 +58,18 @@ void sona_pending_sums_give(struct sona_pending_sums *sums, uint32_t first);
  * are not known. To be asked once per list: the sums are finished in place. */
 bool sona_pending_sums_next(struct sona_pending_sums *sums, uint32_t *at, float quality,
                             struct sona_pending_layer *ret);
+/* For storing a list: the sums at *at as they are, and step *at to the next; false at the end. */
+struct sona_pending_sum {
+    uint32_t layer;
+    float credit, rewarded, open; /* sum a_t; sum a_t r_t; sum a_t where r_t is not known */
+};
+bool sona_pending_sums_peek(const struct sona_pending_sums *sums, uint32_t *at,
+                            struct sona_pending_sum *ret, const float **ret_vectors);
+/* Put such sums before the list that begins at *first; false: no block is free. */
+bool sona_pending_sums_restore(struct sona_pending_sums *sums, uint32_t *first,
+                               const struct sona_pending_sum *sum, const void *vectors);
+/* Bytes of the vectors of one. */
+uint32_t sona_pending_sums_vector_bytes(const struct sona_pending_sums *sums);
 /* Blocks in use. */
 uint32_t sona_pending_sums_taken(const struct sona_pending_sums *sums);
 

@@ -58,7 +58,10 @@ extern "C" {
       "report each outcome once, within the feedback window")                                  \
     X(E_DUPLICATE, 22, "this outcome was already reported", "nothing: the first one counts")   \
     X(E_LIMIT, 23, "a documented limit is reached", "see the limit in the header")             \
-    X(E_TIMEOUT, 24, "the peer did not answer in time", "check that the sidecar is healthy")
+    X(E_TIMEOUT, 24, "the peer did not answer in time", "check that the sidecar is healthy")   \
+    X(E_DAMAGED, 25, "the saved state is cut off or was changed", "load the save before it")   \
+    X(E_VERSION, 26, "the saved state is of another version, byte order or layout",            \
+      "load it with the SONA that saved it")
 
 typedef enum sona_err {
 #define SONA_ERROR_ENUM(name, value, text, remedy) SONA_##name = (value),

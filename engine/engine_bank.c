@@ -15,49 +15,37 @@ sona_err sona_engine_patterns(const sona_engine *engine, uint32_t from, uint32_t
     return SONA_OK;
 }
 
-static void tell(const sona_bank_report *report, sona_bank_report *ret)
+/* What the report is written to, wanted or not. */
+static sona_bank_report *room(sona_bank_report *ret, sona_bank_report *spare)
 {
-    if (ret != NULL)
-        *ret = *report;
+    return ret != NULL ? ret : spare;
 }
 
 sona_err sona_engine_patterns_decay(sona_engine *engine, float factor, sona_bank_report *ret_report)
 {
-    sona_bank_report report;
+    sona_bank_report spare;
 
     if (engine == NULL)
         return SONA_E_ARGUMENT;
-    if (!(factor >= 0 && factor <= 1))
-        return SONA_E_RANGE;
-    sona_learner_decay(engine->learner, factor, &report);
-    tell(&report, ret_report);
-    return SONA_OK;
+    return sona_learner_decay(engine->learner, factor, room(ret_report, &spare));
 }
 
 sona_err sona_engine_patterns_prune(sona_engine *engine, const sona_prune_rule *rule,
                                     sona_bank_report *ret_report)
 {
-    sona_bank_report report;
+    sona_bank_report spare;
 
     if (engine == NULL || rule == NULL)
         return SONA_E_ARGUMENT;
-    if (!(rule->min_quality >= 0 && rule->min_quality <= 2))
-        return SONA_E_RANGE;
-    sona_learner_prune(engine->learner, rule, &report);
-    tell(&report, ret_report);
-    return SONA_OK;
+    return sona_learner_prune(engine->learner, rule, room(ret_report, &spare));
 }
 
 sona_err sona_engine_patterns_consolidate(sona_engine *engine, float similarity,
                                           sona_bank_report *ret_report)
 {
-    sona_bank_report report;
+    sona_bank_report spare;
 
     if (engine == NULL)
         return SONA_E_ARGUMENT;
-    if (!(similarity >= -1 && similarity <= 1))
-        return SONA_E_RANGE;
-    sona_learner_consolidate(engine->learner, similarity, &report);
-    tell(&report, ret_report);
-    return SONA_OK;
+    return sona_learner_consolidate(engine->learner, similarity, room(ret_report, &spare));
 }

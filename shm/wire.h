@@ -98,13 +98,18 @@ enum sona_wire_command_what {
     SONA_WIRE_LEARN = 5, /* a background cycle */
     SONA_WIRE_FLUSH = 6, /* learn all that was accepted so far */
     SONA_WIRE_ENABLE = 7,
-    SONA_WIRE_DISABLE = 8
+    SONA_WIRE_DISABLE = 8,
+    SONA_WIRE_PATTERNS_DECAY = 9, /* what sona/engine.h says of the three */
+    SONA_WIRE_PATTERNS_PRUNE = 10,
+    SONA_WIRE_PATTERNS_CONSOLIDATE = 11
 };
 struct sona_wire_command {
     struct sona_wire_head head;
     uint32_t what; /* enum sona_wire_command_what */
     uint32_t mode; /* sona_mode: ROUTE_MODE */
     sona_route_spec spec;
+    float amount;         /* a factor: PATTERNS_DECAY; a cosine: PATTERNS_CONSOLIDATE */
+    sona_prune_rule rule; /* PATTERNS_PRUNE */
 };
 
 #define SONA_WIRE_SYSTEM_DIR "/run/sona"

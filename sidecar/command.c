@@ -53,13 +53,12 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
 
 sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr)
 {
-    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_DISABLE)
+    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_PATTERNS_CONSOLIDATE)
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "command %u is unknown; upgrade the sidecar", request->what);
-    if (request->what > SONA_WIRE_ROUTE_COST)
-        return SONA_OK;
-    if (request->spec.name[0] == '\0' ||
-        memchr(request->spec.name, '\0', sizeof request->spec.name) == NULL)
+    /* Of every command: the log prints it. */
+    if (memchr(request->spec.name, '\0', sizeof request->spec.name) == NULL ||
+        (request->spec.name[0] == '\0' && request->what <= SONA_WIRE_ROUTE_COST))
         return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a route's name is 1..%d bytes long",
                                  SONA_ROUTE_NAME_MAX - 1);
     if (request->mode > SONA_MODE_BYPASS)
@@ -97,6 +96,17 @@ static sona_err change_route(struct sona_learner *learner, struct sona_sidecar_c
     return sona_learner_route_cost(learner, c->route, r->spec.cost);
 }
 
+static sona_err change_bank(struct sona_learner *learner, struct sona_sidecar_command *c)
+{
+    const struct sona_wire_command *r = &c->request;
+
+    if (r->what == SONA_WIRE_PATTERNS_DECAY)
+        return sona_learner_decay(learner, r->amount, &c->bank);
+    if (r->what == SONA_WIRE_PATTERNS_PRUNE)
+        return sona_learner_prune(learner, &r->rule, &c->bank);
+    return sona_learner_consolidate(learner, r->amount, &c->bank);
+}
+
 static const char *reason(sona_err err)
 {
     switch (err) {
@@ -119,6 +129,13 @@ void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sideca
 
     if (what == SONA_WIRE_ENABLE || what == SONA_WIRE_DISABLE) {
         sona_learner_set_enabled(learner, what == SONA_WIRE_ENABLE);
+        return;
+    }
+    if (sona_sidecar_command_on_bank(command)) {
+        if (change_bank(learner, command) != SONA_OK)
+            (void)sona_shm_diag_set(&command->diag, SONA_E_RANGE, 0,
+                                    "patterns: a factor of decay is 0..1, a quality to prune below "
+                                    "0..2, a similarity to consolidate at -1..1");
         return;
     }
     sona_err err = change_route(learner, command);

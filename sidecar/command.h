@@ -32,7 +32,15 @@ struct sona_sidecar_command {
     sona_diag diag; /* code SONA_OK: done */
     sona_route route;
     sona_cycle_report report;
+    sona_bank_report bank;
 };
+
+/* Is it one on the pattern bank? Not while a cycle runs, whose install brings its own bank. */
+static inline bool sona_sidecar_command_on_bank(const struct sona_sidecar_command *command)
+{
+    return command->request.what >= SONA_WIRE_PATTERNS_DECAY &&
+           command->request.what <= SONA_WIRE_PATTERNS_CONSOLIDATE;
+}
 
 #define SONA_SIDECAR_COMMANDS_MAX 16u /* waiting at one time */
 
@@ -54,8 +62,8 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
 
 /* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
 sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr);
-/* Apply a command on routes or the switch; the result is in `diag` and `route`. LEARN and FLUSH are
- * the learner thread's own. */
+/* Apply a command on routes, the bank or the switch; the result is in `diag`, `route` and `bank`.
+ * LEARN and FLUSH are the learner thread's own. */
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command);
 
 #endif

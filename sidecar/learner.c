@@ -199,6 +199,12 @@ static void command(struct sona_sidecar_learner *l)
         if (atomic_load_explicit(&l->stream->flushed, memory_order_acquire) >= l->command.flush &&
             l->out.taken >= atomic_load_explicit(&l->stream->flush_handed, memory_order_relaxed))
             l->commanded = APPLIED;
+    } else if (sona_sidecar_command_on_bank(&l->command)) {
+        if (l->running)
+            return;
+        sona_sidecar_command_apply(l->learner, &l->command);
+        sona_sidecar_publication_renew(&l->out);
+        l->commanded = APPLIED;
     } else {
         sona_sidecar_command_apply(l->learner, &l->command);
         l->out.route_changes++;

@@ -33,6 +33,7 @@ void sona_sidecar_publication_renew(struct sona_sidecar_publication *p)
 {
     p->dirty = p->stale = p->cold_new = true;
     p->cold_written = false;
+    p->cold_changes++;
 }
 
 static bool floats_ok(const char *at, size_t count)
@@ -147,7 +148,7 @@ void sona_sidecar_publication_publish(struct sona_sidecar_publication *p, uint64
     }
 }
 
-/* The bank changes with the cold half only. The version shown last has the one of its cycle. */
+/* The bank changes with the cold half only. The version shown last may have it already. */
 static void show_bank(const struct sona_sidecar_publication *p, struct sona_sidecar_version *v)
 {
     struct sona_model_view view = view_of(p);
@@ -155,7 +156,8 @@ static void show_bank(const struct sona_sidecar_publication *p, struct sona_side
     struct sona_sidecar_bank *bank = before ? before->bank : NULL;
 
     v->cycles = v->stats.counter[SONA_COUNTER_background_cycles];
-    if (!bank || before->cycles != v->cycles) {
+    v->cold_changes = p->cold_changes;
+    if (!bank || before->cold_changes != v->cold_changes) {
         bank = sona_sidecar_bank_make(v->stats.patterns);
         if (bank)
             bank->n = sona_model_list_patterns(&view, 0, bank->n, bank->pattern);

@@ -38,6 +38,7 @@ struct sona_sidecar_publication {
     bool dirty;             /* learned since the last snapshot */
     bool stale;             /* something to show since the last version */
     uint64_t route_changes; /* grows when the route table changes */
+    uint64_t cold_changes;  /* and when the cold half does */
     uint64_t bytes;         /* of its memory */
     double cycle_ms;        /* what the last cycle took */
 

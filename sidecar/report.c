@@ -341,11 +341,17 @@ static void put_cycle(json_t *o, const sona_cycle_report *report)
 char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                   const struct sona_sidecar_command *command)
 {
-    static const char *const names[] = {
-        [SONA_WIRE_ROUTE_ADD] = "route_add",   [SONA_WIRE_ROUTE_RETIRE] = "route_retire",
-        [SONA_WIRE_ROUTE_MODE] = "route_mode", [SONA_WIRE_ROUTE_COST] = "route_cost",
-        [SONA_WIRE_LEARN] = "learn",           [SONA_WIRE_FLUSH] = "flush",
-        [SONA_WIRE_ENABLE] = "enable",         [SONA_WIRE_DISABLE] = "disable"};
+    static const char *const names[] = {[SONA_WIRE_ROUTE_ADD] = "route_add",
+                                        [SONA_WIRE_ROUTE_RETIRE] = "route_retire",
+                                        [SONA_WIRE_ROUTE_MODE] = "route_mode",
+                                        [SONA_WIRE_ROUTE_COST] = "route_cost",
+                                        [SONA_WIRE_LEARN] = "learn",
+                                        [SONA_WIRE_FLUSH] = "flush",
+                                        [SONA_WIRE_ENABLE] = "enable",
+                                        [SONA_WIRE_DISABLE] = "disable",
+                                        [SONA_WIRE_PATTERNS_DECAY] = "patterns_decay",
+                                        [SONA_WIRE_PATTERNS_PRUNE] = "patterns_prune",
+                                        [SONA_WIRE_PATTERNS_CONSOLIDATE] = "patterns_consolidate"};
     uint32_t what = command->request.what;
     json_t *o = json_object();
     sona_stats stats;
@@ -361,6 +367,12 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
     if (what == SONA_WIRE_FLUSH) {
         put_u64(o, "learned", stats.counter[SONA_COUNTER_learned] - command->learned_before);
         put_u64(o, "pending", stats.pending);
+    }
+    if (sona_sidecar_command_on_bank(command)) {
+        put_u64(o, "patterns", command->bank.patterns);
+        put_u64(o, "merged", command->bank.merged);
+        put_u64(o, "pruned", command->bank.pruned);
+        put_real(o, "weight", command->bank.weight);
     }
     put_u64(o, "step", stats.step);
     put_u64(o, "version", stats.version);

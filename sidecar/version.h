@@ -18,8 +18,8 @@
 #include <sona/model.h>
 #include <sona/stats.h>
 
-/* The pattern bank of the last background cycle: too large for every version, so one object is
- * shared by those of a cycle. */
+/* The pattern bank, which changes with the cold half: too large for every version, so one object is
+ * shared by those between two such changes. */
 struct sona_sidecar_bank {
     _Atomic uint32_t owners; /* versions that have it; relaxed to add, the last release frees */
     uint32_t n;
@@ -32,6 +32,7 @@ struct sona_sidecar_version {
     sona_stats stats;               /* the learner's counters and gauges */
     uint64_t route_changes;         /* grows when the route table changes */
     uint64_t cycles;                /* background cycles that the bank has seen */
+    uint64_t cold_changes;          /* grows when the bank is another one */
     uint32_t enabled;               /* 1: learning is on */
     uint32_t n_routes;
     sona_route_info route[]; /* n_routes */

@@ -31,7 +31,9 @@ enum key {
     KEY_JSON,
     KEY_COST,
     KEY_PRIOR_QUALITY,
-    KEY_PRIOR_WEIGHT
+    KEY_PRIOR_WEIGHT,
+    KEY_MIN_ACCESSES,
+    KEY_MIN_AGE
 };
 
 static const struct argp_option table[] = {
@@ -44,6 +46,10 @@ static const struct argp_option table[] = {
      "routes add: believed quality before evidence, 0..1 (default: 0.5)", 0},
     {"prior-weight", KEY_PRIOR_WEIGHT, "W", 0,
      "routes add: what that belief weighs, in outcomes (default: 1)", 0},
+    {"min-accesses", KEY_MIN_ACCESSES, "N", 0,
+     "patterns prune: spare those that searches found N times (default: none)", 0},
+    {"min-age", KEY_MIN_AGE, "STEPS", 0,
+     "patterns prune: spare those younger than so many events (default: 0)", 0},
     {0},
 };
 
@@ -58,7 +64,7 @@ struct options {
     struct sona_wire_command command;
 };
 
-/* What can be typed, in words; "NAME" and "C" stand for any word, the rest for themselves. */
+/* What can be typed, in words; those in capitals stand for any word, the rest for themselves. */
 static const struct form {
     const char *word[WORDS_MAX];
     uint32_t query, command;
@@ -75,12 +81,15 @@ static const struct form {
     {{"flush"}, 0, SONA_WIRE_FLUSH},
     {{"enable"}, 0, SONA_WIRE_ENABLE},
     {{"disable"}, 0, SONA_WIRE_DISABLE},
+    {{"patterns", "decay", "FACTOR"}, 0, SONA_WIRE_PATTERNS_DECAY},
+    {{"patterns", "prune", "QUALITY"}, 0, SONA_WIRE_PATTERNS_PRUNE},
+    {{"patterns", "consolidate", "COSINE"}, 0, SONA_WIRE_PATTERNS_CONSOLIDATE},
 };
 
-#define COMMANDS                                                           \
-    "status, stats, patterns, routes list|add NAME|retire NAME|mode NAME " \
-    "apply|observe|bypass|cost "                                           \
-    "NAME C, learn, flush, enable and disable"
+#define COMMANDS                                                                                  \
+    "status, stats, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "           \
+    "routes list|add NAME|retire NAME|mode NAME apply|observe|bypass|cost NAME C, learn, flush, " \
+    "enable and disable"
 
 static bool matches(const struct form *form, const struct options *o)
 {
@@ -102,6 +111,16 @@ static float number_of(const char *text, struct argp_state *state)
 
     if (end == text || *end != '\0')
         argp_error(state, "\"%s\" is no number", text);
+    return value;
+}
+
+static uint64_t count_of(const char *text, struct argp_state *state)
+{
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0')
+        argp_error(state, "\"%s\" is no whole number", text);
     return value;
 }
 
@@ -141,6 +160,10 @@ static void understand(struct options *o, struct argp_state *state)
         take_mode(o, state);
     if (form->command == SONA_WIRE_ROUTE_COST)
         o->command.spec.cost = number_of(o->word[3], state);
+    if (form->command == SONA_WIRE_PATTERNS_PRUNE)
+        o->command.rule.min_quality = number_of(o->word[2], state);
+    else if (form->command >= SONA_WIRE_PATTERNS_DECAY)
+        o->command.amount = number_of(o->word[2], state);
 }
 
 static error_t take(int key, char *text, struct argp_state *state)
@@ -165,6 +188,12 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_PRIOR_WEIGHT:
         o->command.spec.prior_weight = number_of(text, state);
+        return 0;
+    case KEY_MIN_ACCESSES:
+        o->command.rule.min_accesses = count_of(text, state);
+        return 0;
+    case KEY_MIN_AGE:
+        o->command.rule.min_age = count_of(text, state);
         return 0;
     case ARGP_KEY_ARG:
         if (o->n_words == WORDS_MAX)
@@ -331,6 +360,11 @@ static void print_done(uint32_t what, const json_t *o)
     else if (what <= SONA_WIRE_ROUTE_COST)
         (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
                      text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
+    else if (what >= SONA_WIRE_PATTERNS_DECAY)
+        (void)printf("done: %" PRId64 " patterns, %" PRId64 " merged, %" PRId64
+                     " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
+                     number_at(o, "patterns"), number_at(o, "merged"), number_at(o, "pruned"),
+                     real_at(o, "weight"), number_at(o, "version"));
     else
         (void)printf("done: learning is %s\n", what == SONA_WIRE_ENABLE ? "on" : "off");
 }
@@ -369,13 +403,17 @@ int main(int argc, char **argv)
                     "routes list|add NAME|retire NAME\n"
                     "routes mode NAME apply|observe|bypass\n"
                     "routes cost NAME C\n"
-                    "learn|flush|enable|disable",
+                    "learn|flush|enable|disable\n"
+                    "patterns decay FACTOR|prune QUALITY|consolidate COSINE",
         .doc =
             "Ask a running sona-sidecar how it is, or have it change something: a command returns "
             "when its change is published. learn forces a background cycle; flush learns all "
-            "that was accepted so far and discards nothing.\v"
+            "that was accepted so far and discards nothing. patterns decay fades all evidence of "
+            "the bank by a factor (0..1), prune removes the patterns below a mean quality, "
+            "consolidate merges those at least so alike (-1..1).\v"
             "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
-    struct options options = {.command.spec = {.prior_quality = 0.5f, .prior_weight = 1}};
+    struct options options = {.command = {.spec = {.prior_quality = 0.5f, .prior_weight = 1},
+                                          .rule.min_accesses = UINT64_MAX}};
     char *json = NULL;
     sona_diag diag = {0};
 

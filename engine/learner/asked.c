@@ -101,30 +101,40 @@ static void begin(struct sona_learner *l)
     sona_learner_hits_take(l);
 }
 
-void sona_learner_decay(struct sona_learner *l, float factor, sona_bank_report *ret)
+sona_err sona_learner_decay(struct sona_learner *l, float factor, sona_bank_report *ret)
 {
+    if (!(factor >= 0 && factor <= 1))
+        return SONA_E_RANGE;
     begin(l);
     sona_learner_bank_decay(&l->layout, cold_of(l), factor);
     report(l, 0, 0, ret);
+    return SONA_OK;
 }
 
-void sona_learner_prune(struct sona_learner *l, const sona_prune_rule *rule, sona_bank_report *ret)
+sona_err sona_learner_prune(struct sona_learner *l, const sona_prune_rule *rule,
+                            sona_bank_report *ret)
 {
     uint32_t pruned;
 
+    if (!(rule->min_quality >= 0 && rule->min_quality <= 2))
+        return SONA_E_RANGE;
     begin(l);
     pruned = sona_learner_bank_prune(&l->layout, cold_of(l), rule, 0, sona_learner_step(l));
     l->counter[SONA_COUNTER_patterns_pruned] += pruned;
     report(l, 0, pruned, ret);
+    return SONA_OK;
 }
 
-void sona_learner_consolidate(struct sona_learner *l, float similarity, sona_bank_report *ret)
+sona_err sona_learner_consolidate(struct sona_learner *l, float similarity, sona_bank_report *ret)
 {
     uint32_t merged;
 
+    if (!(similarity >= -1 && similarity <= 1))
+        return SONA_E_RANGE;
     begin(l);
     merged = sona_learner_bank_merge(&l->layout, cold_of(l), similarity, 0, UINT32_MAX);
     l->counter[SONA_COUNTER_patterns_merged] += merged;
     l->counter[SONA_COUNTER_consolidations]++;
     report(l, merged, 0, ret);
+    return SONA_OK;
 }

@@ -128,12 +128,13 @@ sona_err sona_learner_route_cost(struct sona_learner *learner, sona_route route,
 void sona_learner_set_enabled(struct sona_learner *learner, bool enabled);
 bool sona_learner_enabled(const struct sona_learner *learner);
 
-/* The pattern bank, at once; no cycle is running. */
-void sona_learner_decay(struct sona_learner *learner, float factor, sona_bank_report *ret);
-void sona_learner_prune(struct sona_learner *learner, const sona_prune_rule *rule,
-                        sona_bank_report *ret);
-void sona_learner_consolidate(struct sona_learner *learner, float similarity,
-                              sona_bank_report *ret);
+/* The pattern bank, at once; no cycle is running. See sona/engine.h. SONA_E_RANGE, with *ret as it
+ * was: a factor outside 0..1, a quality outside 0..2, a cosine outside -1..1. */
+sona_err sona_learner_decay(struct sona_learner *learner, float factor, sona_bank_report *ret);
+sona_err sona_learner_prune(struct sona_learner *learner, const sona_prune_rule *rule,
+                            sona_bank_report *ret);
+sona_err sona_learner_consolidate(struct sona_learner *learner, float similarity,
+                                  sona_bank_report *ret);
 
 /* Counters (by name; others than the learner's own are added by the room that saw the event) and
  * gauges. `ret` is written whole. */

@@ -138,6 +138,57 @@ static void tell(struct pair *p)
     }
 }
 
+/* The bank, faded, pruned and consolidated at the same place of both lives. */
+static void tend_bank(const struct pair *p)
+{
+    const sona_prune_rule rule = {.min_quality = 0.45f, .min_accesses = UINT64_MAX};
+    sona_bank_report decayed, pruned, merged;
+
+    cr_assert(eq(int, sona_engine_patterns_decay(p->engine, 0.5f, &decayed), SONA_OK));
+    cr_assert(eq(int, sona_engine_patterns_prune(p->engine, &rule, &pruned), SONA_OK));
+    cr_assert(eq(int, sona_engine_patterns_consolidate(p->engine, 0.3f, &merged), SONA_OK));
+    cr_assert(gt(u32, pruned.pruned, 0));
+    cr_assert(gt(u32, merged.merged, 0));
+    cr_assert(gt(u32, merged.patterns, 1));
+    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_DECAY, .amount = 0.5f});
+    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_PRUNE, .rule = rule});
+    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_CONSOLIDATE, .amount = 0.3f});
+}
+
+/* What can be asked of both is answered alike. */
+static void assert_same_answers(const struct pair *p)
+{
+    float x[3 * STAGE_DIM], here[3 * STAGE_DIM], there[3 * STAGE_DIM];
+    sona_pattern ours[8], theirs[8];
+    uint32_t n = 0, m = 0;
+
+    memset(ours, 0, sizeof ours); /* what is not there is not compared */
+    memset(theirs, 0, sizeof theirs);
+    for (uint64_t i = 0; i < 3; i++)
+        stage_query(i, x + i * STAGE_DIM);
+#define SAME(engine_call, client_call)        \
+    cr_assert(eq(int, engine_call, SONA_OK)); \
+    cr_assert(eq(int, client_call, SONA_OK)); \
+    cr_assert(zero(int, memcmp(here, there, sizeof here)))
+    SAME(sona_engine_apply_batch(p->engine, 3, x, STAGE_DIM, here),
+         sona_apply_batch(p->lane, 3, x, STAGE_DIM, there, NULL));
+    SAME(sona_engine_apply_micro_batch(p->engine, 3, x, STAGE_DIM, here),
+         sona_apply_micro_batch(p->lane, 3, x, STAGE_DIM, there, NULL));
+    SAME(sona_engine_apply_base_batch(p->engine, 0, 3, x, STAGE_DIM, here),
+         sona_apply_base_batch(p->lane, 0, 3, x, STAGE_DIM, there, NULL));
+    SAME(sona_engine_merge_into(p->engine, SONA_LAYER_BOTH, x, 3, STAGE_DIM, here),
+         sona_merge_into(p->lane, SONA_LAYER_BOTH, x, 3, STAGE_DIM, there, NULL));
+#undef SAME
+    cr_assert(eq(int, sona_engine_find_patterns(p->engine, x, STAGE_DIM, 8, ours, &n), SONA_OK));
+    cr_assert(eq(int, sona_find_patterns(p->lane, x, STAGE_DIM, 8, theirs, &m), SONA_OK));
+    cr_assert(eq(u32, n, m));
+    cr_assert(gt(u32, n, 1));
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(ours[i].examples, theirs[i].examples, sizeof ours[i].examples); /* other names */
+        cr_assert(zero(int, memcmp(&ours[i], &theirs[i], sizeof ours[i])), "pattern %u", i);
+    }
+}
+
 Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
 {
     static const sona_counter same[] = {
@@ -164,8 +215,10 @@ Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
 
             cr_assert(eq(int, sona_engine_learn_now(p.engine, 0, &report), SONA_OK));
             command(&p, (struct sona_wire_command){.what = SONA_WIRE_LEARN});
+            tend_bank(&p);
         }
     }
+    assert_same_answers(&p);
     sona_engine_stats(p.engine, &stats);
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         cr_assert(gt(u64, stats.counter[same[i]], 0), "%s", sona_counter_name(same[i]));

@@ -55,8 +55,8 @@ Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
     stage_close(&stage);
 }
 
-/* `n` trajectories of one topic with a step for layer 1, which did well. */
-static void live(sona_lane *lane, int n)
+/* `n` trajectories of one topic with a step for layer 1, which did so well. */
+static void live(sona_lane *lane, uint64_t topic, float quality, int n)
 {
     float x[STAGE_DIM], h[STAGE_DIM] = {[2] = 1};
     sona_step step = {.activations = h,
@@ -67,13 +67,13 @@ static void live(sona_lane *lane, int n)
                       .latency_us = 40};
     uint64_t id;
 
-    stage_query(1, x);
+    stage_query(topic, x);
     for (int i = 0; i < n; i++) {
         cr_assert(eq(int, sona_trajectory_begin(lane, x, STAGE_DIM, &id), SONA_OK));
         cr_assert(eq(int, sona_trajectory_context(lane, id, "codegen"), SONA_OK));
         cr_assert(eq(int, sona_trajectory_route(lane, id, 1), SONA_OK));
         cr_assert(eq(int, sona_trajectory_step(lane, id, &step), SONA_OK));
-        cr_assert(eq(int, sona_trajectory_end(lane, id, 1), SONA_OK));
+        cr_assert(eq(int, sona_trajectory_end(lane, id, quality), SONA_OK));
     }
 }
 
@@ -100,7 +100,7 @@ Test(sonactl, shows_the_patterns_that_trajectories_made, .timeout = 60)
     stage_open(&stage, NULL);
     sona_client *client = stage_client(&stage, 1);
     sona_lane *lane = stage_lane(client);
-    live(lane, 32); /* the first background cycle */
+    live(lane, 1, 1, 32); /* the first background cycle */
     (void)stage_await(&stage, "background_cycles", 1);
     (void)stage_await(&stage, "learned", 32);
     stage_query(1, x);
@@ -132,6 +132,75 @@ Test(sonactl, shows_the_patterns_that_trajectories_made, .timeout = 60)
     cr_assert(eq(int, (int)json_integer_value(json_object_get(p, "steps")), 32));
     cr_assert(ge(int, (int)json_integer_value(json_object_get(o, "pattern_hits")), 0));
     json_decref(o);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}
+
+/* Ask for what a command on the bank says of itself. */
+static double told(const struct stage *stage, const char *arguments, const char *key)
+{
+    json_t *o = ask(stage, arguments);
+    bool found = json_is_number(json_object_get(o, key));
+    double value = json_number_value(json_object_get(o, key));
+
+    cr_assert(found, "%s: %s", arguments, key);
+    json_decref(o);
+    return value;
+}
+
+/* The patterns near topic 1 that a client sees. */
+static uint32_t seen(sona_lane *lane, sona_pattern ret[4])
+{
+    float x[STAGE_DIM];
+    uint32_t n = 0;
+
+    stage_query(1, x);
+    cr_assert(eq(int, sona_find_patterns(lane, x, STAGE_DIM, 4, ret, &n), SONA_OK));
+    return n;
+}
+
+/* When a command on the bank is answered, every client sees what it did. */
+Test(sonactl, fades_prunes_and_consolidates_the_patterns, .timeout = 60)
+{
+    struct stage stage;
+    sona_pattern before[4], after[4];
+
+    stage_open(&stage, NULL);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    cr_assert(zero(u32, seen(lane, before)));
+    live(lane, 1, 0.9f, 8);
+    live(lane, 3, 0.4f, 8);
+    (void)stage_await(&stage, "learned", 16);
+    cr_assert(eq(dbl, told(&stage, "--json learn", "patterns"), 2));
+    cr_assert(eq(u32, seen(lane, before), 2));
+
+    double weight = told(&stage, "--json patterns decay 1", "weight");
+    cr_assert(gt(dbl, weight, 8));
+    cr_assert(eq(dbl, told(&stage, "--json patterns decay 0.5", "weight"), weight / 2));
+    cr_assert(eq(u32, seen(lane, after), 2));
+    cr_assert(eq(flt, after[0].total_weight, before[0].total_weight / 2));
+    cr_assert(eq(flt, after[1].total_weight, before[1].total_weight / 2));
+
+    cr_assert(zero(dbl, told(&stage, "--json patterns prune 0.3", "pruned")));
+    cr_assert(zero(dbl, told(&stage, "--json patterns prune 0.5 --min-age 1000000", "pruned")));
+    cr_assert(zero(dbl, told(&stage, "--json patterns prune 0.5 --min-accesses 0", "pruned")));
+    cr_assert(eq(dbl, told(&stage, "--json patterns prune 0.5", "pruned"), 1));
+    cr_assert(eq(u32, seen(lane, after), 1));
+    cr_assert(eq(u64, after[0].id, before[0].id), "the good one stays");
+    json_t *o = ask(&stage, "--json patterns");
+    cr_assert(eq(sz, json_array_size(json_object_get(o, "patterns")), 1), "and is shown alone");
+    json_decref(o);
+
+    live(lane, 5, 0.8f, 8);
+    (void)stage_await(&stage, "learned", 24);
+    cr_assert(eq(dbl, told(&stage, "--json learn", "patterns"), 2));
+    cr_assert(zero(dbl, told(&stage, "--json patterns consolidate 1", "merged")));
+    cr_assert(eq(dbl, told(&stage, "--json patterns consolidate -- -1", "merged"), 1));
+    cr_assert(eq(u32, seen(lane, after), 1));
+    cr_assert(eq(u64, after[0].id, before[0].id), "the older one keeps its name");
+    cr_assert(eq(u32, after[0].cluster_size, 16));
     sona_lane_release(&lane);
     sona_client_close(&client);
     stage_close(&stage);
@@ -181,6 +250,13 @@ Test(sonactl, changes_routes_and_loops_and_says_what_it_did, .timeout = 60)
     expect(&stage, "--json stats", 0, "\"instant_enabled\":false");
     expect(&stage, "enable", 0, "learning is on");
 
+    expect(&stage, "patterns decay 0.5", 0, "done: 0 patterns, 0 merged, 0 pruned");
+
+    expect(&stage, "patterns decay 1.5", 2, "0..1");
+    expect(&stage, "patterns consolidate nan", 2, "-1..1");
+    expect(&stage, "patterns prune much", 2, "no number");
+    expect(&stage, "patterns prune 0.5 --min-age -1", 2, "no whole number");
+    expect(&stage, "patterns prune", 2, "is no command");
     expect(&stage, "routes retire late", 1, "no enabled route has this name");
     expect(&stage, "routes add a", 1, "enabled already");
     expect(&stage, "routes add dear --cost 2", 2, "0..1");

@@ -93,8 +93,8 @@ struct sona_store_record {
     uint32_t type, layer;      /* as struct sona_sidecar_joined */
     float quality, propensity; /* finite, as is credit */
     float credit;
-    float p_sample;    /* given by the store: 0 the vectors are exact; else x was rounded to f16 and
-                          kept with this probability */
+    float p_sample;    /* given by the store. 0: the vectors are as they were appended. Else the row
+                          was    thinned: x was kept with this probability, as f16, or is gone */
     const float *x;    /* x_n floats, kept bit by bit; null with 0 */
     const float *base; /* the second vector */
     const void *payload;

@@ -24,11 +24,13 @@ struct sona_kernels {
                      float *out);
     /* y += a x */
     void (*axpy)(float a, const float *x, float *y, size_t n);
+    /* The same, and sum y_i^2 of the new y. */
+    float (*axpy_square)(float a, const float *x, float *y, size_t n);
     /* sum (x_i - y_i)^2 */
     float (*distance)(const float *x, const float *y, size_t n);
-    /* AdaGrad: G += (e x)^2; w += rate e x / sqrt(G + epsilon) */
-    void (*adagrad)(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
-                    size_t n);
+    /* AdaGrad: G += (e x)^2; w += rate e x / sqrt(G + epsilon); sum w_i^2 of the new w */
+    float (*adagrad)(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
+                     size_t n);
     /* y = x + sum_r c_r B_r, r < rank (rows of B `stride` floats apart); y may not overlap x */
     void (*expand)(const float *x, const float *b, size_t stride, const float *c, size_t rank,
                    float *y, size_t n);

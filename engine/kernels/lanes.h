@@ -108,6 +108,35 @@ static void axpy(float a, const float *x, float *y, size_t n)
         store_some(y + i, n - i, madd(factor, load_some(x + i, n - i), load_some(y + i, n - i)));
 }
 
+static float axpy_square(float a, const float *x, float *y, size_t n)
+{
+    const vec factor = splat(a);
+    vec sum[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK) {
+        for (size_t k = 0; k < ACCUMULATORS; k++) {
+            vec v = madd(factor, load(x + i + k * LANES), load(y + i + k * LANES));
+
+            store(y + i + k * LANES, v);
+            sum[k] = madd(v, v, sum[k]);
+        }
+    }
+    for (; i + LANES <= n; i += LANES) {
+        vec v = madd(factor, load(x + i), load(y + i));
+
+        store(y + i, v);
+        sum[0] = madd(v, v, sum[0]);
+    }
+    if (i < n) {
+        vec v = madd(factor, load_some(x + i, n - i), load_some(y + i, n - i));
+
+        store_some(y + i, n - i, v);
+        sum[1] = madd(v, v, sum[1]);
+    }
+    return total_of(sum);
+}
+
 static float distance(const float *x, const float *y, size_t n)
 {
     vec sum[ACCUMULATORS] = {zero(), zero(), zero(), zero()};
@@ -142,10 +171,11 @@ static inline void adagrad_lanes(vec e, vec rate, vec epsilon, vec x, vec *grad2
     *w = add(*w, quotient(mul(rate, g), root(add(*grad2, epsilon))));
 }
 
-static void adagrad(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
-                    size_t n)
+static float adagrad(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
+                     size_t n)
 {
     const vec error = splat(e), step = splat(rate), small = splat(epsilon);
+    vec sum[2] = {zero(), zero()};
     size_t i = 0;
 
     for (; i + LANES <= n; i += LANES) {
@@ -154,6 +184,7 @@ static void adagrad(float e, float rate, float epsilon, const float *x, float *g
         adagrad_lanes(error, step, small, load(x + i), &g2, &weight);
         store(grad2 + i, g2);
         store(w + i, weight);
+        sum[0] = madd(weight, weight, sum[0]);
     }
     if (i < n) {
         vec g2 = load_some(grad2 + i, n - i), weight = load_some(w + i, n - i);
@@ -161,7 +192,9 @@ static void adagrad(float e, float rate, float epsilon, const float *x, float *g
         adagrad_lanes(error, step, small, load_some(x + i, n - i), &g2, &weight);
         store_some(grad2 + i, n - i, g2);
         store_some(w + i, n - i, weight);
+        sum[1] = madd(weight, weight, sum[1]);
     }
+    return total(add(sum[0], sum[1]));
 }
 
 /* `count` vectors of y at once, a constant: each is written once and not once per row of B, and
@@ -204,8 +237,9 @@ static void expand(const float *x, const float *b, size_t stride, const float *c
     }
 }
 
-#define SONA_KERNELS_ROW(row_name, row_usable)                                        \
-    {                                                                                 \
-        .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows, \
-        .axpy = axpy, .distance = distance, .adagrad = adagrad, .expand = expand      \
+#define SONA_KERNELS_ROW(row_name, row_usable)                                              \
+    {                                                                                       \
+        .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows,       \
+        .axpy = axpy, .axpy_square = axpy_square, .distance = distance, .adagrad = adagrad, \
+        .expand = expand                                                                    \
     }

@@ -49,16 +49,19 @@ void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality)
     row->mean = (row->s + row->prior_s) / (row->n + row->prior_n);
 }
 
-void sona_learner_heads_bound(float *w, size_t n)
+static void bound_known(float *w, size_t n, float norm2)
 {
-    float norm2 = sona_kernels_active()->dot(w, w, n);
-
     if (norm2 > SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX) {
         float scale = SONA_MODEL_NORM_MAX / sqrtf(norm2);
 
         for (size_t i = 0; i < n; i++)
             w[i] *= scale;
     }
+}
+
+void sona_learner_heads_bound(float *w, size_t n)
+{
+    bound_known(w, n, sona_kernels_active()->dot(w, w, n));
 }
 
 static float clamp_error(float e)
@@ -75,11 +78,11 @@ float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float
     float *grad2 = sona_learner_floats(l, l->grad2) + (size_t)k * l->layout.dim_padded;
     uint32_t n = l->layout.dim_padded;
     float e = clamp_error(quality - kernels->dot(w, x, n) - row->bias);
+    float norm2 = kernels->adagrad(e, SONA_LEARNER_RATE, SONA_LEARNER_EPSILON, x, grad2, w, n);
 
-    kernels->adagrad(e, SONA_LEARNER_RATE, SONA_LEARNER_EPSILON, x, grad2, w, n);
     memory->bias_grad2 += e * e;
     row->bias += SONA_LEARNER_RATE * e / sqrtf(memory->bias_grad2 + SONA_LEARNER_EPSILON);
-    sona_learner_heads_bound(w, n);
+    bound_known(w, n, norm2);
     return e;
 }
 
@@ -137,6 +140,8 @@ void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x,
         memory->loss[i] = sona_model_clamp(memory->loss[i] - least, 0, LOSS_MAX);
 }
 
+static const float nothing[SONA_BASE_RANK_MAX + 1 + 15];
+
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
                              float quality)
 {
@@ -151,24 +156,27 @@ void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x,
                           kernels->dot(refit, x, layout->dim_padded));
     float pull = sona_learner_pull(layout, x), variance, gain;
 
-    kernels->dot_rows(p, layout->code_padded, layout->code_dim, code, layout->code_padded, pz);
-    variance = pull * kernels->dot(pz, code, layout->code_dim);
+    kernels->expand(nothing, p, layout->code_padded, code, layout->code_dim, pz,
+                    layout->code_padded);
+    variance = pull * kernels->dot(pz, code, layout->code_padded);
     if (!(variance >= 0)) { /* rounding ate the covariance: begin again from the prior */
         sona_learner_heads_prior(layout, p);
         return;
     }
     gain = pull / (1 + variance);
-    for (uint32_t i = 0; i < layout->code_dim; i++) {
+    for (uint32_t i = 0; i < layout->code_padded; i++) {
         g[i] += gain * e * pz[i];
-        for (uint32_t j = 0; j <= i; j++) {
-            float *at = &p[(size_t)i * layout->code_padded + j];
+        pz[i] *= sqrtf(gain);
+    }
+    for (uint32_t i = 0; i < layout->code_dim; i++) {
+        float *row = p + (size_t)i * layout->code_padded;
 
-            *at -= gain * pz[i] * pz[j];
-            p[(size_t)j * layout->code_padded + i] = *at;
-        }
+        /* Two factors in either order have the same product: P stays symmetric to the last bit. */
+        for (uint32_t j = 0; j < layout->code_padded; j++)
+            row[j] -= pz[i] * pz[j];
         /* What a million outcomes leave is still a variance. */
-        if (p[(size_t)i * layout->code_padded + i] < 1e-7f)
-            p[(size_t)i * layout->code_padded + i] = 1e-7f;
+        if (row[i] < 1e-7f)
+            row[i] = 1e-7f;
     }
     sona_learner_heads_bound(g, layout->code_dim);
 }

@@ -228,7 +228,7 @@ static float learn_route(struct sona_learner *l, const struct sona_learner_event
         sona_learner_heads_code(l, k, event->x, scores->code, quality);
     target = sona_model_clamp(quality - rest, -2, 2);
     if (l->config.micro)
-        sona_learner_micro_step(l, sona_learner_part(l, k, l->layout.route_head), event->x, target);
+        sona_learner_micro_learn(l, k, event->x, target);
     sona_learner_tenants_learn(l, event, k, scores, error);
     sona_learner_head(l)->outcomes++;
     sona_learner_touch_route(l, k);

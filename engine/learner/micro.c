@@ -19,6 +19,8 @@
 /* What a fresh row of A makes of the query of its first outcome, at least, in lengths of the query.
  * A random row makes about 1 of it, but of one in a few thousand so little that y would stay x. */
 #define A_SEES 0.25f
+/* Steps that B' w_k may be updated by, instead of being made anew. */
+#define REFRESH 64u
 
 /* Roughly normal, variance 1: the sum of four uniforms. No call to libm: the same everywhere. */
 float sona_learner_normal(uint64_t seed, uint64_t stream, uint64_t n)
@@ -70,30 +72,31 @@ float sona_learner_micro_gradient(const struct sona_model_layout *layout, const 
     return e;
 }
 
-/* Scale the row back when it is longer than `limit`; its norm afterwards. */
-static float scale_row(float *row, uint32_t n, float limit)
+/* Scale the row back when it is longer than `limit`; `norm` is its norm, then and afterwards.
+ * Returns the factor. */
+static float scale_row(float *row, uint32_t n, float limit, float *norm)
 {
-    const struct sona_kernels *kernels = sona_kernels_active();
-    float norm = sqrtf(kernels->dot(row, row, n));
+    float factor;
 
-    if (!(norm > limit))
-        return norm;
+    if (!(*norm > limit))
+        return 1;
+    factor = limit / *norm;
     for (uint32_t i = 0; i < n; i++)
-        row[i] *= limit / norm;
-    return sqrtf(kernels->dot(row, row, n));
+        row[i] *= factor;
+    *norm = sqrtf(sona_kernels_active()->dot(row, row, n));
+    return factor;
 }
 
-static void keep_bounds(struct sona_learner *l, float *a, float *b)
+/* w_k . v of every route. */
+static void on_heads(const struct sona_learner *l, const float *v, float *ret)
 {
-    uint32_t n = l->layout.dim_padded, rank = l->layout.geometry.micro_rank;
-    float fresh = sqrtf((float)l->layout.geometry.dim);
-    float share = MICRO_MAX / ((float)rank * (sona_learner_head(l)->micro_scale + 1e-6f));
+    const struct sona_model_layout *layout = &l->layout;
 
-    for (uint32_t r = 0; r < rank; r++) {
-        float norm = scale_row(a + (size_t)r * n, n, A_MAX * fresh);
-
-        scale_row(b + (size_t)r * n, n, share / (norm + 1e-6f));
-    }
+    sona_kernels_active()->dot_rows(
+        sona_model_floats(sona_learner_hot(l),
+                          sona_model_at(&layout->routes, 0, layout->route_head)),
+        sona_model_stride(&layout->routes), sona_learner_head(l)->n_routes, v, layout->dim_padded,
+        ret);
 }
 
 void sona_learner_micro_heads(struct sona_learner *l)
@@ -101,17 +104,12 @@ void sona_learner_micro_heads(struct sona_learner *l)
     const struct sona_model_layout *layout = &l->layout;
     float *h = sona_model_floats_of(sona_learner_hot(l), layout->micro_heads);
     const float *b = sona_model_floats(sona_learner_hot(l), layout->micro_b);
-    uint32_t n_routes = sona_learner_head(l)->n_routes, rank = layout->geometry.micro_rank;
+    float product[SONA_ROUTES_MAX];
 
-    /* Head by head: B stays near while the heads stream past it once. */
-    for (uint32_t k = 0; k < n_routes; k++) {
-        float *row = h + (size_t)k * SONA_MICRO_RANK_MAX;
-
-        sona_kernels_active()->dot_rows(b, layout->dim_padded, rank,
-                                        sona_learner_part(l, k, layout->route_head),
-                                        layout->dim_padded, row);
-        for (uint32_t r = 0; r < rank; r++)
-            row[r] *= sona_learner_head(l)->micro_scale;
+    for (uint32_t r = 0; r < layout->geometry.micro_rank; r++) {
+        on_heads(l, b + (size_t)r * layout->dim_padded, product);
+        for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++)
+            h[(size_t)k * SONA_MICRO_RANK_MAX + r] = sona_learner_head(l)->micro_scale * product[k];
     }
 }
 
@@ -147,17 +145,25 @@ static void turn_towards(float *a, const float *b, const float *x, uint32_t n, f
     *ax = copysignf(least, *ax);
 }
 
-void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target)
+/* A step of both matrices, and what it did to B: every row became keep (b_r + by w). */
+struct step {
+    float by[SONA_MICRO_RANK_MAX], keep[SONA_MICRO_RANK_MAX];
+    float bw[SONA_MICRO_RANK_MAX]; /* b_r . w before */
+};
+
+static void step(struct sona_learner *l, const float *w, const float *x, float target,
+                 struct step *ret)
 {
     const struct sona_model_layout *layout = &l->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     float *a = sona_model_floats_of(sona_learner_hot(l), layout->micro_a);
     float *b = sona_model_floats_of(sona_learner_hot(l), layout->micro_b);
     float scale = sona_learner_head(l)->micro_scale, rate = l->config.micro_lora_lr;
-    float ax[SONA_MICRO_RANK_MAX], bw[SONA_MICRO_RANK_MAX], e = target;
     uint32_t n = layout->dim_padded, rank = layout->geometry.micro_rank;
+    float fresh = sqrtf((float)layout->geometry.dim),
+          share = MICRO_MAX / ((float)rank * (scale + 1e-6f));
+    float ax[SONA_MICRO_RANK_MAX], *bw = ret->bw, e = target;
 
-    x = drop(l, x);
     kernels->dot_rows(a, n, rank, x, n, ax);
     kernels->dot_rows(b, n, rank, w, n, bw);
     for (uint32_t r = 0; r < rank; r++)
@@ -168,14 +174,59 @@ void sona_learner_micro_step(struct sona_learner *l, const float *w, const float
     e = sona_model_clamp(e, -2, 2);
     /* sona_learner_micro_gradient() in place; both steps from the values before either. */
     for (uint32_t r = 0; r < rank; r++) {
-        kernels->axpy(rate * e * scale * sona_model_clamp(ax[r], -1e3f, 1e3f), w, b + (size_t)r * n,
-                      n);
-        kernels->axpy(rate * e * scale * sona_model_clamp(bw[r], -1e3f, 1e3f), x, a + (size_t)r * n,
-                      n);
+        float norm_a, norm_b;
+
+        ret->by[r] = rate * e * scale * sona_model_clamp(ax[r], -1e3f, 1e3f);
+        norm_b = sqrtf(kernels->axpy_square(ret->by[r], w, b + (size_t)r * n, n));
+        norm_a = sqrtf(kernels->axpy_square(rate * e * scale * sona_model_clamp(bw[r], -1e3f, 1e3f),
+                                            x, a + (size_t)r * n, n));
+        scale_row(a + (size_t)r * n, n, A_MAX * fresh, &norm_a);
+        ret->keep[r] = scale_row(b + (size_t)r * n, n, share / (norm_a + 1e-6f), &norm_b);
     }
-    keep_bounds(l, a, b);
-    sona_learner_micro_heads(l);
+}
+
+/* What a step of B does to the heads: s w_k.(keep (b + by w)) = keep (h_k + s by w_k.w), one sweep
+ * over the heads whatever the rank. Rounding adds up; it is swept out every REFRESH steps. */
+static void follow(struct sona_learner *l, const float *w, const struct step *step)
+{
+    float *h = sona_model_floats_of(sona_learner_hot(l), l->layout.micro_heads);
+    float scale = sona_learner_head(l)->micro_scale, product[SONA_ROUTES_MAX];
+    uint32_t n_routes = sona_learner_head(l)->n_routes;
+
+    if (l->counter[SONA_COUNTER_micro_updates] % REFRESH == 0) {
+        sona_learner_micro_heads(l);
+        return;
+    }
+    on_heads(l, w, product);
+    for (uint32_t k = 0; k < n_routes; k++)
+        for (uint32_t r = 0; r < l->layout.geometry.micro_rank; r++) {
+            float *at = &h[(size_t)k * SONA_MICRO_RANK_MAX + r];
+
+            *at = step->keep[r] * (*at + scale * step->by[r] * product[k]);
+        }
+}
+
+void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x, float target)
+{
+    const float *w = sona_learner_part(l, k, l->layout.route_head);
+    float *h = sona_model_floats_of(sona_learner_hot(l), l->layout.micro_heads);
+    struct step made;
+
+    step(l, w, drop(l, x), target, &made);
+    /* This head has just learned: what B made of it is of the head before. */
+    for (uint32_t r = 0; r < l->layout.geometry.micro_rank; r++)
+        h[(size_t)k * SONA_MICRO_RANK_MAX + r] = sona_learner_head(l)->micro_scale * made.bw[r];
     l->counter[SONA_COUNTER_micro_updates]++;
+    follow(l, w, &made);
+}
+
+void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target)
+{
+    struct step made;
+
+    step(l, w, drop(l, x), target, &made);
+    l->counter[SONA_COUNTER_micro_updates]++;
+    follow(l, w, &made);
 }
 
 double sona_learner_product(const float *b, const float *a, const float *c, const float *d,

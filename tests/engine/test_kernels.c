@@ -206,6 +206,31 @@ Test(kernels, axpy_of_every_row_agrees_with_c_and_stays_inside)
     on_every_row("axpy", check_axpy);
 }
 
+static void check_axpy_square(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                              struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n);
+    float *y = room_put(&rooms[1], dice, n), *expected = room_put(&rooms[2], dice, n), square;
+    float a = dice_signed(dice);
+    double exact = 0;
+
+    memcpy(expected, y, n * sizeof(float));
+    square = row->axpy_square(a, x, y, n);
+    row->axpy(a, x, expected, n);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert(eq(flt, y[i], expected[i]), "%s n=%zu i=%zu " SEED(dice), row->name, n, i);
+        exact += (double)y[i] * (double)y[i];
+    }
+    cr_assert(le(dbl, fabs((double)square - exact), slack(exact, n)), "%s n=%zu " SEED(dice),
+              row->name, n);
+    cr_assert(room_intact(&rooms[1], y, n), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, axpy_square_steps_as_axpy_does_and_knows_the_square_of_the_result)
+{
+    on_every_row("axpy_square", check_axpy_square);
+}
+
 static void check_adagrad(const struct sona_kernels *row, size_t n, struct room rooms[4],
                           struct dice *dice)
 {
@@ -213,6 +238,8 @@ static void check_adagrad(const struct sona_kernels *row, size_t n, struct room 
     float *g = room_put(&rooms[1], dice, n), *w = room_put(&rooms[2], dice, n);
     float e = dice_signed(dice), rate = 0.1f, epsilon = 1e-4f;
     double *g_exact = calloc(n + 1, sizeof(double)), *w_exact = calloc(n + 1, sizeof(double));
+    double exact = 0;
+    float square;
 
     for (size_t i = 0; i < n; i++) {
         double step = (double)e * (double)x[i];
@@ -221,13 +248,16 @@ static void check_adagrad(const struct sona_kernels *row, size_t n, struct room 
         g_exact[i] = (double)g[i] + step * step;
         w_exact[i] = (double)w[i] + (double)rate * step / sqrt(g_exact[i] + (double)epsilon);
     }
-    row->adagrad(e, rate, epsilon, x, g, w, n);
+    square = row->adagrad(e, rate, epsilon, x, g, w, n);
     for (size_t i = 0; i < n; i++) {
         cr_assert(le(dbl, fabs((double)g[i] - g_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
                   row->name, n, i);
         cr_assert(le(dbl, fabs((double)w[i] - w_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
                   row->name, n, i);
+        exact += (double)w[i] * (double)w[i];
     }
+    cr_assert(le(dbl, fabs((double)square - exact), 4 * slack(exact, n)), "%s n=%zu " SEED(dice),
+              row->name, n);
     cr_assert(room_intact(&rooms[1], g, n) && room_intact(&rooms[2], w, n), "%s n=%zu " SEED(dice),
               row->name, n);
     free(g_exact);

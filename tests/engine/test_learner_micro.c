@@ -179,6 +179,60 @@ Test(micro, the_scores_see_what_the_adapter_does)
     free(l);
 }
 
+/* h_k = s B' w_k as stored against the product, in lengths of b_r and w_k. */
+static double worst_head(const struct sona_learner *l, uint32_t n_routes)
+{
+    const float *h = sona_model_floats(sona_learner_hot(l), l->layout.micro_heads);
+    const float *b = sona_model_floats(sona_learner_hot(l), l->layout.micro_b);
+    double worst = 0, scale = (double)sona_learner_head(l)->micro_scale;
+
+    for (uint32_t k = 0; k < n_routes; k++)
+        for (uint32_t r = 0; r < l->layout.geometry.micro_rank; r++) {
+            const float *w = head_of(l, k), *row = b + (size_t)r * DIM_PADDED;
+            double product = 0, bb = 0, ww = 0, off;
+
+            for (int i = 0; i < DIM; i++) {
+                product += (double)row[i] * (double)w[i];
+                bb += (double)row[i] * (double)row[i];
+                ww += (double)w[i] * (double)w[i];
+            }
+            off = fabs((double)h[k * SONA_MICRO_RANK_MAX + r] - scale * product);
+            if (bb > 0 && ww > 0 && off / (scale * sqrt(bb * ww)) > worst)
+                worst = off / (scale * sqrt(bb * ww));
+        }
+    return worst;
+}
+
+/* Between two refreshes the heads follow B by what each step did to it; the rate is large enough
+ * for rows of B to be scaled back all the time. */
+Test(micro, heads_follow_the_adapter_through_any_steps)
+{
+    struct dice dice = dice_open("heads_follow_the_adapter_through_any_steps");
+    sona_config config = learner_config();
+    double worst = 0;
+
+    for (int round = 0; round < 20; round++) {
+        struct sona_learner *l;
+
+        config.micro_lora_lr = round % 2 ? 0.002f : 1;
+        config.micro_lora_rank = 1 + dice_below(&dice, 2);
+        config.background = 0;
+        l = learner_open(&config, 3);
+        for (int step = 0; step < 150; step++) {
+            float x[DIM];
+
+            topic_query(x, dice_below(&dice, DIM), 0.3f, &dice);
+            if (dice_below(&dice, 5) == 0)
+                sona_learner_micro_step(l, x, x, dice_signed(&dice));
+            else
+                teach(l, x, dice_below(&dice, 3), dice_unit(&dice));
+            worst = fmax(worst, worst_head(l, 3));
+        }
+        free(l);
+    }
+    cr_assert(lt(dbl, worst, 2e-5), "%g, seed %llu", worst, (unsigned long long)dice.seed);
+}
+
 Test(heads, one_adagrad_step_follows_the_gradient_of_its_own_error)
 {
     struct dice dice = dice_open("one_adagrad_step_follows_the_gradient_of_its_own_error");

@@ -51,10 +51,49 @@ static void substitute(double low[SONA_LEARNER_SMALL][SONA_LEARNER_SMALL], uint3
     }
 }
 
+#define EIGHT 8u /* the size of the stack, which is solved for every outcome */
+
+/* M = L D L' by elimination, b as a ninth column: no square root, one division per row, and all
+ * loops unrolled, for what is left of the time is the chain of the divisions. */
+static bool solve_eight(const double *m, size_t stride, const double *b, double *x)
+{
+    double rest[EIGHT][EIGHT + 1], inverse[EIGHT];
+
+    for (uint32_t i = 0; i < EIGHT; i++) {
+        for (uint32_t j = i; j < EIGHT; j++)
+            rest[i][j] = m[i * stride + j];
+        rest[i][EIGHT] = b[i];
+    }
+#pragma GCC unroll 8
+    for (uint32_t k = 0; k < EIGHT; k++) {
+        if (!(rest[k][k] > 0) || !isfinite(rest[k][k]))
+            return false;
+        inverse[k] = 1 / rest[k][k];
+#pragma GCC unroll 8
+        for (uint32_t i = k + 1; i < EIGHT; i++) {
+            double factor = rest[k][i] * inverse[k];
+
+#pragma GCC unroll 9
+            for (uint32_t j = i; j <= EIGHT; j++)
+                rest[i][j] -= factor * rest[k][j];
+        }
+    }
+#pragma GCC unroll 8
+    for (uint32_t i = EIGHT; i-- > 0;) {
+        x[i] = rest[i][EIGHT] * inverse[i];
+#pragma GCC unroll 8
+        for (uint32_t j = 0; j < i; j++)
+            rest[j][EIGHT] -= rest[j][i] * x[i];
+    }
+    return true;
+}
+
 bool sona_learner_solve(const double *m, size_t stride, uint32_t n, const double *b, double *x)
 {
     double low[SONA_LEARNER_SMALL][SONA_LEARNER_SMALL];
 
+    if (n == EIGHT)
+        return solve_eight(m, stride, b, x);
     if (!cholesky(m, stride, n, low))
         return false;
     substitute(low, n, b, x);

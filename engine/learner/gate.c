@@ -228,14 +228,11 @@ static void improve(struct sona_learner *l, const float *x)
     }
 }
 
-/* How many deviations of `x` lie between its energy and the mean of a regime; bounded, for one odd
+/* How many deviations lie between a query's energy and the mean of its regime; bounded, for one odd
  * query is no regime. */
-static float deviations(const struct sona_learner *l, uint32_t index, const float *x)
+static float deviations(const struct sona_learner_regime *regime, float e)
 {
-    const struct sona_learner_regime *regime = &sona_learner_regimes(l)[index];
-
-    return sona_model_clamp((regime->mean - energy(l, index, x)) / regime->deviation, -Z_MAX,
-                            Z_MAX);
+    return sona_model_clamp((regime->mean - e) / regime->deviation, -Z_MAX, Z_MAX);
 }
 
 /* How far the last `n` queries lie from the mean of a regime, in its deviations. */
@@ -249,8 +246,9 @@ static float distance(const struct sona_learner *l, uint32_t index, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = (uint32_t)((l->gate.recent - 1 - i) % SONA_LEARNER_RECENT);
 
-        sum += deviations(l, index,
-                          sona_learner_floats(l, l->recent) + (size_t)slot * l->layout.dim_padded);
+        sum += deviations(regime, energy(l, index,
+                                         sona_learner_floats(l, l->recent) +
+                                             (size_t)slot * l->layout.dim_padded));
     }
     return fabsf(sum / (float)n);
 }
@@ -334,10 +332,12 @@ static void refine(struct sona_learner_regime *regime, float e)
 
 static void watch(struct sona_learner *l, const float *x)
 {
-    float alarm = l->gate.alarm + deviations(l, l->gate.active, x) - SLACK;
+    struct sona_learner_regime *regime = &sona_learner_regimes(l)[l->gate.active];
+    float e = energy(l, l->gate.active, x);
+    float alarm = l->gate.alarm + deviations(regime, e) - SLACK;
 
     if (alarm < CERTAIN)
-        refine(&sona_learner_regimes(l)[l->gate.active], energy(l, l->gate.active, x));
+        refine(regime, e);
     l->gate.alarm = sona_model_clamp(alarm, 0, 2 * LIMIT);
     l->gate.since = l->gate.alarm > CERTAIN ? l->gate.since + 1 : 0;
     if (l->gate.alarm > LIMIT && l->gate.since >= LEAST)

@@ -76,10 +76,17 @@ static void scale_into(const float *x, double scale, uint32_t n, float *ret)
         ret[i] = (float)((double)x[i] * scale);
 }
 
+/* Sums between these are as good in float: what overflows or vanishes among the squares shows. */
+#define PLAIN_MIN 1e-20f
+#define PLAIN_MAX 1e30f
+
 sona_err sona_model_prepare(const struct sona_model_layout *layout, const float *x, float *ret)
 {
+    SONA_MODEL_KERNELS(layout);
     uint32_t dim = layout->geometry.dim;
-    double norm = sqrt(sum_of_squares(x, dim)), scale = 1;
+    float square = sona_kernels_active()->dot(x, x, dim);
+    bool plain = square > PLAIN_MIN && square < PLAIN_MAX;
+    double norm = sqrt(plain ? (double)square : sum_of_squares(x, dim)), scale = 1;
 
     if (!isfinite(norm))
         return SONA_E_NOT_FINITE;
@@ -89,7 +96,11 @@ sona_err sona_model_prepare(const struct sona_model_layout *layout, const float 
         scale = 1 / norm;
     else if (norm > (double)SONA_MODEL_NORM_MAX)
         scale = (double)SONA_MODEL_NORM_MAX / norm;
-    scale_into(x, scale, dim, ret);
+    if (plain)
+        for (uint32_t i = 0; i < dim; i++)
+            ret[i] = x[i] * (float)scale;
+    else
+        scale_into(x, scale, dim, ret);
     for (uint32_t i = dim; i < layout->dim_padded; i++)
         ret[i] = 0;
     return SONA_OK;

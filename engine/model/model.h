@@ -301,8 +301,8 @@ void sona_model_tenant_apply(const struct sona_model_view *view, uint32_t tenant
 void sona_model_locate(const struct sona_model_view *view, const float *x,
                        struct sona_model_scores *scores);
 
-/* Squared distances of patterns [from, from + count) to the point `space`, which has unit length or
- * is zero. */
+/* Squared distances of patterns [from, from + count) to the point `space`, which has unit
+ * length. */
 void sona_model_distances(const struct sona_model_view *view, const float *space, uint32_t from,
                           uint32_t count, float *ret);
 

@@ -70,26 +70,39 @@ static void begin(struct scoring *s)
     }
 }
 
-/* Keep the SONA_MODEL_TOP nearest, nearest first; a NaN is never near. */
-static void keep_nearest(struct sona_model_assignment *near, float distance, uint32_t index)
+/* Keep the SONA_MODEL_TOP nearest, nearest first. As numbers the bits of distances, which are not
+ * negative, are ordered as the distances are, with NaNs beyond all of them; no branch is guessed
+ * wrong. */
+static void keep_nearest(uint64_t nearest[SONA_MODEL_TOP], float distance, uint32_t index)
 {
-    uint32_t at = near->count;
+    uint64_t far;
+    uint32_t bits;
 
-    if (!(distance >= 0))
-        return;
-    if (at == SONA_MODEL_TOP) {
-        if (!(distance < near->weight[at - 1]))
+    memcpy(&bits, &distance, sizeof bits);
+    far = (uint64_t)bits << 32 | index;
+    for (uint32_t i = 0; i < SONA_MODEL_TOP; i++) {
+        uint64_t kept = nearest[i];
+
+        nearest[i] = far < kept ? far : kept;
+        far = far < kept ? kept : far;
+    }
+}
+
+/* Take them apart again; a NaN is never near. */
+static void take_nearest(const uint64_t nearest[SONA_MODEL_TOP], struct sona_model_assignment *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (uint32_t i = 0; i < SONA_MODEL_TOP; i++) {
+        uint32_t bits = (uint32_t)(nearest[i] >> 32);
+        float distance;
+
+        memcpy(&distance, &bits, sizeof distance);
+        if (!(distance >= 0))
             return;
-        at--;
-    } else {
-        near->count++;
+        ret->weight[i] = distance;
+        ret->index[i] = (uint32_t)nearest[i];
+        ret->count++;
     }
-    for (; at > 0 && near->weight[at - 1] > distance; at--) {
-        near->weight[at] = near->weight[at - 1];
-        near->index[at] = near->index[at - 1];
-    }
-    near->weight[at] = distance;
-    near->index[at] = index;
 }
 
 /* Distances become weights: softmax(-distance / width). */
@@ -110,15 +123,13 @@ void sona_model_distances(const struct sona_model_view *view, const float *space
                           uint32_t count, float *ret)
 {
     const struct sona_model_layout *l = view->layout;
-    const struct sona_kernels *kernels = sona_kernels_active();
-    float length2 = kernels->dot(space, space, l->dim_padded);
 
     /* |s - c|^2 by one sweep of products: the sum of squares is known for both. */
-    kernels->dot_rows(
+    sona_kernels_active()->dot_rows(
         sona_model_floats(view->cold, sona_model_at(&l->patterns, from, l->pattern_centroid)),
         sona_model_stride(&l->patterns), count, space, l->dim_padded, ret);
     for (uint32_t i = 0; i < count; i++) {
-        ret[i] = length2 + sona_model_pattern_row(l, view->cold, from + i)->norm2 - 2 * ret[i];
+        ret[i] = 1 + sona_model_pattern_row(l, view->cold, from + i)->norm2 - 2 * ret[i];
         if (ret[i] < 0) /* rounding; a NaN stays one */
             ret[i] = 0;
     }
@@ -127,16 +138,18 @@ void sona_model_distances(const struct sona_model_view *view, const float *space
 static void assign(const struct sona_model_view *view, struct sona_model_scores *out)
 {
     uint32_t n = sona_model_n_patterns(view);
+    uint64_t nearest[SONA_MODEL_TOP];
     float distance[SONA_MODEL_CHUNK];
 
-    memset(&out->near, 0, sizeof out->near);
+    memset(nearest, 0xff, sizeof nearest); /* NaNs */
     for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
         uint32_t count = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
 
         sona_model_distances(view, out->space, from, count, distance);
         for (uint32_t i = 0; i < count; i++)
-            keep_nearest(&out->near, distance[i], from + i);
+            keep_nearest(nearest, distance[i], from + i);
     }
+    take_nearest(nearest, &out->near);
     if (out->near.count > 0)
         soften(&out->near, sona_model_cold_of(view)->pattern_width);
 }
@@ -163,25 +176,42 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
     assign(view, out);
 }
 
-/* u_3k, from the patterns near the query. */
-static float pattern_term(const struct scoring *s, uint32_t k)
+/* u_3k of every row, from the patterns near the query: each has its routes side by side. */
+static void pattern_terms(const struct scoring *s, float *restrict ret)
 {
     const struct sona_model_layout *l = s->layout;
-    float residual = 0, weight = PATTERN_PRIOR;
+    float weight[SONA_ROUTES_MAX];
 
+    for (uint32_t k = 0; k < s->n; k++) {
+        ret[k] = 0;
+        weight[k] = PATTERN_PRIOR;
+    }
     for (uint32_t i = 0; i < s->out->near.count; i++) {
         uint32_t c = s->out->near.index[i];
         float a = s->out->near.weight[i];
         const float *row = sona_model_floats(s->view->hot, sona_model_at(&l->pattern_stats, c, 0));
-        float n = row[l->pattern_n / sizeof(float) + k];
-        float sum = row[l->pattern_s / sizeof(float) + k];
-        float line =
-            sona_model_floats(s->view->cold, sona_model_at(&l->patterns, c, l->pattern_lin))[k];
+        const float *n = row + l->pattern_n / sizeof(float);
+        const float *sum = row + l->pattern_s / sizeof(float);
+        const float *line =
+            sona_model_floats(s->view->cold, sona_model_at(&l->patterns, c, l->pattern_lin));
 
-        residual += a * (sum - n * line);
-        weight += a * n;
+        for (uint32_t k = 0; k < s->n; k++) {
+            ret[k] += a * (sum[k] - n[k] * line[k]);
+            weight[k] += a * n[k];
+        }
     }
-    return residual / weight;
+    for (uint32_t k = 0; k < s->n; k++)
+        ret[k] /= weight[k];
+}
+
+/* g_k . z of every row. */
+static void code_terms(const struct scoring *s, float *ret)
+{
+    const struct sona_model_layout *l = s->layout;
+
+    sona_kernels_active()->dot_rows(
+        sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_code)),
+        sona_model_stride(&l->routes), s->n, s->out->code, l->code_padded, ret);
 }
 
 static float micro_term(const struct scoring *s, uint32_t k)
@@ -204,12 +234,17 @@ static void fill_terms(struct scoring *s)
     bool refit = s->has_code && (s->flags & SONA_MODEL_USE_BASE);
     bool patterns = out->near.count > 0 && (s->flags & SONA_MODEL_USE_PATTERNS);
     bool micro = s->flags & SONA_MODEL_USE_MICRO;
+    float code[SONA_ROUTES_MAX];
 
     kernels->dot_rows(sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_head)),
                       sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->term[0]);
     if (refit)
         kernels->dot_rows(sona_model_floats(s->view->cold, l->refit.offset),
                           sona_model_stride(&l->refit), s->n, s->x, l->dim_padded, out->term[1]);
+    if (refit)
+        code_terms(s, code);
+    if (patterns)
+        pattern_terms(s, out->term[2]);
     kernels->dot_rows(sona_model_floats(s->view->hot, l->micro_a), l->dim_padded,
                       l->geometry.micro_rank, s->x, l->dim_padded, out->micro_code);
 
@@ -224,15 +259,12 @@ static void fill_terms(struct scoring *s)
             continue;
         }
         out->term[0][k] = (out->term[0][k] + row->bias - mean) * row->n / (row->n + HEAD_TRUST);
-        if (refit && in_set(s->fit, k)) {
-            const float *g =
-                sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_code));
-
-            out->term[1][k] += kernels->dot(g, out->code, l->code_padded) - mean;
-        } else {
+        if (refit && in_set(s->fit, k))
+            out->term[1][k] += code[k] - mean;
+        else
             out->term[1][k] = 0;
-        }
-        out->term[2][k] = patterns && in_set(s->fit, k) ? pattern_term(s, k) : 0;
+        if (!patterns || !in_set(s->fit, k))
+            out->term[2][k] = 0;
         out->term[3][k] = micro ? micro_term(s, k) : 0;
     }
 }
@@ -288,6 +320,8 @@ static void add_tenant(struct scoring *s, uint32_t tenant)
             out->quality[k] += out->tenant[k];
 }
 
+static const float nothing[SONA_BASE_RANK_MAX + 1 + 15];
+
 /* z' P_k z */
 static float code_variance(const struct scoring *s, uint32_t k)
 {
@@ -295,9 +329,10 @@ static float code_variance(const struct scoring *s, uint32_t k)
     const struct sona_kernels *kernels = sona_kernels_active();
     const float *p = sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_cov));
 
-    kernels->dot_rows(p, l->code_padded, l->code_dim, s->out->code, l->code_padded,
-                      s->out->scratch);
-    return kernels->dot(s->out->scratch, s->out->code, l->code_dim);
+    /* P is symmetric: P z is a sum of its rows, without a sum across lanes for each. */
+    kernels->expand(nothing, p, l->code_padded, s->out->code, l->code_dim, s->out->scratch,
+                    l->code_padded);
+    return kernels->dot(s->out->scratch, s->out->code, l->code_padded);
 }
 
 /* What is not known yet of the tenant's preference: its variance, shrunk by its outcomes. */

@@ -14,11 +14,11 @@
 
 #include <sona/client.h>
 
-static inline sona_client_stats watch_stats(sona_client *client)
+static inline sona_client_stats watch_stats(sona_client *of)
 {
     sona_client_stats s;
 
-    cr_assert(eq(int, sona_client_stats_get(client, &s), SONA_OK));
+    cr_assert(eq(int, sona_client_stats_get(of, &s), SONA_OK));
     return s;
 }
 

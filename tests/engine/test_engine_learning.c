@@ -230,6 +230,42 @@ Test(engine_learning, every_event_ends_in_exactly_one_counter)
     sona_engine_destroy(&engine);
 }
 
+/* Whose query it is matters through every call that takes a tenant. */
+Test(engine_learning, a_tenant_has_scores_and_an_adapter_of_its_own)
+{
+    sona_config config = small_config();
+    const uint32_t legal = sona_tenant_key("legal"), sales = sona_tenant_key("sales");
+    float x[DIM] = {1}, all[ROUTES + 5], ours[ROUTES + 5], theirs[ROUTES + 5], y[2][DIM];
+    sona_engine *engine;
+
+    config.tenants_max = 4;
+    engine = engine_open_with(&config, ROUTES);
+    for (uint64_t n = 0; n < 120; n++) {
+        const uint32_t tenant = n % 2 ? legal : sales;
+        uint32_t route = (uint32_t)(n / 2 % ROUTES);
+        bool good = route == (tenant == legal ? 0u : 2u);
+        uint64_t id;
+
+        cr_assert(eq(int, sona_engine_begin_tenant(engine, tenant, x, DIM, n, &id), SONA_OK));
+        cr_assert(eq(int, sona_engine_route(engine, id, route), SONA_OK));
+        cr_assert(eq(int, sona_engine_end(engine, id, good ? 0.95f : 0.1f, n), SONA_OK));
+    }
+    cr_assert(eq(int, sona_engine_score(engine, x, DIM, all), SONA_OK));
+    cr_assert(eq(int, sona_engine_score_tenant(engine, legal, x, DIM, ours), SONA_OK));
+    cr_assert(eq(int, sona_engine_score_tenant(engine, sales, x, DIM, theirs), SONA_OK));
+    cr_assert(gt(flt, ours[0], ours[2]));
+    cr_assert(gt(flt, theirs[2], theirs[0]));
+    cr_assert(eq(int, sona_engine_score_tenant(engine, 12345, x, DIM, ours), SONA_OK));
+    cr_assert(zero(int, memcmp(all, ours, ROUTES * sizeof(float))), "nobody that is known");
+
+    cr_assert(eq(int, sona_engine_apply(engine, x, DIM, y[0]), SONA_OK));
+    cr_assert(eq(int, sona_engine_apply_tenant(engine, legal, x, DIM, y[1]), SONA_OK));
+    cr_assert(ne(int, memcmp(y[0], y[1], sizeof y[0]), 0));
+    cr_assert(eq(int, sona_engine_apply_tenant(engine, 12345, x, DIM, y[1]), SONA_OK));
+    cr_assert(zero(int, memcmp(y[0], y[1], sizeof y[0])));
+    sona_engine_destroy(&engine);
+}
+
 Test(engine_learning, patterns_are_found_near_what_was_asked)
 {
     struct dice dice = dice_open("patterns");

@@ -18,6 +18,7 @@
 #include <sona/config.h>
 
 #include "engine/diag.h"
+#include "engine/edits.h"
 
 enum type { TYPE_u32, TYPE_u64, TYPE_f32, TYPE_flag };
 
@@ -52,8 +53,8 @@ static const struct field fields[] = {
 
 #define FIELDS       (sizeof(fields) / sizeof(fields[0]))
 #define VALUE_MAX    32 /* bytes of a value as text: 20 digits, or a float with exponent */
-#define KEY_MAX      63 /* longest key that is compared for a suggestion */
-#define DISTANCE_MAX 3  /* misspellings beyond it are not guessed at */
+#define KEY_MAX      SONA_ENGINE_EDITS_MAX /* longest key that is compared for a suggestion */
+#define DISTANCE_MAX 3                     /* misspellings beyond it are not guessed at */
 
 union value {
     uint64_t whole;
@@ -222,32 +223,6 @@ static const struct field *field_find(const char *key)
     return NULL;
 }
 
-/* Edits (insert, delete, replace) from a to b, one row of the table at a time. */
-static size_t edits(const char *a, const char *b)
-{
-    size_t row[KEY_MAX + 1];
-    size_t length = strnlen(b, KEY_MAX);
-
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 0; a[i] != '\0'; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i + 1;
-        for (size_t j = 0; j < length; j++) {
-            size_t best = diagonal + (a[i] != b[j]);
-
-            diagonal = row[j + 1];
-            if (row[j + 1] + 1 < best)
-                best = row[j + 1] + 1;
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            row[j + 1] = best;
-        }
-    }
-    return row[length];
-}
-
 /* The known key that `key` probably means, or null. */
 static const char *nearest(const char *key)
 {
@@ -260,7 +235,7 @@ static const char *nearest(const char *key)
         const char *names[] = {fields[i].name, fields[i].alias};
 
         for (size_t j = 0; j < 2; j++) {
-            size_t distance = names[j][0] != '\0' ? edits(key, names[j]) : best_edits;
+            size_t distance = names[j][0] != '\0' ? sona_engine_edits(key, names[j]) : best_edits;
 
             /* "x" is one replacement from any one-letter key: at least half must agree. */
             if (distance < best_edits && 2 * distance <= strlen(names[j])) {

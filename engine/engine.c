@@ -451,6 +451,37 @@ sona_err sona_engine_route_cost(sona_engine *engine, sona_route route, float cos
     return sona_learner_route_cost(engine->learner, route, cost);
 }
 
+static void take_live(sona_config *config, const sona_config *wanted)
+{
+#define TAKE(name) config->name = wanted->name;
+    SONA_CONFIG_LIVE_FIELDS(TAKE)
+#undef TAKE
+}
+
+sona_err sona_engine_configure(sona_engine *engine, const sona_config *config, sona_diag *reterr)
+{
+    if (engine == NULL || config == NULL)
+        return sona_engine_diag(reterr, SONA_E_ARGUMENT, "engine or configuration is null");
+    sona_config wanted = *config, rest = engine->config;
+    sona_err err = sona_config_check(config, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    sona_config_resolve(&wanted);
+    take_live(&rest, &wanted);
+#define COMPARE(type, name, def, min, max, alias, help)                   \
+    if (rest.name != wanted.name)                                         \
+        return sona_engine_diag(reterr, SONA_E_CONFIG,                    \
+                                "%s takes a new engine: it cannot change" \
+                                " while one runs",                        \
+                                #name);
+    SONA_CONFIG_FIELDS(COMPARE)
+#undef COMPARE
+    engine->config = rest;
+    sona_learner_configure(engine->learner, &rest);
+    return SONA_OK;
+}
+
 void sona_engine_set_enabled(sona_engine *engine, bool enabled)
 {
     sona_learner_set_enabled(engine->learner, enabled);

@@ -133,6 +133,7 @@ bool sona_learner_cycle_start(struct sona_learner *learner, struct sona_learner_
         !sona_learner_enabled(l))
         return false;
     l->cycle_running = 1;
+    j->config = l->config; /* it may have changed since the last one */
     j->fresh = l->fresh;
     l->fresh = l->fresh_hits = 0;
     sona_learner_hits_take(l);

@@ -84,6 +84,17 @@ void sona_learner_config_copy(sona_config *ret, const sona_config *config)
     sona_config_resolve(ret);
 }
 
+void sona_learner_configure(struct sona_learner *learner, const sona_config *config)
+{
+    struct sona_model_hot *head = sona_learner_head(learner);
+
+#define TAKE(name) learner->config.name = config->name;
+    SONA_CONFIG_LIVE_FIELDS(TAKE)
+#undef TAKE
+    head->lambda = config->lambda;
+    head->max_explore = config->max_explore;
+}
+
 struct sona_learner *sona_learner_init(void *memory, const sona_config *config)
 {
     struct sona_learner *l = memory;

@@ -128,6 +128,11 @@ sona_err sona_learner_route_cost(struct sona_learner *learner, sona_route route,
 void sona_learner_set_enabled(struct sona_learner *learner, bool enabled);
 bool sona_learner_enabled(const struct sona_learner *learner);
 
+/* Take over what SONA_CONFIG_LIVE_FIELDS names of `config`, which was checked; the rest of it is
+ * not read. An event like any other: from here on the learner is one that had these values. A cycle
+ * that runs goes on with those it started with. */
+void sona_learner_configure(struct sona_learner *learner, const sona_config *config);
+
 /* The pattern bank, at once; no cycle is running. See sona/engine.h. SONA_E_RANGE, with *ret as it
  * was: a factor outside 0..1, a quality outside 0..2, a cosine outside -1..1. */
 sona_err sona_learner_decay(struct sona_learner *learner, float factor, sona_bank_report *ret);

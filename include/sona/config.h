@@ -75,6 +75,26 @@ extern "C" {
     X(u32, tenant_lora_rank, 2, 0, SONA_TENANT_RANK, "",                                         \
       "rank of a tenant's adapter; 0: only its preferences among the routes")
 
+/**
+ * X(name): the keys that a running learner takes over (sona_engine_configure(), SIGHUP of the
+ * sidecar). It reads them where it uses them; the others set sizes, or what weights mean.
+ */
+#define SONA_CONFIG_LIVE_FIELDS(X) \
+    X(micro_lora_lr)               \
+    X(base_lora_lr)                \
+    X(lora_dropout)                \
+    X(lambda)                      \
+    X(max_explore)                 \
+    X(background)                  \
+    X(background_interval_ms)      \
+    X(drift)                       \
+    X(pattern_quality_threshold)   \
+    X(consolidation_interval)      \
+    X(pattern_similarity)          \
+    X(pattern_decay)               \
+    X(pattern_min_quality)         \
+    X(pattern_min_age)
+
 /** Configuration of one instance. Start from sona_config_init(); check with sona_config_check(). */
 typedef struct sona_config {
 #define SONA_CONFIG_TYPE_u32  uint32_t

@@ -307,6 +307,17 @@ SONA_API sona_err sona_engine_route_cost(sona_engine *engine, sona_route route, 
 SONA_API sona_err sona_engine_routes(const sona_engine *engine, sona_route_info *ret,
                                      uint32_t capacity, uint32_t *ret_count);
 
+/**
+ * Change the configuration of a running engine: its keys of SONA_CONFIG_LIVE_FIELDS take the values
+ * of @p config. An event like any other: the same events and changes give the same model.
+ * @param config  the whole configuration, as for sona_engine_create()
+ * @return SONA_OK; SONA_E_CONFIG when it is unsound, or differs in a key that only a new engine
+ *         takes over, and @p reterr names it: nothing has changed then. SONA_E_ARGUMENT
+ * @cost   some hundred nanoseconds
+ */
+SONA_API sona_err sona_engine_configure(sona_engine *engine, const sona_config *config,
+                                        sona_diag *reterr);
+
 /** Switch learning on or off. Off, decisions go on from the last model and events are counted. */
 SONA_API void sona_engine_set_enabled(sona_engine *engine, bool enabled);
 /** Return whether learning is on. */

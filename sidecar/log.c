@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +27,7 @@ struct kept {
     char text[sizeof((struct sona_shm_counters *)0)->error[0].text];
 };
 
+static _Atomic int written_from; /* enum sona_sidecar_level; relaxed: a line more or less */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two tables */
 static struct rate rates[EVENTS_MAX];
 static struct kept kept[SONA_SHM_ERRORS_MAX];
@@ -79,6 +81,11 @@ static void keep(const char *event, const char *text)
     memcpy(place->text, whole, sizeof whole);
 }
 
+void sona_sidecar_log_level(enum sona_sidecar_level level)
+{
+    atomic_store_explicit(&written_from, (int)level, memory_order_relaxed);
+}
+
 void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const char *format, ...)
 {
     static const char *const names[] = {"info", "warn", "error"};
@@ -98,7 +105,8 @@ void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const ch
     (void)gmtime_r(&now.tv_sec, &utc);
 
     (void)pthread_mutex_lock(&lock);
-    bool write_it = admitted(event, now.tv_sec, &left_out);
+    bool write_it = (int)level >= atomic_load_explicit(&written_from, memory_order_relaxed) &&
+                    admitted(event, now.tv_sec, &left_out);
     if (level != SONA_SIDECAR_INFO)
         keep(event, text);
     (void)pthread_mutex_unlock(&lock);

@@ -20,6 +20,9 @@
 
 enum sona_sidecar_level { SONA_SIDECAR_INFO, SONA_SIDECAR_WARN, SONA_SIDECAR_ERROR };
 
+/* From now on lines below `level` are not written. Warnings and errors are kept all the same. */
+void sona_sidecar_log_level(enum sona_sidecar_level level);
+
 /* `event` is a static string; the rest formats "key=value key=\"some text\" ...", or is "". */
 __attribute__((format(printf, 3, 4))) void
 sona_sidecar_log(enum sona_sidecar_level level, const char *event, const char *format, ...);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /* sona-sidecar: the daemon beside the router. Exit status: 0 a clean stop, 1 a failure, 2 a mistake
- * on the command line. */
+ * in the configuration or on the command line. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "sidecar/config/pages.h"
 #include "sidecar/control.h"
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
@@ -46,14 +47,15 @@ int main(int argc, char **argv)
     if (mistake)
         return mistake;
     if (options.print_config) {
-        sona_sidecar_options_print(&options);
-        return 0;
+        sona_sidecar_pages_print(&options, stdout);
+        return fflush(stdout) != 0;
     }
     if (options.memory != SONA_SIDECAR_MEMORY_NOT)
         return sona_sidecar_memory_print(&options.config,
                                          options.memory == SONA_SIDECAR_MEMORY_JSON)
                    ? 0
                    : 1;
+    sona_sidecar_log_level((enum sona_sidecar_level)options.log_level);
     (void)umask(0077);
     /* Threads inherit this: signals are control's, which unblocks its own when it handles them. */
     (void)sigfillset(&all);

@@ -1,313 +1,268 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* See options.h. */
+/* See options.h. The command line is remembered word by word and said after everything else, so
+ * that it wins, at a reload as at the start. */
 #include "sidecar/options.h"
 
 #include <argp.h>
+#include <ctype.h>
 #include <errno.h>
-#include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include <sona/client.h>
+#include <sona/version.h>
 
-#include "shm/layout.h"
-#include "shm/wire.h"
-#include "sidecar/intake.h"
+#include "sidecar/config/gather.h"
+#include "sidecar/config/pages.h"
+#include "sidecar/config/text.h"
+#include "sidecar/log.h"
 
 #define EXIT_USAGE  2
-#define WEIGHT_MAX  1e6f
-#define LEASE_MAX   600000
-#define IDLE_MAX    1000000
-#define LANES_LIMIT ((uint64_t)SONA_SHM_CLIENTS_MAX * SONA_LANES_MAX)
+#define WORDS_MAX   1024
+#define KEY_SETTING 0x1000 /* + row of the table */
 
-enum key {
-    KEY_INSTANCE = 0x100,
-    KEY_RUNTIME_DIR,
-    KEY_ROUTES,
-    KEY_SET,
-    KEY_DIM,
-    KEY_BACKGROUND,
-    KEY_LANES_MAX,
-    KEY_IDLE_CAP,
-    KEY_LEASE,
-    KEY_READY_FD,
-    KEY_CHECK,
-    KEY_PRINT,
-    KEY_PRESET,
-    KEY_MEMORY
+enum flag {
+    FLAG_CONFIG = 0x100,
+    FLAG_ISOLATED,
+    FLAG_SET,
+    FLAG_DIM,
+    FLAG_READY_FD,
+    FLAG_CHECK,
+    FLAG_PRINT,
+    FLAG_MEMORY
 };
 
-static const struct argp_option table[] = {
-    {"instance", KEY_INSTANCE, "NAME", 0, "name of the instance (default: \"default\")", 0},
-    {"runtime-dir", KEY_RUNTIME_DIR, "DIR", 0,
-     "directory of socket and lock (default: /run/sona, else $XDG_RUNTIME_DIR/sona)", 0},
-    {"routes", KEY_ROUTES, "LIST", 0,
-     "the routes: name[:cost[:prior_quality[:prior_weight]]],... or a number N for route-0, "
-     "route-1, ...",
-     0},
-    {"set", KEY_SET, "KEY=VALUE", 0, "set a configuration key; --print-config lists them", 0},
-    {"preset", KEY_PRESET, "NAME", 0, "begin with a preset, listed below; --set goes on from it",
-     0},
-    {"dim", KEY_DIM, "N", 0, "the same as --set embedding_dim=N", 0},
-    {"background", KEY_BACKGROUND, "MODE", 0,
-     "thread (default), or inline: cycles run between two events, so that the same events give the "
-     "same model",
-     0},
-    {"lanes-max", KEY_LANES_MAX, "N", 0, "lanes of all clients together (default: 256)", 0},
-    {"idle-cap-us", KEY_IDLE_CAP, "N", 0, "longest nap of the idle intake (default: 1000)", 0},
-    {"lease-ms", KEY_LEASE, "N", 0, "a slot pinned longer may be taken back (default: 1000)", 0},
-    {"ready-fd", KEY_READY_FD, "FD", 0, "write READY and a newline there once clients can attach",
-     0},
-    {"check", KEY_CHECK, NULL, 0, "check options and surroundings, say so, and exit", 0},
-    {"memory", KEY_MEMORY, "json", OPTION_ARG_OPTIONAL,
-     "write the bytes that each preset, and this configuration, will take, and exit", 0},
-    {"print-config", KEY_PRINT, NULL, 0, "write the configuration and exit", 0},
-    {0},
+static const struct {
+    enum flag key;
+    int letter;
+    const char *name, *argument, *help;
+    bool optional;
+} flags[] = {
+    {FLAG_CONFIG, 'c', "config", "FILE",
+     "the configuration (default: " SONA_SIDECAR_CONFIG_FILE
+     "); conf.d/*.yaml beside it are read after it",
+     false},
+    {FLAG_ISOLATED, 0, "isolated", NULL, "read neither the environment nor, without -c, any file",
+     false},
+    {FLAG_SET, 0, "set", "KEY=VALUE", "set any key; they are listed below", false},
+    {FLAG_DIM, 0, "dim", "N", "the same as --set embedding_dim=N", false},
+    {FLAG_READY_FD, 0, "ready-fd", "FD", "write READY and a newline there once clients can attach",
+     false},
+    {FLAG_CHECK, 0, "check", NULL, "check configuration and surroundings, say so, and exit", false},
+    {FLAG_PRINT, 0, "print-config", NULL,
+     "write the whole configuration in effect, which can be read back, and exit", false},
+    {FLAG_MEMORY, 0, "memory", "json",
+     "write the bytes that each preset, and this configuration, will take, and exit", true},
 };
+#define FLAGS (sizeof flags / sizeof flags[0])
 
-struct parse {
-    struct sona_sidecar_options *options;
-    bool routes_max_set;
-    bool preset_only; /* first round: a preset goes before all settings, wherever it stands */
-    int mistakes;
-};
+/* What was typed. */
+static struct {
+    struct word {
+        int key;
+        char *text; /* null: without an argument */
+    } word[WORDS_MAX];
+    uint32_t n;
+    uint32_t lost; /* words that were too many */
+} line;
 
-__attribute__((format(printf, 2, 3))) static void mistake(struct parse *p, const char *format, ...)
+void sona_sidecar_options_done(void)
 {
-    va_list args;
-
-    p->mistakes++;
-    (void)fputs("sona-sidecar: ", stderr);
-    va_start(args, format);
-    (void)vfprintf(stderr, format, args);
-    va_end(args);
-    (void)fputc('\n', stderr);
+    for (uint32_t i = 0; i < line.n; i++)
+        free(line.word[i].text);
+    line.n = line.lost = 0;
 }
 
-static void take_number(struct parse *p, const char *option, const char *text, uint64_t min,
-                        uint64_t max, uint32_t *ret)
+void sona_sidecar_options_each_flag(void (*visit)(void *arg, const char *name, int letter,
+                                                  const char *argument, const char *help),
+                                    void *arg)
 {
-    char *end;
-
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < min || value > max)
-        mistake(p, "--%s takes a number from %llu to %llu, not \"%s\"", option,
-                (unsigned long long)min, (unsigned long long)max, text);
-    else
-        *ret = (uint32_t)value;
-}
-
-static void take_key(struct parse *p, const char *key, const char *value)
-{
-    sona_diag diag;
-
-    if (sona_config_set(&p->options->config, key, value, &diag) != SONA_OK)
-        mistake(p, "%s", diag.text);
-    else if (strcmp(key, "routes_max") == 0)
-        p->routes_max_set = true;
-}
-
-static void take_setting(struct parse *p, char *text)
-{
-    char *equals = strchr(text, '=');
-
-    if (!equals) {
-        mistake(p, "--set takes key=value, not \"%s\"", text);
-        return;
-    }
-    *equals = '\0';
-    take_key(p, text, equals + 1);
-    *equals = '=';
-}
-
-/* One number of a route; an empty one keeps its default. */
-static void take_share(struct parse *p, const char *route, const char *what, const char *text,
-                       float max, float *ret)
-{
-    char *end;
-
-    if (!text || text[0] == '\0')
-        return;
-    float value = strtof(text, &end);
-    if (*end != '\0' || !isfinite(value) || value < 0 || value > max)
-        mistake(p, "--routes: the %s of \"%s\" is a number from 0 to %g, not \"%s\"", what, route,
-                (double)max, text);
-    else
-        *ret = value;
-}
-
-static bool name_ok(const char *name, size_t size)
-{
-    size_t n = strlen(name);
-
-    for (size_t i = 0; i < n; i++)
-        if (name[i] <= ' ' || name[i] > '~')
-            return false;
-    return n > 0 && n < size;
-}
-
-static void take_route(struct parse *p, char *text)
-{
-    struct sona_sidecar_options *o = p->options;
-    const char *name = strsep(&text, ":");
-    const char *cost = strsep(&text, ":"), *quality = strsep(&text, ":"),
-               *weight = strsep(&text, ":");
-
-    if (o->n_routes == SONA_ROUTES_MAX) {
-        mistake(p, "--routes names more than %d routes", SONA_ROUTES_MAX);
-        return;
-    }
-    sona_route_spec *spec = &o->routes[o->n_routes];
-    *spec = (sona_route_spec){.prior_quality = 0.5f, .prior_weight = 1};
-    if (!name_ok(name, sizeof spec->name)) {
-        mistake(p, "--routes: a route's name is 1 to %zu printable ASCII characters, not \"%s\"",
-                sizeof spec->name - 1, name);
-        return;
-    }
-    for (uint32_t k = 0; k < o->n_routes; k++)
-        if (strcmp(o->routes[k].name, name) == 0) {
-            mistake(p, "--routes names \"%s\" twice", name);
-            return;
-        }
-    (void)snprintf(spec->name, sizeof spec->name, "%s", name);
-    take_share(p, name, "cost", cost, 1, &spec->cost);
-    take_share(p, name, "prior quality", quality, 1, &spec->prior_quality);
-    take_share(p, name, "prior weight", weight, WEIGHT_MAX, &spec->prior_weight);
-    if (text)
-        mistake(p, "--routes: \"%s\" has more than name:cost:prior_quality:prior_weight", name);
-    o->n_routes++;
-}
-
-static void take_routes(struct parse *p, const char *text)
-{
-    uint32_t count = 0;
-
-    p->options->n_routes = 0;
-    if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
-        take_number(p, "routes", text, 1, SONA_ROUTES_MAX, &count);
-        for (uint32_t k = 0; k < count; k++) {
-            char name[SONA_ROUTE_NAME_MAX];
-
-            (void)snprintf(name, sizeof name, "route-%u", k);
-            take_route(p, name);
-        }
-        return;
-    }
-    char *copy = strdup(text), *rest = copy, *part;
-    if (!copy) {
-        mistake(p, "--routes: out of memory");
-        return;
-    }
-    while ((part = strsep(&rest, ",")))
-        take_route(p, part);
-    free(copy);
-}
-
-static void take_mode(struct parse *p, const char *text)
-{
-    if (strcmp(text, "thread") == 0)
-        p->options->background_inline = false;
-    else if (strcmp(text, "inline") == 0)
-        p->options->background_inline = true;
-    else
-        mistake(p, "--background takes thread or inline, not \"%s\"", text);
+    for (size_t i = 0; i < FLAGS; i++)
+        visit(arg, flags[i].name, flags[i].letter, flags[i].argument, flags[i].help);
 }
 
 static error_t take(int key, char *text, struct argp_state *state)
 {
-    struct parse *p = state->input;
-    struct sona_sidecar_options *o = p->options;
-    uint32_t number = 0;
-
-    if (p->preset_only) {
-        if (key == KEY_PRESET)
-            take_key(p, "preset", text);
-        return key == ARGP_KEY_ARG || key >= KEY_INSTANCE ? 0 : ARGP_ERR_UNKNOWN;
-    }
-    switch (key) {
-    case KEY_INSTANCE:
-        if (!sona_wire_instance_ok(text))
-            mistake(p,
-                    "--instance takes 1 to 63 letters, digits, '.', '_' or '-', not beginning with "
-                    "'.', not \"%s\"",
-                    text);
-        o->instance = text;
-        return 0;
-    case KEY_RUNTIME_DIR:
-        if (text[0] == '\0')
-            mistake(p, "--runtime-dir takes a directory");
-        o->runtime_dir = text;
-        return 0;
-    case KEY_ROUTES:
-        take_routes(p, text);
-        return 0;
-    case KEY_SET:
-        take_setting(p, text);
-        return 0;
-    case KEY_DIM:
-        take_key(p, "embedding_dim", text);
-        return 0;
-    case KEY_PRESET:
-        return 0; /* taken in the first round */
-    case KEY_MEMORY:
-        o->memory = text ? SONA_SIDECAR_MEMORY_JSON : SONA_SIDECAR_MEMORY_TABLE;
-        if (text && strcmp(text, "json") != 0)
-            mistake(p, "--memory takes json or nothing, not \"%s\"", text);
-        return 0;
-    case KEY_BACKGROUND:
-        take_mode(p, text);
-        return 0;
-    case KEY_LANES_MAX:
-        take_number(p, "lanes-max", text, 1, LANES_LIMIT, &o->lanes_max);
-        return 0;
-    case KEY_IDLE_CAP:
-        take_number(p, "idle-cap-us", text, 1, IDLE_MAX, &o->idle_cap_us);
-        return 0;
-    case KEY_LEASE:
-        take_number(p, "lease-ms", text, 1, LEASE_MAX, &o->lease_ms);
-        return 0;
-    case KEY_READY_FD:
-        take_number(p, "ready-fd", text, 0, INT32_MAX, &number);
-        o->ready_fd = (int)number;
-        return 0;
-    case KEY_CHECK:
-        o->check = true;
-        return 0;
-    case KEY_PRINT:
-        o->print_config = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        mistake(p, "\"%s\" belongs to no option; see --help", text);
-        return 0;
-    default:
+    (void)state;
+    if (key < FLAG_CONFIG && key != ARGP_KEY_ARG && key != 'c')
         return ARGP_ERR_UNKNOWN;
+    if (key > KEY_SETTING + (int)SONA_SIDECAR_SETTINGS_MAX)
+        return ARGP_ERR_UNKNOWN;
+    char *copy = text ? strdup(text) : NULL;
+    if (line.n == WORDS_MAX || (text && !copy)) {
+        free(copy);
+        line.lost++;
+        return 0;
+    }
+    line.word[line.n++] = (struct word){.key = key == 'c' ? FLAG_CONFIG : key, .text = copy};
+    return 0;
+}
+
+/* ---- what the words mean ---- */
+
+static const char *last_of(enum flag flag)
+{
+    const char *ret = NULL;
+
+    for (uint32_t i = 0; i < line.n; i++)
+        if (line.word[i].key == (int)flag)
+            ret = line.word[i].text ? line.word[i].text : "";
+    return ret;
+}
+
+static void say_key(struct sona_sidecar_gather *g, const char *text)
+{
+    size_t n = strcspn(text, "=");
+    char key[SONA_SIDECAR_VALUE_MAX], where[SONA_SIDECAR_VALUE_MAX + 8], what[SONA_DIAG_TEXT_MAX];
+
+    (void)snprintf(key, sizeof key, "%.*s", (int)(n < 64 ? n : 64), text);
+    (void)snprintf(where, sizeof where, "--set %s", key);
+    const struct sona_sidecar_setting *s = sona_sidecar_setting_find(NULL, key);
+    if (text[n] == '\0') {
+        sona_sidecar_gather_mistake(g, "--set", "it takes key=value, not \"%.64s\"", text);
+    } else if (!s) {
+        sona_sidecar_setting_unknown(NULL, key, what);
+        sona_sidecar_gather_mistake(g, where, "%s", what);
+    } else {
+        sona_sidecar_gather_say(g, s, where, text + n + 1);
     }
 }
 
-/* What the options owe each other. */
-static void check_together(struct parse *p)
+static void take_ready_fd(struct sona_sidecar_gather *g, struct sona_sidecar_options *o,
+                          const char *text)
 {
-    struct sona_sidecar_options *o = p->options;
-    sona_diag diag;
+    char *end;
 
-    if (o->n_routes == 0 && !o->print_config && o->memory == SONA_SIDECAR_MEMORY_NOT &&
-        p->mistakes == 0)
-        mistake(p, "no routes: name them with --routes small,large, or --routes N");
-    if (!p->routes_max_set && o->n_routes > o->config.routes_max)
-        o->config.routes_max = o->n_routes;
-    if (o->n_routes > o->config.routes_max)
-        mistake(p, "--routes names %u routes and routes_max is %u; raise it with --set",
-                o->n_routes, o->config.routes_max);
-    if (p->mistakes == 0 && sona_config_check(&o->config, &diag) != SONA_OK)
-        mistake(p, "%s", diag.text);
-    sona_config_resolve(&o->config);
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value > INT32_MAX)
+        sona_sidecar_gather_mistake(g, "--ready-fd", "it takes a file descriptor, not \"%.64s\"",
+                                    text);
+    else
+        o->ready_fd = (int)value;
 }
 
-/* The end of --help: the presets, then the rest of the documentation. */
+static void take_memory(struct sona_sidecar_gather *g, struct sona_sidecar_options *o,
+                        const char *text)
+{
+    o->memory = text ? SONA_SIDECAR_MEMORY_JSON : SONA_SIDECAR_MEMORY_TABLE;
+    if (text && strcmp(text, "json") != 0)
+        sona_sidecar_gather_mistake(g, "--memory", "it takes json or nothing, not \"%.64s\"", text);
+}
+
+static void say_word(struct sona_sidecar_gather *g, struct sona_sidecar_options *o,
+                     const struct word *word)
+{
+    const struct sona_sidecar_setting *s;
+    char where[SONA_SIDECAR_VALUE_MAX];
+
+    switch (word->key) {
+    case FLAG_CONFIG:
+    case FLAG_ISOLATED:
+        return; /* looked at before */
+    case FLAG_SET:
+        say_key(g, word->text);
+        return;
+    case FLAG_DIM:
+        sona_sidecar_gather_say(g, sona_sidecar_setting_find(NULL, "embedding_dim"), "--dim",
+                                word->text);
+        return;
+    case FLAG_READY_FD:
+        take_ready_fd(g, o, word->text);
+        return;
+    case FLAG_CHECK:
+        o->check = true;
+        return;
+    case FLAG_PRINT:
+        o->print_config = true;
+        return;
+    case FLAG_MEMORY:
+        take_memory(g, o, word->text);
+        return;
+    case ARGP_KEY_ARG:
+        sona_sidecar_gather_mistake(g, "sona-sidecar", "\"%.64s\" belongs to no option; see --help",
+                                    word->text);
+        return;
+    default:
+        s = &sona_sidecar_settings[word->key - KEY_SETTING];
+        (void)snprintf(where, sizeof where, "--%s", s->flag);
+        sona_sidecar_gather_say(g, s, where, word->text);
+    }
+}
+
+/* SONA_LANES_MAX=7. A service called sona gives every container beside it SONA_PORT and the like:
+ * what is no key is none of ours, but what is nearly one is told of. */
+static void say_variable(struct sona_sidecar_gather *g, const char *variable)
+{
+    static const char prefix[] = "SONA_";
+    size_t n = strcspn(variable, "=");
+    char name[SONA_SIDECAR_VALUE_MAX], key[SONA_SIDECAR_VALUE_MAX];
+
+    if (strncmp(variable, prefix, strlen(prefix)) != 0 || n >= sizeof name || variable[n] != '=')
+        return;
+    (void)snprintf(name, sizeof name, "%.*s", (int)n, variable);
+    (void)snprintf(key, sizeof key, "%s", name + strlen(prefix));
+    for (char *c = key; *c; c++) {
+        if (islower((unsigned char)*c))
+            return;
+        *c = (char)tolower((unsigned char)*c);
+    }
+    const struct sona_sidecar_setting *s = sona_sidecar_setting_find(NULL, key);
+    const char *guess = s ? NULL : sona_sidecar_setting_nearest(NULL, key);
+    if (s && !sona_sidecar_gather_twice(g, s, name))
+        sona_sidecar_gather_say(g, s, name, variable + n + 1);
+    else if (guess)
+        sona_sidecar_log(SONA_SIDECAR_WARN, "variable_unknown",
+                         "variable=%s reason=\"no option of that name; the nearest is %s\"", name,
+                         guess);
+}
+
+static void gather_all(struct sona_sidecar_gather *g, struct sona_sidecar_options *o)
+{
+    const char *file = last_of(FLAG_CONFIG);
+    bool isolated = last_of(FLAG_ISOLATED) != NULL;
+
+    if (file || !isolated)
+        sona_sidecar_text_gather(g, file ? file : SONA_SIDECAR_CONFIG_FILE, file != NULL);
+    sona_sidecar_gather_layer(g);
+    for (char **variable = environ; !isolated && variable && *variable; variable++)
+        say_variable(g, *variable);
+    sona_sidecar_gather_layer(g);
+    for (uint32_t i = 0; i < line.n; i++)
+        say_word(g, o, &line.word[i]);
+    if (line.lost > 0)
+        sona_sidecar_gather_mistake(g, "sona-sidecar", "more than %d words", WORDS_MAX);
+    sona_sidecar_gather_apply(g, o);
+}
+
+uint32_t sona_sidecar_options_again(struct sona_sidecar_options *ret,
+                                    void (*told)(void *arg, const char *where, const char *what),
+                                    void *arg)
+{
+    struct sona_sidecar_gather *g = sona_sidecar_gather_open(told, arg);
+
+    sona_sidecar_options_init(ret);
+    if (!g) {
+        told(arg, "sona-sidecar", "out of memory");
+        return 1;
+    }
+    gather_all(g, ret);
+    uint32_t mistakes = g->mistakes;
+    sona_sidecar_gather_close(&g);
+    return mistakes;
+}
+
+/* ---- argp ---- */
+
+static void complain(void *arg, const char *where, const char *what)
+{
+    (void)arg;
+    (void)fprintf(stderr, "%s: %s\n", where, what);
+}
+
+/* The end of --help: presets and keys, then the rest of the documentation. */
 static char *help(int key, const char *text, void *input)
 {
     char *ret = NULL;
@@ -319,52 +274,60 @@ static char *help(int key, const char *text, void *input)
     FILE *stream = open_memstream(&ret, &size);
     if (!stream)
         return (char *)(uintptr_t)text;
-    (void)fputs("Presets:\n", stream);
-    for (uint32_t i = 0; sona_config_preset_name(i); i++)
-        (void)fprintf(stream, "  %-17s %s\n", sona_config_preset_name(i),
-                      sona_config_preset_help(i));
+    sona_sidecar_pages_help(stream);
     (void)fprintf(stream, "\n%s", text);
     (void)fclose(stream);
     return ret; /* argp frees it */
 }
 
+static const char *argument_of(const struct sona_sidecar_setting *s)
+{
+    static const char *const names[] = {"N", "WORD", "NAME", "NAME", "DIR", "LIST", "VALUE"};
+
+    return names[s->type];
+}
+
+static void make_table(struct argp_option ret[FLAGS + SONA_SIDECAR_SETTINGS_MAX + 1])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < FLAGS; i++)
+        ret[n++] =
+            (struct argp_option){.name = flags[i].name,
+                                 .key = flags[i].letter ? flags[i].letter : (int)flags[i].key,
+                                 .arg = flags[i].argument,
+                                 .flags = flags[i].optional ? OPTION_ARG_OPTIONAL : 0,
+                                 .doc = flags[i].help,
+                                 .group = 1};
+    for (uint32_t i = 0; i < sona_sidecar_setting_count(); i++) {
+        const struct sona_sidecar_setting *s = &sona_sidecar_settings[i];
+
+        if (s->flag[0] != '\0')
+            ret[n++] = (struct argp_option){.name = s->flag,
+                                            .key = KEY_SETTING + (int)i,
+                                            .arg = argument_of(s),
+                                            .doc = s->help,
+                                            .group = 2};
+    }
+    ret[n] = (struct argp_option){0};
+}
+
 int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv)
 {
-    static const struct argp argp = {
+    struct argp_option table[FLAGS + SONA_SIDECAR_SETTINGS_MAX + 1];
+    const struct argp argp = {
         .options = table,
         .parser = take,
         .help_filter = help,
         .doc = "Learn which route serves which query best, beside a router.\v"
-               "Exit status: 0 a clean stop, 1 a failure, 2 a mistake on the command line."};
-    struct parse p = {.options = ret};
+               "Exit status: 0 a clean stop, 1 a failure, 2 a mistake in the configuration or on "
+               "the command line."};
 
-    memset(ret, 0, sizeof *ret);
-    ret->instance = "default";
-    ret->ready_fd = -1;
-    ret->lanes_max = SONA_SIDECAR_LANES_MAX;
-    ret->idle_cap_us = SONA_SIDECAR_IDLE_CAP_US;
-    ret->lease_ms = SONA_SHM_LEASE_MS;
-    sona_config_init(&ret->config);
+    make_table(table);
+    sona_sidecar_options_done();
     argp_program_version = "sona-sidecar " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
-    for (int round = 0; round < 2; round++) {
-        p.preset_only = round == 0;
-        if (argp_parse(&argp, argc, argv, 0, NULL, &p) != 0)
-            return EXIT_USAGE;
-    }
-    check_together(&p);
-    return p.mistakes == 0 ? 0 : EXIT_USAGE;
-}
-
-static void print_key(void *arg, const char *name, const char *alias, const char *value,
-                      const char *help)
-{
-    (void)arg;
-    (void)alias;
-    (void)printf("%s=%s\n    # %s\n", name, value, help);
-}
-
-void sona_sidecar_options_print(const struct sona_sidecar_options *options)
-{
-    sona_config_each(print_key, NULL, &options->config);
+    if (argp_parse(&argp, argc, argv, 0, NULL, NULL) != 0)
+        return EXIT_USAGE;
+    return sona_sidecar_options_again(ret, complain, NULL) == 0 ? 0 : EXIT_USAGE;
 }

@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* The command line. Every mistake in it is reported, not only the first. */
+/*
+ * What a sidecar is told, by whomever: built-in values, files, environment, command line. A later
+ * one wins; every mistake in any of them is reported, not only the first. The options themselves
+ * are rows of one table (config/setting.h).
+ */
 #ifndef SONA_SIDECAR_OPTIONS_H
 #define SONA_SIDECAR_OPTIONS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sona/client.h>
 #include <sona/config.h>
 #include <sona/model.h>
 
-#define SONA_SIDECAR_LANES_MAX                                         \
-    256u /* of all clients together, unless --lanes-max says otherwise \
-          */
+#define SONA_SIDECAR_LANES_MAX    256u /* of all clients together, by default */
+#define SONA_SIDECAR_WHERE_MAX    256u /* bytes of "file:line:column", a variable or a flag */
+#define SONA_SIDECAR_SETTINGS_MAX 96u  /* rows of the table, and some */
+#define SONA_SIDECAR_DIR_MAX      200u /* bytes of runtime_dir; a socket's path is shorter still */
+#define SONA_SIDECAR_CONFIG_FILE  "/etc/sona/sidecar.yaml"
 
 enum sona_sidecar_memory_wish {
     SONA_SIDECAR_MEMORY_NOT,
@@ -21,21 +28,40 @@ enum sona_sidecar_memory_wish {
 };
 
 struct sona_sidecar_options {
-    const char *instance, *runtime_dir; /* runtime_dir null: the default place */
+    const char *instance, *runtime_dir; /* in the buffers below; runtime_dir null: default place */
     sona_config config;
     uint32_t n_routes;
     sona_route_spec routes[SONA_ROUTES_MAX];
-    bool background_inline;
+    uint32_t background_inline; /* 0 or 1 */
+    uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
+    uint32_t preset;            /* index of sona_config_preset_name() */
+    uint32_t lanes_max, idle_cap_us, lease_ms;
+
+    /* What only the command line says. */
     bool check, print_config;
     enum sona_sidecar_memory_wish memory; /* print what presets and configuration take */
-    uint32_t lanes_max, idle_cap_us, lease_ms;
-    int ready_fd; /* -1: none */
+    int ready_fd;                         /* -1: none */
+
+    char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX];
+    /* Where the value of each row of the table is from; "" for a built-in one. */
+    char where[SONA_SIDECAR_SETTINGS_MAX][SONA_SIDECAR_WHERE_MAX];
 };
 
-/* Parse and check. Returns 0; or 2 after the mistakes were written to stderr, one sentence each.
- * --help and --version do not return. */
+struct sona_sidecar_gather;
+
+/* Parse and check. Returns 0; or 2 after the mistakes were written to stderr, each a line "where:
+ * what". --help and --version do not return. */
 int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv);
-/* Write every key and value to stdout. */
-void sona_sidecar_options_print(const struct sona_sidecar_options *options);
+/* The same from the files as they are now, with environment and command line as they were at the
+ * last parse. Returns the number of mistakes; each was given to `told`. */
+uint32_t sona_sidecar_options_again(struct sona_sidecar_options *ret,
+                                    void (*told)(void *arg, const char *where, const char *what),
+                                    void *arg);
+/* Where flags live beside those of the table: name, short letter or 0, argument or null, help. */
+void sona_sidecar_options_each_flag(void (*visit)(void *arg, const char *name, int letter,
+                                                  const char *argument, const char *help),
+                                    void *arg);
+/* Give back what parse kept for again. */
+void sona_sidecar_options_done(void);
 
 #endif

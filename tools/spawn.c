@@ -221,6 +221,7 @@ sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *
         path = found;
     }
     argv[n++] = path;
+    argv[n++] = "--isolated"; /* from whatever this machine's own sidecar is told */
     argv[n++] = "--instance";
     argv[n++] = s.instance;
     argv[n++] = "--runtime-dir";

@@ -15,13 +15,14 @@ static struct sona_sidecar_options options;
 /* Parse the null-terminated arguments. */
 static int parse(const char *const *args)
 {
-    static char text[16][160];
-    char *argv[17] = {text[0]};
-    int argc = 1;
+    static char text[18][160];
+    char *argv[19] = {text[0], text[1]};
+    int argc = 2;
 
     (void)snprintf(text[0], sizeof text[0], "sona-sidecar");
-    for (; args[argc - 1]; argc++) {
-        (void)snprintf(text[argc], sizeof text[argc], "%s", args[argc - 1]);
+    (void)snprintf(text[1], sizeof text[1], "--isolated"); /* from this machine's configuration */
+    for (; args[argc - 2]; argc++) {
+        (void)snprintf(text[argc], sizeof text[argc], "%s", args[argc - 2]);
         argv[argc] = text[argc];
     }
     argv[argc] = NULL;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See gather.h. */
+#include "sidecar/config/gather.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sidecar/config/routes.h"
+
+struct sona_sidecar_gather *
+sona_sidecar_gather_open(void (*told)(void *arg, const char *where, const char *what), void *arg)
+{
+    struct sona_sidecar_gather *g = calloc(1, sizeof *g);
+
+    if (!g)
+        return NULL;
+    g->told = told;
+    g->arg = arg;
+    g->last = &g->first;
+    sona_sidecar_options_init(&g->scratch);
+    return g;
+}
+
+static void forget(struct sona_sidecar_said *said)
+{
+    free(said->text);
+    free(said->routes);
+    free(said);
+}
+
+void sona_sidecar_gather_close(struct sona_sidecar_gather **gather)
+{
+    struct sona_sidecar_gather *g = *gather;
+
+    if (!g)
+        return;
+    while (g->first) {
+        struct sona_sidecar_said *next = g->first->next;
+
+        forget(g->first);
+        g->first = next;
+    }
+    free(g);
+    *gather = NULL;
+}
+
+void sona_sidecar_gather_layer(struct sona_sidecar_gather *gather)
+{
+    memset(gather->said, 0, sizeof gather->said);
+}
+
+void sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char *where,
+                                 const char *format, ...)
+{
+    char what[2 * SONA_DIAG_TEXT_MAX];
+    va_list args;
+
+    if (gather->mistakes++ >= SONA_SIDECAR_MISTAKES_MAX)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    gather->told(gather->arg, where, what);
+}
+
+static struct sona_sidecar_said *remember(struct sona_sidecar_gather *g,
+                                          const struct sona_sidecar_setting *setting,
+                                          const char *where)
+{
+    struct sona_sidecar_said *said = calloc(1, sizeof *said);
+
+    if (!said) {
+        sona_sidecar_gather_mistake(g, where, "out of memory");
+        return NULL;
+    }
+    said->setting = setting;
+    (void)snprintf(said->where, sizeof said->where, "%s", where);
+    *g->last = said;
+    g->last = &said->next;
+    g->said[sona_sidecar_setting_index(setting)] = said;
+    return said;
+}
+
+bool sona_sidecar_gather_twice(struct sona_sidecar_gather *gather,
+                               const struct sona_sidecar_setting *setting, const char *where)
+{
+    const struct sona_sidecar_said *before = gather->said[sona_sidecar_setting_index(setting)];
+
+    if (before)
+        sona_sidecar_gather_mistake(gather, where, "%s is said twice: also at %s", setting->key,
+                                    before->where);
+    return before != NULL;
+}
+
+void sona_sidecar_gather_say(struct sona_sidecar_gather *gather,
+                             const struct sona_sidecar_setting *setting, const char *where,
+                             const char *text)
+{
+    struct sona_sidecar_gather *g = gather;
+    char why[SONA_DIAG_TEXT_MAX];
+
+    if (setting->type == SONA_SIDECAR_ROUTES) {
+        struct sona_sidecar_routes routes;
+
+        sona_sidecar_routes_parse(g, where, text, &routes);
+        sona_sidecar_gather_say_routes(g, setting, where, &routes);
+        return;
+    }
+    if (!sona_sidecar_setting_take(setting, &g->scratch, text, why))
+        sona_sidecar_gather_mistake(g, where, "%s", why);
+    struct sona_sidecar_said *said = remember(g, setting, where);
+    if (said && !(said->text = strdup(text)))
+        sona_sidecar_gather_mistake(g, where, "out of memory");
+}
+
+void sona_sidecar_gather_say_routes(struct sona_sidecar_gather *gather,
+                                    const struct sona_sidecar_setting *setting, const char *where,
+                                    const struct sona_sidecar_routes *routes)
+{
+    struct sona_sidecar_said *said = remember(gather, setting, where);
+
+    if (!said)
+        return;
+    said->routes = malloc(sizeof *said->routes);
+    if (said->routes)
+        *said->routes = *routes;
+    else
+        sona_sidecar_gather_mistake(gather, where, "out of memory");
+}
+
+/* ---- what counts in the end ---- */
+
+static void take(struct sona_sidecar_options *o, const struct sona_sidecar_said *said)
+{
+    char why[SONA_DIAG_TEXT_MAX];
+
+    if (said->routes) {
+        o->n_routes = said->routes->n;
+        memcpy(o->routes, said->routes->spec, sizeof o->routes);
+    } else if (!said->text || !sona_sidecar_setting_take(said->setting, o, said->text, why)) {
+        return; /* told when it was said */
+    }
+    memcpy(o->where[sona_sidecar_setting_index(said->setting)], said->where, sizeof said->where);
+}
+
+static const char *where_of(const struct sona_sidecar_options *o, const char *key)
+{
+    const struct sona_sidecar_setting *s = sona_sidecar_setting_find(NULL, key);
+
+    return o->where[sona_sidecar_setting_index(s)];
+}
+
+/* Where the first of these was said. */
+static const char *where_either(const struct sona_sidecar_options *o, const char *key,
+                                const char *other)
+{
+    const char *where = where_of(o, key);
+
+    if (where[0] == '\0')
+        where = where_of(o, other);
+    return where[0] != '\0' ? where : "sona-sidecar";
+}
+
+/* What the options owe each other. */
+static void check_together(struct sona_sidecar_gather *g, struct sona_sidecar_options *o)
+{
+    bool only_shown = o->print_config || o->memory != SONA_SIDECAR_MEMORY_NOT;
+    sona_diag diag;
+
+    if (g->mistakes > 0)
+        return; /* what would be said of them may follow from those */
+    if (o->n_routes == 0 && !only_shown)
+        sona_sidecar_gather_mistake(g, where_either(o, "routes", "routes"),
+                                    "no routes: name them under routes: in the configuration, or "
+                                    "with --routes small,large, or --routes N");
+    if (where_of(o, "routes_max")[0] == '\0' && o->n_routes > o->config.routes_max)
+        o->config.routes_max = o->n_routes;
+    if (o->n_routes > o->config.routes_max)
+        sona_sidecar_gather_mistake(g, where_either(o, "routes_max", "routes"),
+                                    "there are %u routes and routes_max is %u; raise it",
+                                    o->n_routes, o->config.routes_max);
+    if (sona_config_check(&o->config, &diag) != SONA_OK)
+        sona_sidecar_gather_mistake(g,
+                                    strstr(diag.text, "base_lora_rank")
+                                        ? where_either(o, "base_lora_rank", "embedding_dim")
+                                        : where_either(o, "embedding_dim", "hidden_dim"),
+                                    "%s", diag.text);
+}
+
+void sona_sidecar_gather_apply(struct sona_sidecar_gather *gather,
+                               struct sona_sidecar_options *options)
+{
+    struct sona_sidecar_options *o = options;
+    const struct sona_sidecar_said *preset = NULL;
+
+    for (const struct sona_sidecar_said *said = gather->first; said; said = said->next)
+        if (said->setting->type == SONA_SIDECAR_PRESET)
+            preset = said; /* the last one; it would undo what was set before it */
+    if (preset)
+        take(o, preset);
+    for (const struct sona_sidecar_said *said = gather->first; said; said = said->next)
+        if (said->setting->type != SONA_SIDECAR_PRESET)
+            take(o, said);
+    check_together(gather, o);
+    sona_config_resolve(&o->config);
+    if (gather->mistakes > SONA_SIDECAR_MISTAKES_MAX)
+        gather->told(gather->arg, "sona-sidecar", "and more mistakes; mend these first");
+}

@@ -123,10 +123,33 @@ static const char *reason(sona_err err)
     }
 }
 
+/* All of it between the same two events. The first route that is refused is told of. */
+static void configure(struct sona_learner *learner, struct sona_sidecar_command *command)
+{
+    const struct sona_sidecar_change *change = command->change;
+
+    sona_learner_configure(learner, &change->config);
+    for (uint32_t k = 0; k < change->n_routes; k++) {
+        const sona_route_spec *spec = &change->route[k];
+        sona_route route = find(learner, spec->name);
+        sona_err err = route == SONA_ROUTE_NONE
+                           ? sona_learner_route_add(learner, spec, &route)
+                           : sona_learner_route_cost(learner, route, spec->cost);
+
+        if (err != SONA_OK && command->diag.code == SONA_OK)
+            (void)sona_shm_diag_set(&command->diag, err, 0, "route %s: %s", spec->name,
+                                    reason(err));
+    }
+}
+
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command)
 {
     uint32_t what = command->request.what;
 
+    if (what == SONA_SIDECAR_CONFIGURE) {
+        configure(learner, command);
+        return;
+    }
     if (what == SONA_WIRE_ENABLE || what == SONA_WIRE_DISABLE) {
         sona_learner_set_enabled(learner, what == SONA_WIRE_ENABLE);
         return;

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <sona/config.h>
 #include <sona/engine.h>
 #include <sona/error.h>
 
@@ -23,11 +24,21 @@
 
 struct sona_learner;
 
+/* Not of the socket: what SIGHUP changes (reload.h). */
+#define SONA_SIDECAR_CONFIGURE 0x10000u
+
+struct sona_sidecar_change {
+    sona_config config;                     /* its SONA_CONFIG_LIVE_FIELDS */
+    uint32_t n_routes;                      /* new ones, and known ones with another cost */
+    sona_route_spec route[SONA_ROUTES_MAX]; /* the priors count for new ones */
+};
+
 struct sona_sidecar_command {
-    uint64_t asker;                   /* which connection */
-    uint64_t flush;                   /* FLUSH: the how-manieth */
-    uint64_t learned_before;          /* when it was asked */
-    struct sona_wire_command request; /* judged by sona_sidecar_command_judge() */
+    uint64_t asker;                           /* which connection */
+    uint64_t flush;                           /* FLUSH: the how-manieth */
+    uint64_t learned_before;                  /* when it was asked */
+    struct sona_wire_command request;         /* judged by sona_sidecar_command_judge() */
+    const struct sona_sidecar_change *change; /* CONFIGURE; the asker's until it is answered */
     /* The answer. */
     sona_diag diag; /* code SONA_OK: done */
     sona_route route;

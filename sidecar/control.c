@@ -25,6 +25,7 @@
 #include "shm/wire.h"
 #include "sidecar/clock.h"
 #include "sidecar/log.h"
+#include "sidecar/reload.h"
 #include "sidecar/report.h"
 #include "sidecar/sidecar.h"
 
@@ -56,6 +57,7 @@ struct control {
     uint64_t numbers; /* of connections, given so far */
     uint64_t flushes; /* asked of the intake */
     struct event *listen;
+    struct sona_sidecar_reload reload;
     bool deaf; /* no connection is accepted; the backlog waits */
 };
 
@@ -200,6 +202,8 @@ static void on_query(struct connection *c, const struct sona_wire_query_packet *
         json = sona_sidecar_report_patterns(s);
     else if (query->what == SONA_WIRE_ROUTES)
         json = sona_sidecar_report_routes(s);
+    else if (query->what == SONA_WIRE_CONFIG)
+        json = sona_sidecar_report_config(s);
     else {
         (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
                                 query->what);
@@ -245,7 +249,9 @@ static void take_answers(struct control *control)
 {
     struct sona_sidecar_command command;
 
-    while (sona_sidecar_commands_take(&control->sidecar->answered, &command))
+    while (sona_sidecar_commands_take(&control->sidecar->answered, &command)) {
+        if (command.change)
+            sona_sidecar_reload_done(&control->reload, control->sidecar, &command);
         for (struct connection *c = control->connections; c; c = c->next) {
             if (c->number != command.asker)
                 continue;
@@ -257,6 +263,7 @@ static void take_answers(struct control *control)
                 send_answer(c, sona_sidecar_report_command(control->sidecar, &command));
             break;
         }
+    }
 }
 
 /* Is this packet one that we can answer? */
@@ -417,6 +424,15 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     (void)event_base_loopbreak(control->base);
 }
 
+static void on_reload(evutil_socket_t number, short what, void *arg)
+{
+    struct control *control = arg;
+
+    (void)number;
+    (void)what;
+    sona_sidecar_reload_begin(&control->reload, control->sidecar);
+}
+
 /* What the loop looks at from the beginning. */
 enum { LISTEN, GONE, HEARTBEAT, TERM, INT, HUP, EVENTS };
 
@@ -432,7 +448,7 @@ static sona_err add_events(struct control *control, struct event *events[EVENTS]
     events[HEARTBEAT] = event_new(b, -1, EV_PERSIST, on_heartbeat, control);
     events[TERM] = evsignal_new(b, SIGTERM, on_signal, control);
     events[INT] = evsignal_new(b, SIGINT, on_signal, control);
-    events[HUP] = evsignal_new(b, SIGHUP, on_signal, control);
+    events[HUP] = evsignal_new(b, SIGHUP, on_reload, control);
     for (int e = 0; e < EVENTS; e++)
         if (!events[e] || event_add(events[e], e == HEARTBEAT ? &beat : NULL) != 0)
             return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot set up the event loop");
@@ -465,6 +481,7 @@ static void stop(struct control *control)
     sona_sidecar_report_page(s);
     while (control->connections)
         close_connection(control->connections);
+    sona_sidecar_reload_close(&control->reload);
 }
 
 sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, int ready_fd, sona_diag *reterr)

@@ -15,8 +15,8 @@ struct sona_sidecar;
 #define SONA_SIDECAR_HEARTBEAT_MS 100  /* also of the counters on page 2 */
 #define SONA_SIDECAR_SILENCE_MS   2000 /* a connection that says nothing for so long is closed */
 
-/* Serve until SIGTERM, SIGINT or SIGHUP, then stop the sidecar (drained, learned, RETIRED) and
- * close every connection. ready_fd: told once clients can attach; -1: nobody is. */
+/* Serve until SIGTERM or SIGINT (SIGHUP: see reload.h), then stop the sidecar (drained, learned,
+ * RETIRED) and close every connection. ready_fd: told once clients can attach; -1: nobody is. */
 sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, int ready_fd, sona_diag *reterr);
 
 #endif

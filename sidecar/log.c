@@ -52,7 +52,7 @@ static bool admitted(const char *event, time_t second, uint32_t *left_out)
         rate->second = second;
         rate->lines = 0;
     }
-    if (rate->lines == SONA_SIDECAR_LOG_BURST) {
+    if (rate->lines >= SONA_SIDECAR_LOG_BURST && strncmp(event, "config_", 7) != 0) {
         rate->left_out++;
         return false;
     }

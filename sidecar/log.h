@@ -6,8 +6,8 @@
  *     ts=2026-11-22T13:04:05.678Z level=info event=client_attached pid=4711 lanes=4
  *
  * At most SONA_SIDECAR_LOG_BURST lines a second per event name; the next one says how many were
- * left out. Warnings and errors are also kept, each distinct text once with a count, for page 2 of
- * the segment. Any thread.
+ * left out. What somebody asked for, events "config_...", is written in full. Warnings and errors
+ * are also kept, each distinct text once with a count, for page 2 of the segment. Any thread.
  */
 #ifndef SONA_SIDECAR_LOG_H
 #define SONA_SIDECAR_LOG_H

@@ -19,7 +19,7 @@ static int failed(const sona_diag *diag)
     return 1;
 }
 
-static int serve(const struct sona_sidecar_options *options)
+static int serve(struct sona_sidecar_options *options)
 {
     struct sona_sidecar sidecar;
     sona_diag diag;

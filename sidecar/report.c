@@ -11,6 +11,7 @@
 
 #include "sidecar/clock.h"
 #include "sidecar/memory.h"
+#include "sidecar/config/setting.h"
 #include "sidecar/sidecar.h"
 
 static void put_u64(json_t *o, const char *key, uint64_t value)
@@ -325,6 +326,28 @@ char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar)
 
     sona_sidecar_version_unread();
     (void)json_object_set_new(o, "routes", routes);
+    return text_of(o);
+}
+
+char *sona_sidecar_report_config(const struct sona_sidecar *sidecar)
+{
+    const struct sona_sidecar_options *options = sidecar->options;
+    json_t *o = json_object(), *list = json_array();
+
+    for (uint32_t i = 0; i < sona_sidecar_setting_count(); i++) {
+        const struct sona_sidecar_setting *s = &sona_sidecar_settings[i];
+        json_t *row = json_object();
+        char text[SONA_SIDECAR_VALUE_MAX];
+
+        (void)snprintf(text, sizeof text, "%s%s%s", s->section, s->section[0] ? "." : "", s->key);
+        put_text(row, "key", text);
+        sona_sidecar_setting_format(s, options, text);
+        put_text(row, "value", text);
+        put_text(row, "from", sona_sidecar_setting_origin(s, options));
+        put_flag(row, "live", sona_sidecar_setting_live(s));
+        (void)json_array_append_new(list, row);
+    }
+    (void)json_object_set_new(o, "options", list);
     return text_of(o);
 }
 

@@ -19,6 +19,8 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar);
 #define SONA_SIDECAR_PATTERNS_SHOWN 100u
 char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar);
+/* Every option in effect: key, value, where it is from, whether SIGHUP changes it. */
+char *sona_sidecar_report_config(const struct sona_sidecar *sidecar);
 /* What a command that was applied did. */
 char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                   const struct sona_sidecar_command *command);

@@ -31,7 +31,7 @@
 #include "sidecar/version.h"
 
 struct sona_sidecar {
-    const struct sona_sidecar_options *options;
+    struct sona_sidecar_options *options; /* control changes them at SIGHUP (reload.h) */
     struct sona_sidecar_instance instance;
     struct sona_model_layout layout;
     struct sona_shm_publisher *publisher;
@@ -49,7 +49,7 @@ struct sona_sidecar {
 
 /* Everything up to the threads; nothing is left behind on an error. The calling thread is control
  * from now on, and has entered the versions (version.h). */
-sona_err sona_sidecar_open(struct sona_sidecar *ret, const struct sona_sidecar_options *options,
+sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options *options,
                            sona_diag *reterr);
 /* LIVE, and clients may connect; served by sona_sidecar_control_run(). */
 sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr);
@@ -59,6 +59,6 @@ void sona_sidecar_stop(struct sona_sidecar *sidecar);
 void sona_sidecar_close(struct sona_sidecar *sidecar);
 
 /* What --check says: could this be opened here and now? */
-sona_err sona_sidecar_check(const struct sona_sidecar_options *options, sona_diag *reterr);
+sona_err sona_sidecar_check(struct sona_sidecar_options *options, sona_diag *reterr);
 
 #endif

@@ -73,6 +73,7 @@ static const struct form {
     {{"stats"}, SONA_WIRE_STATS, 0},
     {{"patterns"}, SONA_WIRE_PATTERNS, 0},
     {{"routes", "list"}, SONA_WIRE_ROUTES, 0},
+    {{"config"}, SONA_WIRE_CONFIG, 0},
     {{"routes", "add", "NAME"}, 0, SONA_WIRE_ROUTE_ADD},
     {{"routes", "retire", "NAME"}, 0, SONA_WIRE_ROUTE_RETIRE},
     {{"routes", "mode", "NAME", "MODE"}, 0, SONA_WIRE_ROUTE_MODE},
@@ -87,7 +88,7 @@ static const struct form {
 };
 
 #define COMMANDS                                                                                  \
-    "status, stats, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "           \
+    "status, stats, config, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "   \
     "routes list|add NAME|retire NAME|mode NAME apply|observe|bypass|cost NAME C, learn, flush, " \
     "enable and disable"
 
@@ -342,6 +343,17 @@ static void print_patterns(const json_t *o)
     }
 }
 
+static void print_config(const json_t *list)
+{
+    const json_t *row;
+    size_t i;
+
+    (void)printf("%-34s %-20s %-8s %s\n", "option", "value", "change", "from");
+    json_array_foreach(list, i, row)(void) printf(
+        "%-34s %-20s %-8s %s\n", text_at(row, "key"), text_at(row, "value"),
+        json_is_true(json_object_get(row, "live")) ? "SIGHUP" : "restart", text_at(row, "from"));
+}
+
 /* What a command did, in a sentence. */
 static void print_done(uint32_t what, const json_t *o)
 {
@@ -388,6 +400,8 @@ static int print_answer(const struct options *options, const char *json)
         print_stats(o);
     else if (options->query == SONA_WIRE_ROUTES)
         print_routes(json_object_get(o, "routes"));
+    else if (options->query == SONA_WIRE_CONFIG)
+        print_config(json_object_get(o, "options"));
     else
         print_done(options->command.what, o);
     json_decref(o);
@@ -399,7 +413,7 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = table,
         .parser = take,
-        .args_doc = "status|stats|patterns\n"
+        .args_doc = "status|stats|config|patterns\n"
                     "routes list|add NAME|retire NAME\n"
                     "routes mode NAME apply|observe|bypass\n"
                     "routes cost NAME C\n"

@@ -52,17 +52,6 @@ static void print_routes(const struct sona_sidecar_options *o, FILE *to)
     }
 }
 
-/* Where the value is from; the learner's own may be the preset's. */
-static const char *origin(const struct sona_sidecar_options *o,
-                          const struct sona_sidecar_setting *s)
-{
-    const char *where = o->where[sona_sidecar_setting_index(s)];
-
-    if (where[0] != '\0')
-        return where;
-    return s->type == SONA_SIDECAR_FIELD && o->preset != 0 ? "preset" : "built-in";
-}
-
 static void print_comment(const char *text, FILE *to)
 {
     (void)fputs("  # ", to);
@@ -91,7 +80,7 @@ void sona_sidecar_pages_print(const struct sona_sidecar_options *options, FILE *
             print_text(to, value);
         else
             (void)fputs(value, to);
-        print_comment(origin(options, s), to);
+        print_comment(sona_sidecar_setting_origin(s, options), to);
         if (s->type == SONA_SIDECAR_ROUTES)
             print_routes(options, to);
     }

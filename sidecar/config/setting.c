@@ -380,6 +380,16 @@ void sona_sidecar_setting_format(const struct sona_sidecar_setting *setting,
     }
 }
 
+const char *sona_sidecar_setting_origin(const struct sona_sidecar_setting *setting,
+                                        const struct sona_sidecar_options *options)
+{
+    const char *where = options->where[sona_sidecar_setting_index(setting)];
+
+    if (where[0] != '\0')
+        return where;
+    return setting->type == SONA_SIDECAR_FIELD && options->preset != 0 ? "preset" : "built-in";
+}
+
 /* "a, b or c" from "a|b|c". */
 static void list_words(const char *words, char ret[SONA_SIDECAR_VALUE_MAX])
 {

@@ -75,6 +75,9 @@ bool sona_sidecar_setting_take(const struct sona_sidecar_setting *setting,
 void sona_sidecar_setting_format(const struct sona_sidecar_setting *setting,
                                  const struct sona_sidecar_options *options,
                                  char ret[SONA_SIDECAR_VALUE_MAX]);
+/* Where the value is from: "file:line:column", a variable, a flag, "preset" or "built-in". */
+const char *sona_sidecar_setting_origin(const struct sona_sidecar_setting *setting,
+                                        const struct sona_sidecar_options *options);
 /* "1..256", "0..1", "thread or inline"; "" when there is nothing to say. */
 void sona_sidecar_setting_range(const struct sona_sidecar_setting *setting,
                                 char ret[SONA_SIDECAR_VALUE_MAX]);

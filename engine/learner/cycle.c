@@ -31,7 +31,8 @@ static size_t lay_out(struct sona_learner_job *j, const sona_config *config)
         return 0;
     vector = j->layout.dim_padded * sizeof(float);
     routes = geometry.routes_max;
-    sample = SONA_LEARNER_CLUSTER_SAMPLE > routes + 1 ? SONA_LEARNER_CLUSTER_SAMPLE : routes + 1;
+    sample = outcomes < SONA_LEARNER_CLUSTER_SAMPLE ? outcomes : SONA_LEARNER_CLUSTER_SAMPLE;
+    sample = sample > routes + 1 ? sample : routes + 1; /* or the heads of all routes */
     j->archive_rows = geometry.patterns_max < SONA_LEARNER_PATTERNS ? geometry.patterns_max
                                                                     : SONA_LEARNER_PATTERNS;
     place(&end, &self, sizeof *j);

@@ -446,7 +446,7 @@ static void check_part(void *arg, const struct sona_learner_part *part)
     if (part->name[0] == 0 || s->fault[0] != 0)
         return;
     (void)sona_state_reader_find(s->reader, part->name, part->row_bytes, &rows);
-    if (rows == part->rows || (grows && rows < part->rows) ||
+    if (rows == part->rows || (grows && rows > 0 && rows < part->rows) ||
         (rows == 0 && part->since > s->reader->version))
         return;
     memcpy(s->fault, part->name, sizeof s->fault);

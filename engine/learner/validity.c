@@ -7,6 +7,7 @@
  */
 #include <math.h>
 
+#include "engine/learner/linalg.h"
 #include "engine/learner/state.h"
 
 #define WIDE  1e9f  /* what has no tighter bound: its products with a query are numbers still */
@@ -98,6 +99,41 @@ static bool stack_is_sound(const struct sona_learner_stack *stack)
     return true;
 }
 
+/* Symmetric and positive definite but for rounding: with any other matrix the update of a code head
+ * (heads.c) would grow without bound. */
+static bool covariance_is_sound(const struct sona_model_layout *m, const float *p)
+{
+    double copy[(SONA_BASE_RANK_MAX + 1) * (SONA_BASE_RANK_MAX + 1)];
+    double inverse[(SONA_BASE_RANK_MAX + 1) * (SONA_BASE_RANK_MAX + 1)];
+    uint32_t n = m->code_dim;
+    double largest = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t j = 0; j < n; j++) {
+            double value = (double)p[(size_t)i * m->code_padded + j];
+
+            if (value < (double)p[(size_t)j * m->code_padded + i])
+                return false;
+            copy[i * n + j] = value;
+            largest = i == j && value > largest ? value : largest;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        copy[i * n + i] += 1e-3 * largest + 1e-6;
+    return sona_learner_invert(copy, n, n, inverse);
+}
+
+/* What the model's validator does not ask of a row, for it only reads. */
+static bool routes_are_sound(const struct sona_learner *l)
+{
+    for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++)
+        /* What it is divided by is never 0; a stored regime may be older than the route. */
+        if ((sona_learner_row(l, k)->state != SONA_ROUTE_FREE &&
+             !(sona_learner_row(l, k)->prior_n >= 0.99f * SONA_MODEL_WEIGHT_MIN)) ||
+            !covariance_is_sound(&l->layout, sona_learner_part(l, k, l->layout.route_cov)))
+            return false;
+    return true;
+}
+
 /* What every regime has of its own. */
 static bool own_is_sound(const struct sona_learner *l)
 {
@@ -107,7 +143,7 @@ static bool own_is_sound(const struct sona_learner *l)
     size_t routes = m->geometry.routes_max, n = m->dim_padded;
 
     return sona_model_validate_regime(m, hot, cold) == SONA_OK &&
-           hot->n_patterns == cold->n_patterns && stack_is_sound(&l->stack) &&
+           routes_are_sound(l) && hot->n_patterns == cold->n_patterns && stack_is_sound(&l->stack) &&
            between((double)l->bare_n, 0, 1e3) &&
            between((double)l->bare_s, 0, (double)l->bare_n * 1.001 + 1e-3) &&
            are_between(sona_learner_floats(l, l->grad2), routes * n, 0, GRAD2) &&

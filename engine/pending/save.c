@@ -300,6 +300,8 @@ static bool load_settled(struct sona_pending *pending, struct sona_state_reader 
     struct sona_pending_pool *pool = &pending->settled_pool;
     struct rows rows = rows_of(reader, "pending.settled", sizeof(struct kept_settled));
 
+    if (rows.at == NULL)
+        return false;
     for (; rows.left > 0; rows.left--, rows.at += sizeof(struct kept_settled)) {
         struct kept_settled kept;
         uint32_t place;
@@ -339,6 +341,8 @@ static bool load_parked(struct sona_pending *pending, struct sona_state_reader *
     struct sona_pending_pool *pool = &pending->parked_pool;
     struct rows rows = rows_of(reader, "pending.parked", sizeof(struct kept_parked));
 
+    if (rows.at == NULL)
+        return false;
     for (; rows.left > 0; rows.left--, rows.at += sizeof(struct kept_parked)) {
         struct kept_parked kept;
         uint32_t place;

@@ -225,6 +225,13 @@ void sona_tools_router_close(struct sona_tools_router **router)
     *router = NULL;
 }
 
+sona_engine **sona_tools_router_engine(struct sona_tools_router *router, uint32_t index)
+{
+    if (router->engine == NULL || index > router->n_own)
+        return NULL;
+    return index == 0 ? &router->engine : &router->own[index - 1].engine;
+}
+
 /* The engine that a tenant's queries go to; made when it is met first. Null: no memory. *ret_front:
  * what its ids carry. */
 static sona_engine *engine_of(struct sona_tools_router *router, uint32_t tenant,

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include <sona/config.h>
+#include <sona/engine.h>
 #include <sona/error.h>
 #include <sona/model.h>
 #include <sona/stats.h>
@@ -105,6 +106,10 @@ sona_err sona_tools_router_settle(struct sona_tools_router *router, bool *ret_vi
 sona_err sona_tools_router_watch(struct sona_tools_router *router, sona_diag *reterr);
 /* Settle with any number on their way and cycles at any time: asks the sidecar's counters. */
 sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr);
+
+/* Where the engine of that number is kept, to be replaced by its like; null past the last one, and
+ * for whoever has none. */
+sona_engine **sona_tools_router_engine(struct sona_tools_router *router, uint32_t index);
 
 /* Dimension and capacity of the route table. */
 uint32_t sona_tools_router_routes_max(const struct sona_tools_router *router);

@@ -142,8 +142,8 @@ static bool own_is_sound(const struct sona_learner *l)
     const struct sona_model_cold *cold = sona_learner_cold(l);
     size_t routes = m->geometry.routes_max, n = m->dim_padded;
 
-    return sona_model_validate_regime(m, hot, cold) == SONA_OK &&
-           routes_are_sound(l) && hot->n_patterns == cold->n_patterns && stack_is_sound(&l->stack) &&
+    return sona_model_validate_regime(m, hot, cold) == SONA_OK && routes_are_sound(l) &&
+           hot->n_patterns == cold->n_patterns && stack_is_sound(&l->stack) &&
            between((double)l->bare_n, 0, 1e3) &&
            between((double)l->bare_s, 0, (double)l->bare_n * 1.001 + 1e-3) &&
            are_between(sona_learner_floats(l, l->grad2), routes * n, 0, GRAD2) &&

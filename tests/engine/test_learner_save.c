@@ -179,8 +179,8 @@ static void tell(struct mind *mind, struct dice dice, uint32_t i)
     (void)sona_learner_learn(mind->l, &event);
     if (i % 211 == 210) { /* row 2 gets a successor, perhaps while a job thinks of the first */
         (void)sona_learner_route_retire(mind->l, sona_learner_row(mind->l, 2)->id);
-        (void)sona_learner_route_add(
-            mind->l, &(sona_route_spec){.name = "next", .prior_weight = 1}, &ignored);
+        (void)sona_learner_route_add(mind->l, &(sona_route_spec){.name = "next", .prior_weight = 1},
+                                     &ignored);
     }
 }
 

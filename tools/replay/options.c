@@ -31,6 +31,7 @@ enum option_id {
     SEPARATE,
     JSON,
     CURVE,
+    RESUME_AT,
     HELP
 };
 
@@ -53,6 +54,7 @@ static const struct option long_options[] = {
     {"separate", no_argument, NULL, SEPARATE},
     {"json", no_argument, NULL, JSON},
     {"curve", required_argument, NULL, CURVE},
+    {"resume-at", required_argument, NULL, RESUME_AT},
     {"help", no_argument, NULL, HELP},
     {NULL, 0, NULL, 0},
 };
@@ -99,6 +101,9 @@ static const char help_text[] =
     "  --free-run       do not wait until an outcome is visible before the next decision; the\n"
     "                   background loop has its own thread. Faster, but not reproducible\n"
     "  --embedded       learn inside this process, without a sidecar\n"
+    "  --resume-at N    with --embedded: after N queries the learner is saved, destroyed and "
+    "loaded;\n"
+    "                   the decisions are the same as without\n"
     "  --without LIST   switch parts off: micro,base,patterns,background,drift,gate,\n"
     "                   tenants\n"
     "  --preset NAME    begin with a preset (below); --set goes on from it\n"
@@ -253,6 +258,18 @@ static sona_err parse_count(const char *name, const char *text, uint64_t low, ui
                            name, (unsigned long long)low, (unsigned long long)high);
 }
 
+/* A number of queries. */
+static sona_err parse_rows(const char *name, const char *text, uint64_t low, uint32_t *ret,
+                           sona_diag *reterr)
+{
+    uint64_t count;
+    sona_err err = parse_count(name, text, low, SONA_TOOLS_ROWS_MAX, &count, reterr);
+
+    if (err == SONA_OK)
+        *ret = (uint32_t)count;
+    return err;
+}
+
 static sona_err parse_share(const char *name, const char *text, double high, double *ret,
                             sona_diag *reterr)
 {
@@ -301,13 +318,9 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         options->data = text;
         break;
     case ROWS:
-        err = parse_count("rows", text, 1, SONA_TOOLS_ROWS_MAX, &count, reterr);
-        spec->rows = (uint32_t)count;
-        break;
+        return parse_rows("rows", text, 1, &spec->rows, reterr);
     case TEST:
-        err = parse_count("test", text, 0, SONA_TOOLS_ROWS_MAX, &count, reterr);
-        spec->test = (uint32_t)count;
-        break;
+        return parse_rows("test", text, 0, &spec->test, reterr);
     case SEED:
         err = parse_count("seed", text, 0, UINT64_MAX - SONA_REPLAY_SEEDS_MAX, &spec->seed, reterr);
         break;
@@ -316,9 +329,7 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         options->seeds = (uint32_t)count;
         break;
     case DELAY:
-        err = parse_count("delay", text, 0, SONA_TOOLS_ROWS_MAX, &count, reterr);
-        setup->delay = (uint32_t)count;
-        break;
+        return parse_rows("delay", text, 0, &setup->delay, reterr);
     case LAMBDA:
         err = parse_share("lambda", text, 1000, &real, reterr);
         spec->lambda = (float)real;
@@ -347,9 +358,9 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
         setup->free_run = true;
         break;
     case CURVE:
-        err = parse_count("curve", text, 1, SONA_TOOLS_ROWS_MAX, &count, reterr);
-        setup->curve = (uint32_t)count;
-        break;
+        return parse_rows("curve", text, 1, &setup->curve, reterr);
+    case RESUME_AT:
+        return parse_rows("resume-at", text, 1, &setup->resume_at, reterr);
     case JSON:
         options->json = true;
         break;
@@ -396,6 +407,9 @@ sona_err sona_replay_options_parse(struct sona_replay_options *ret, int argc, ch
     if (options.setup.separate && (!options.setup.embedded || options.setup.spec.tenants == 0))
         return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                "--separate needs --tenants, and --embedded learners");
+    if (options.setup.resume_at > 0 && !options.setup.embedded)
+        return sona_tools_fail(reterr, SONA_E_ARGUMENT,
+                               "--resume-at saves a learner of this process: it needs --embedded");
     *ret = options;
     return SONA_OK;
 }

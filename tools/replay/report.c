@@ -127,6 +127,13 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
     (void)json_object_set_new(root, "oracle", real(result->base.oracle));
     (void)json_object_set_new(root, "policy_at", policies(result));
     add_special(root, setup, result);
+    if (result->resumed.bytes > 0) {
+        (void)json_object_set_new(root, "resume_at", json_integer(setup->resume_at));
+        (void)json_object_set_new(root, "state_bytes",
+                                  json_integer((json_int_t)result->resumed.bytes));
+        (void)json_object_set_new(root, "save_ms", real(result->resumed.save_ns / 1e6));
+        (void)json_object_set_new(root, "load_ms", real(result->resumed.load_ns / 1e6));
+    }
     if (setup->curve > 0)
         (void)json_object_set_new(root, "curve", curve(setup, result));
     (void)json_object_set_new(root, "decide_ns", sona_replay_report_latency(&result->decide, 1));

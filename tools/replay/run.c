@@ -280,6 +280,10 @@ static sona_err learn(struct run *run, sona_diag *reterr)
             if (err != SONA_OK)
                 break;
             policy_mark(run, t + 1, phase);
+            if (setup->resume_at == t + 1)
+                err = sona_replay_resume(run->router, &run->result.resumed, reterr);
+            if (err != SONA_OK)
+                break;
             if (returns(run, p) && t + 1 == phase->first + RETURNED)
                 run->result.tested_50 = test_phase(run, phase, t + 1);
         }

@@ -18,6 +18,7 @@
 
 #include <sona/error.h>
 
+#include "tools/replay/resume.h"
 #include "tools/replay/stream.h"
 #include "tools/router.h"
 
@@ -41,7 +42,9 @@ struct sona_replay_setup {
     bool free_run;   /* do not wait for the snapshot after an outcome */
     double feedback; /* share of the outcomes that is told, 0..1 */
     uint32_t delay;  /* decisions between a decision and its outcome */
-    uint32_t curve;  /* queries for each point of the curve; 0: none */
+    uint32_t
+        resume_at;  /* queries after which the learner is saved and loaded; 0: never. Embedded */
+    uint32_t curve; /* queries for each point of the curve; 0: none */
     /* Not null: another learner in SONA's place (perf/learning). Borrowed; `embedded` must be set.
      */
     const struct sona_tools_learner *learner;
@@ -77,7 +80,8 @@ struct sona_replay_result {
     uint64_t told;       /* outcomes told */
     uint64_t unrecorded; /* decisions and outcomes that met a full ring: nothing was told */
     uint64_t decisions;  /* hash over route, propensity and expectation of every decision */
-    double seconds;      /* of the whole loop */
+    struct sona_replay_resumed resumed;
+    double seconds; /* of the whole loop */
     struct sona_tools_totals totals;
 };
 

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ static sona_err fail(sona_diag *reterr, const char *what)
                              "cannot %s the lane memory", what);
 }
 
-static void fill(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16], uint32_t tag,
+static bool fill(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16], uint32_t tag,
                  uint32_t pid, char *map)
 {
     struct sona_shm_lanes_header header = {
@@ -43,6 +44,8 @@ static void fill(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16
         .tag = tag,
     };
 
+    if (getrandom(header.identity, sizeof header.identity, 0) != (ssize_t)sizeof header.identity)
+        return false;
     memcpy(header.segment_uuid, segment_uuid, sizeof header.segment_uuid);
     memcpy(map, &header, sizeof header);
     for (uint32_t i = 0; i < plan->n_lanes; i++) {
@@ -51,6 +54,7 @@ static void fill(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16
 
         sona_shm_ring_init(lane->ring, plan->ring_slots);
     }
+    return true;
 }
 
 /* What can fail between memfd_create and the finished map. */
@@ -79,11 +83,14 @@ sona_err sona_shm_lanes_create(const struct sona_shm_plan *plan, const uint8_t s
     if (fd < 0)
         return fail(reterr, "create");
     sona_err err = back_and_map(fd, (size_t)plan->lanes_bytes, &map, reterr);
+    if (err == SONA_OK && !fill(plan, segment_uuid, tag, pid, map)) {
+        err = fail(reterr, "draw the identity of");
+        (void)munmap(map, (size_t)plan->lanes_bytes);
+    }
     if (err != SONA_OK) {
         (void)close(fd);
         return err;
     }
-    fill(plan, segment_uuid, tag, pid, map);
     *ret_fd = fd;
     *ret_map = map;
     return SONA_OK;
@@ -110,4 +117,15 @@ sona_err sona_shm_lanes_check(int fd, uint64_t bytes, sona_diag *reterr)
             (unsigned long long)st.st_size, (unsigned long long)st.st_blocks * 512,
             (unsigned long long)bytes);
     return SONA_OK;
+}
+
+bool sona_shm_lanes_identity(int fd, uint8_t ret[SONA_SHM_IDENTITY_BYTES])
+{
+    struct sona_shm_lanes_header header;
+
+    if (pread(fd, &header, sizeof header, 0) != (ssize_t)sizeof header ||
+        header.magic != SONA_SHM_LANES_MAGIC)
+        return false;
+    memcpy(ret, header.identity, SONA_SHM_IDENTITY_BYTES);
+    return true;
 }

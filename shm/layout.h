@@ -43,6 +43,7 @@
 #define SONA_SHM_ENDIANNESS     0x01020304u
 #define SONA_SHM_CLIENTS_MAX    256u  /* attachments at one time */
 #define SONA_SHM_LEASE_MS       1000u /* a slot pinned longer may be revoked */
+#define SONA_SHM_GRACE_MS       500u  /* after a restart lanes may be handed back for so long */
 
 /* cur and hazard: g:48 | cold:8 | hot:8; 0 = none. g grows for ever, over restarts too. */
 #define SONA_SHM_ID(g, cold, hot) ((uint64_t)(g) << 16 | (uint64_t)(cold) << 8 | (uint64_t)(hot))
@@ -54,7 +55,7 @@
 
 enum sona_shm_state {
     SONA_SHM_INIT = 0,     /* being written; not attachable */
-    SONA_SHM_LIVE = 1,     /*   INIT -> LIVE -> DRAINING -> RETIRED */
+    SONA_SHM_LIVE = 1,     /*   INIT -> LIVE -> DRAINING -> RETIRED; killed, then adopted: LIVE */
     SONA_SHM_DRAINING = 2, /* the sidecar is stopping: it drains what is committed */
     SONA_SHM_RETIRED = 3   /* another segment follows; keep reading, attach anew */
 };
@@ -146,12 +147,16 @@ struct sona_shm_lane {
 };
 static_assert(sizeof(struct sona_shm_lane) == 3 * SONA_SHM_SPACING + 256, "lane head");
 
-/* Page 0 of the lane memfd, for people. */
+#define SONA_SHM_IDENTITY_BYTES 16u
+
+/* Page 0 of the lane memfd: for people, but for the identity, under which the sidecar that issued
+ * the memory remembers it. Written by the client, too, if it likes: a key to look up, no more. */
 struct sona_shm_lanes_header {
     uint64_t magic;
     uint32_t n_lanes, ring_slots, record_stride, pid;
     uint64_t tag;
     uint8_t segment_uuid[16];
+    uint8_t identity[SONA_SHM_IDENTITY_BYTES]; /* random */
 };
 
 /* Sizes and offsets, computed from private numbers. */

@@ -10,6 +10,8 @@
  *   [P3] seq = 0, then the fence, then the bytes: a reader that met a byte of the next image finds
  *        that seq has changed, however its slot came to be taken.
  *   [P4] acquire load of a hazard: the reader's loads are done before its slot is written.
+ *   [P5] release store that the grace is over, acquire load by the scan: the lanes that were handed
+ *        back are in its list. (No reader takes part.)
  *
  * Invariants
  *   - The bindings (which id, which range of g) are private: nothing a client writes is believed
@@ -20,6 +22,8 @@
  *   - A hot and a cold slot are pinned independently; taking one from a reader past its lease does
  *     not free the other.
  *   - g only grows; an id is stored in cur once.
+ *   - A slot that a dead sidecar had bound may be pinned by a lane that is not handed back yet: it
+ *     counts as pinned until the grace is over. Its bytes are never gone on from.
  */
 #include "shm/publisher.h"
 
@@ -30,6 +34,7 @@
 #include <string.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "shm/segment.h"
 #include "shm/wire.h"
 
@@ -68,6 +73,10 @@ struct sona_shm_publisher {
     uint32_t n_hot, n_cold;
     int current_hot, current_cold, reserved_cold; /* NO_SLOT: none */
     bool reserved_revoked;                        /* the reserved one was taken from a reader */
+
+    uint32_t grace_hot, grace_cold; /* bound by a dead sidecar */
+    uint64_t grace_until_ms;
+    _Atomic bool grace_over; /* [P5] */
 
     pthread_mutex_t lock; /* of what follows: scan against add and remove */
     uint32_t n_watched;
@@ -126,6 +135,52 @@ static void copy(char *to, const char *from, size_t n)
 #endif
 }
 
+/* The binding of the current cold slot ends with `cur`, that of another where the next one began.
+ */
+static uint64_t last_g_of(const struct sona_shm_publisher *p, uint32_t j, uint64_t cur)
+{
+    uint64_t last = SONA_SHM_ID_G(cur);
+
+    for (uint32_t k = 0; k < p->n_cold; k++)
+        if (p->cold[k].id != 0 && p->cold[k].first > p->cold[j].first &&
+            p->cold[k].first - 1 < last)
+            last = p->cold[k].first - 1;
+    return last;
+}
+
+/* Rebuild the private tables from what a dead sidecar's slots say. What a slot cannot say, or says
+ * about another, is taken for unbound. */
+static void adopt(struct sona_shm_publisher *p, uint64_t now_ms, uint32_t grace_ms)
+{
+    /* Relaxed, all: their writer is dead. */
+    uint64_t cur = atomic_load_explicit(&live_of(p)->cur, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < p->n_hot; i++) {
+        uint64_t seq = atomic_load_explicit(&hot_head(p, (int)i)->seq, memory_order_relaxed);
+
+        if (seq == 0)
+            continue;
+        p->hot[i] = (struct hot_binding){.id = seq, .left_ms = now_ms};
+        p->grace_hot |= 1u << i;
+    }
+    for (uint32_t j = 0; j < p->n_cold; j++) {
+        uint64_t seq = atomic_load_explicit(&cold_head(p, (int)j)->seq, memory_order_relaxed);
+
+        if (seq == 0)
+            continue;
+        p->cold[j] = (struct cold_binding){.id = seq, .first = seq >> 8, .left_ms = now_ms};
+        p->grace_cold |= 1u << j;
+    }
+    for (uint32_t j = 0; j < p->n_cold; j++)
+        if (p->cold[j].id != 0)
+            p->cold[j].last = last_g_of(p, j, cur);
+    p->current_hot = (int)SONA_SHM_ID_HOT(cur);
+    p->current_cold = (int)SONA_SHM_ID_COLD(cur);
+    p->free_hot &= ~p->grace_hot;
+    p->free_cold &= ~p->grace_cold;
+    p->grace_until_ms = now_ms + (grace_ms ? grace_ms : SONA_SHM_GRACE_MS);
+}
+
 sona_err sona_shm_publisher_create(struct sona_shm_publisher **ret,
                                    const struct sona_shm_segment_options *options,
                                    sona_diag *reterr)
@@ -149,6 +204,8 @@ sona_err sona_shm_publisher_create(struct sona_shm_publisher **ret,
     for (uint32_t j = 0; j < p->n_cold; j++)
         p->cold[j].first = NEVER;
     p->current_hot = p->current_cold = p->reserved_cold = NO_SLOT;
+    if (p->segment.adopted)
+        adopt(p, options->now_ms, options->grace_ms);
     (void)pthread_mutex_init(&p->lock, NULL);
     *ret = p;
     return SONA_OK;
@@ -179,6 +236,27 @@ const struct sona_shm_header *sona_shm_publisher_header(const struct sona_shm_pu
 struct sona_shm_live *sona_shm_publisher_live(struct sona_shm_publisher *publisher)
 {
     return live_of(publisher);
+}
+
+bool sona_shm_publisher_adopted(const struct sona_shm_publisher *publisher)
+{
+    return publisher->segment.adopted;
+}
+
+const char *sona_shm_publisher_renewed(const struct sona_shm_publisher *publisher)
+{
+    return publisher->segment.renewed;
+}
+
+void sona_shm_publisher_grace_end(struct sona_shm_publisher *publisher)
+{
+    atomic_store_explicit(&publisher->grace_over, true, memory_order_release); /* [P5] */
+}
+
+uint64_t sona_shm_publisher_current(const struct sona_shm_publisher *publisher)
+{
+    /* Relaxed: the word alone counts. */
+    return atomic_load_explicit(&live_of(publisher)->cur, memory_order_relaxed);
 }
 
 struct sona_shm_counters *sona_shm_publisher_counters(struct sona_shm_publisher *publisher)
@@ -236,10 +314,13 @@ static void pins_of(const struct sona_shm_publisher *p, uint64_t hazard, uint32_
 }
 
 /* Rebuild both free lists from every hazard. */
-static void scan(struct sona_shm_publisher *p)
+static void scan(struct sona_shm_publisher *p, uint64_t now_ms)
 {
     uint32_t hot = 0, cold = 0;
 
+    if (now_ms >= p->grace_until_ms ||
+        atomic_load_explicit(&p->grace_over, memory_order_acquire)) /* [P5] */
+        p->grace_hot = p->grace_cold = 0;
     p->free_hot = p->free_cold = 0;
 #ifdef SONA_TSAN
     /* A read-modify-write of cur stands for the fence, which ThreadSanitizer does not model. */
@@ -268,8 +349,8 @@ static void scan(struct sona_shm_publisher *p)
         cold |= 1u << p->current_cold;
     if (p->reserved_cold != NO_SLOT)
         cold |= 1u << p->reserved_cold;
-    p->free_hot = ~hot & ((1u << p->n_hot) - 1);
-    p->free_cold = ~cold & ((1u << p->n_cold) - 1);
+    p->free_hot = ~(hot | p->grace_hot) & ((1u << p->n_hot) - 1);
+    p->free_cold = ~(cold | p->grace_cold) & ((1u << p->n_cold) - 1);
 }
 
 /* Of the free hot slots the one that lags least: it has the fewest rows to copy. */
@@ -289,7 +370,7 @@ static int take_hot(struct sona_shm_publisher *p, uint64_t now_ms, bool *revoked
 {
     *revoked = false;
     if (p->free_hot == 0)
-        scan(p);
+        scan(p, now_ms);
     int i = freshest_free_hot(p);
     if (i != NO_SLOT)
         return i;
@@ -307,7 +388,7 @@ static int take_cold(struct sona_shm_publisher *p, uint64_t now_ms, bool *revoke
 
     *revoked = false;
     if (p->free_cold == 0)
-        scan(p);
+        scan(p, now_ms);
     if (p->free_cold != 0)
         return __builtin_ctz(p->free_cold);
     for (int k = 0; k < (int)p->n_cold; k++)
@@ -415,18 +496,22 @@ void sona_shm_publisher_publish(struct sona_shm_publisher *publisher,
     p->hot[i].id = 0;
     atomic_store_explicit(&head->seq, 0, memory_order_relaxed); /* [P3] */
     order_stores();
+    SONA_FAULT(publish_cleared);
     /* Relaxed: bound by seq below, like the bytes. */
     atomic_store_explicit(&head->cold_id, p->cold[j].id, memory_order_relaxed);
     ret->bytes = update_slot(p, i, hot);
     order_stores();
+    SONA_FAULT(publish_copied);
 
     uint64_t id = SONA_SHM_ID(g, j, i);
     if (p->current_hot != NO_SLOT)
         p->hot[p->current_hot].left_ms = now_ms;
     p->hot[i] = (struct hot_binding){.id = id, .step = hot->step, .filled = true};
     p->current_hot = i;
-    atomic_store_explicit(&head->seq, id, memory_order_release);       /* [P2] */
+    atomic_store_explicit(&head->seq, id, memory_order_release); /* [P2] */
+    SONA_FAULT(publish_bound);
     atomic_store_explicit(&live_of(p)->cur, id, memory_order_release); /* [P1] [P2] */
+    SONA_FAULT(publish_done);
     ret->id = id;
     ret->revoked = (revoked ? 1u : 0u) + (with_cold && p->reserved_revoked ? 1u : 0u);
 }

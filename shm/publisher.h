@@ -46,6 +46,15 @@ struct sona_shm_segment_options {
     uint32_t ring_slots;            /* 0: the default */
     uint32_t lease_ms;              /* 0: SONA_SHM_LEASE_MS */
     uint64_t wall_us;               /* wall clock: g, generation and incarnation start from it */
+    uint64_t floor_g;               /* a g that was used by an earlier sidecar, as somebody else
+                                       remembers it; 0: nobody does */
+    /* Go on in the segment that a dead sidecar left, if it fits. */
+    bool adopt;
+    uint64_t now_ms;   /* monotonic: leases and grace of adopted slots begin here */
+    uint32_t grace_ms; /* 0: SONA_SHM_GRACE_MS */
+    /* Null, or: is this pair of halves a sound model? One that is not is not adopted. */
+    bool (*judge)(const void *arg, const void *hot, const void *cold);
+    const void *judge_arg;
 };
 
 /* g begins at the wall clock in ticks of this length, and a publisher must publish more rarely than
@@ -53,10 +62,11 @@ struct sona_shm_segment_options {
  * ticks last until the year 2148. */
 #define SONA_SHM_G_TICK_US 20u
 
-/* Create the segment in state INIT. What a dead sidecar of the same instance left is marked RETIRED
- * and its name removed; generation, incarnation and g go on from there. SONA_E_BUSY (a live sidecar
- * writes it), SONA_E_PERMISSION (another user's), SONA_E_MEMORY (/dev/shm too small: says how much
- * is needed), SONA_E_RANGE, SONA_E_SYSTEM. */
+/* Create the segment in state INIT, or adopt what a dead sidecar of the same instance left, in the
+ * state it left it. What is not adopted is marked RETIRED and its name removed; generation,
+ * incarnation and g go on from there. SONA_E_BUSY (a live sidecar writes it), SONA_E_PERMISSION
+ * (another user's), SONA_E_MEMORY (/dev/shm too small: says how much is needed), SONA_E_RANGE,
+ * SONA_E_SYSTEM. */
 sona_err sona_shm_publisher_create(struct sona_shm_publisher **ret,
                                    const struct sona_shm_segment_options *options,
                                    sona_diag *reterr);
@@ -67,6 +77,17 @@ int sona_shm_publisher_fd(const struct sona_shm_publisher *publisher); /* read-o
 const struct sona_shm_header *sona_shm_publisher_header(const struct sona_shm_publisher *publisher);
 struct sona_shm_live *sona_shm_publisher_live(struct sona_shm_publisher *publisher);
 struct sona_shm_counters *sona_shm_publisher_counters(struct sona_shm_publisher *publisher);
+
+/* True when the segment is one that a dead sidecar left. Until its clients are back, or the grace
+ * is over, every slot that it had bound counts as pinned: a publication may be coalesced, also the
+ * first. */
+bool sona_shm_publisher_adopted(const struct sona_shm_publisher *publisher);
+/* Why what a dead sidecar left was not adopted; null: nothing was left, or it was. Static. */
+const char *sona_shm_publisher_renewed(const struct sona_shm_publisher *publisher);
+/* All lanes of the dead sidecar are in the scan: the hazards say it all from now on. Any thread. */
+void sona_shm_publisher_grace_end(struct sona_shm_publisher *publisher);
+/* The id that `cur` names; 0: none yet. Any thread. */
+uint64_t sona_shm_publisher_current(const struct sona_shm_publisher *publisher);
 
 /* Set the state that clients see (release: what was written before is seen with it). */
 void sona_shm_publisher_set_state(struct sona_shm_publisher *publisher, enum sona_shm_state state);

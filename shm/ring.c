@@ -176,6 +176,21 @@ void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const vo
                                    .cursor = cursor};
 }
 
+/* The cursor is moved before c_head. So c_head is at the cursor, or behind it by what was noted and
+ * not given back yet: duplicates. All in 32 bits that wrap; the cursor has the upper half. */
+bool sona_shm_drain_resume(struct sona_shm_drain *drain)
+{
+    struct words *w = (struct words *)(void *)drain->ring;
+    uint32_t at = (uint32_t)drain->cursor;
+    /* Relaxed: its writer is dead. */
+    uint32_t behind = at - atomic_load_explicit(&w->c_head, memory_order_relaxed);
+
+    if (behind > drain->slots - 1 || sona_shm_drain_ready(drain) < 0)
+        return false;
+    atomic_store_explicit(&w->c_head, at, memory_order_release); /* [R3] */
+    return true;
+}
+
 int64_t sona_shm_drain_ready(const struct sona_shm_drain *drain)
 {
     struct words *w = (struct words *)(void *)drain->ring;

@@ -50,6 +50,11 @@ struct sona_shm_drain {
 };
 void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const void *records,
                          uint32_t slots, uint32_t stride, uint64_t cursor);
+/* Go on at the drain's cursor in a ring that another consumer has drained: everything before it is
+ * given back (the one before was killed before it could), nothing is read twice. False: the ring's
+ * c_head is ahead of the cursor or more than a ring behind it, or p_tail makes no sense: no
+ * consumer of ours left it so. */
+bool sona_shm_drain_resume(struct sona_shm_drain *drain);
 /* How many records are committed beyond the cursor; -1: the producer's index makes no sense. */
 int64_t sona_shm_drain_ready(const struct sona_shm_drain *drain);
 /* One memcpy of the record `ahead` of the cursor into private memory (ahead < ready). */

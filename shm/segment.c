@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "shm/record.h"
 #include "shm/wire.h"
 
@@ -66,6 +67,126 @@ static sona_err busy(const char *name, const char *instance, sona_diag *reterr)
                              name, instance);
 }
 
+static struct sona_shm_live *live_in(char *map)
+{
+    return (void *)(map + SONA_SHM_PAGE);
+}
+
+/* ---- adopting ---- */
+
+/* A word that a publisher of this plan can have stored into `cur`. */
+static bool id_ok(const struct sona_shm_plan *p, uint64_t id)
+{
+    return SONA_SHM_ID_G(id) != 0 && SONA_SHM_ID_G(id) <= G_MAX / 2 &&
+           SONA_SHM_ID_HOT(id) < p->hot_slots && SONA_SHM_ID_COLD(id) < p->cold_slots;
+}
+
+/* Is the pair that `cur` names bound as it was published, and a sound model? Relaxed loads here and
+ * below: nobody writes the segment any more, we hold the dead writer's lock. */
+static const char *judge_pair(const struct sona_shm_segment_options *o,
+                              const struct sona_shm_plan *p, char *map)
+{
+    uint64_t cur = atomic_load_explicit(&live_in(map)->cur, memory_order_relaxed);
+
+    if (!id_ok(p, cur))
+        return "its current id names no pair";
+    const struct sona_shm_hot *hot =
+        (const void *)(map + p->hot_offset + SONA_SHM_ID_HOT(cur) * p->hot_stride);
+    const struct sona_shm_cold *cold =
+        (const void *)(map + p->cold_offset + SONA_SHM_ID_COLD(cur) * p->cold_stride);
+    uint64_t cold_id = atomic_load_explicit(&hot->cold_id, memory_order_relaxed);
+    if (atomic_load_explicit(&hot->seq, memory_order_relaxed) != cur || cold_id == 0 ||
+        (cold_id & 0xff) != SONA_SHM_ID_COLD(cur) || cold_id >> 8 > SONA_SHM_ID_G(cur) ||
+        atomic_load_explicit(&cold->seq, memory_order_relaxed) != cold_id)
+        return "its current pair is not bound";
+    if (o->judge && !o->judge(o->judge_arg, hot + 1, cold + 1))
+        return "its model is not sound";
+    return NULL;
+}
+
+/* Was it made for what we are about to write? */
+static const char *judge_header(const struct sona_shm_segment *s,
+                                const struct sona_shm_segment_options *o,
+                                const struct sona_shm_header *h)
+{
+    uint32_t fences = SONA_SHM_FENCE_FULL | (ASYM_AVAILABLE() ? SONA_SHM_FENCE_ASYM : 0u);
+
+    if (sona_shm_header_check(h, NULL) != SONA_OK || h->abi_minor != SONA_ABI_MINOR)
+        return "it was laid out by another version, or its first page is broken";
+    if (memcmp(&h->geometry, &o->geometry, sizeof h->geometry) != 0 ||
+        h->hot_bytes != s->plan.hot_bytes || h->cold_bytes != s->plan.cold_bytes)
+        return "it has another geometry";
+    if (h->hot_slots != s->plan.hot_slots || h->cold_slots != s->plan.cold_slots ||
+        h->ring_slots != s->plan.ring_slots || h->total_bytes != s->plan.model_bytes ||
+        h->fence_modes != fences)
+        return "it has other slots, rings or fences";
+    return NULL;
+}
+
+/* Null: `s->map` and `s->header` are those of the old segment. Else why not, and nothing changed.
+ */
+static const char *try_adopt(struct sona_shm_segment *s, const struct sona_shm_segment_options *o,
+                             int fd)
+{
+    size_t bytes = (size_t)s->plan.model_bytes;
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != s->plan.model_bytes ||
+        (uint64_t)st.st_blocks * 512 < s->plan.model_bytes)
+        return "it has another size";
+    char *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    if (map == MAP_FAILED)
+        return "it cannot be mapped";
+    struct sona_shm_header header;
+    memcpy(&header, map, sizeof header);
+    uint32_t state = atomic_load_explicit(&live_in(map)->state, memory_order_relaxed);
+    const char *why = judge_header(s, o, &header);
+    if (!why && state != SONA_SHM_LIVE && state != SONA_SHM_DRAINING)
+        why = "it was never served, or is retired";
+    if (!why)
+        why = judge_pair(o, &s->plan, map);
+    if (why) {
+        (void)munmap(map, bytes);
+        return why;
+    }
+    s->map = map;
+    s->header = header;
+    return NULL;
+}
+
+/* The newest g that its words show: a publisher may have been killed between binding a slot and
+ * moving `cur`. */
+static uint64_t newest_g(const struct sona_shm_plan *p, char *map)
+{
+    uint64_t g = SONA_SHM_ID_G(atomic_load_explicit(&live_in(map)->cur, memory_order_relaxed));
+
+    for (uint32_t i = 0; i < p->hot_slots; i++) {
+        const struct sona_shm_hot *hot = (const void *)(map + p->hot_offset + i * p->hot_stride);
+        uint64_t seq = atomic_load_explicit(&hot->seq, memory_order_relaxed);
+
+        if (id_ok(p, seq))
+            g = max_u64(g, SONA_SHM_ID_G(seq));
+    }
+    return g;
+}
+
+/* From now on it is ours: readers stay, a client that comes back sees another incarnation. */
+static void take_over(struct sona_shm_segment *s, const struct sona_shm_segment_options *o)
+{
+    struct sona_shm_live *live = live_in(s->map);
+    uint64_t old = atomic_load_explicit(&live->incarnation, memory_order_relaxed);
+
+    SONA_FAULT(adopt_locked);
+    /* Relaxed: published to clients by the socket. */
+    atomic_store_explicit(&live->incarnation, max_u64(old + 1, o->wall_us), memory_order_relaxed);
+    SONA_FAULT(adopt_numbered);
+    s->first_g =
+        sona_shm_segment_first_g(max_u64(newest_g(&s->plan, s->map), o->floor_g), o->wall_us);
+    s->adopted = true;
+}
+
+/* ---- renewing ---- */
+
 /* Read what matters from the head of a dead sidecar's segment, and tell its readers that another
  * follows. The bytes are input: only plausible numbers are taken. */
 static void inherit(int fd, struct heritage *ret)
@@ -81,7 +202,7 @@ static void inherit(int fd, struct heritage *ret)
 
     struct sona_shm_header header;
     memcpy(&header, map, sizeof header);
-    struct sona_shm_live *live = (void *)(map + SONA_SHM_PAGE);
+    struct sona_shm_live *live = live_in(map);
     if (header.magic == SONA_SHM_MAGIC && header.abi_major == SONA_ABI_MAJOR) {
         /* Relaxed: nobody writes these any more (we hold the dead writer's lock). */
         ret->g = SONA_SHM_ID_G(atomic_load_explicit(&live->cur, memory_order_relaxed));
@@ -93,8 +214,8 @@ static void inherit(int fd, struct heritage *ret)
     (void)munmap(map, bytes);
 }
 
-/* Retire and unlink what stands under the name. SONA_OK also when there is nothing. */
-static sona_err retire_stale(const struct sona_shm_segment *s, const char *instance,
+/* Adopt what stands under the name, or retire and unlink it. SONA_OK also when there is nothing. */
+static sona_err settle_stale(struct sona_shm_segment *s, const struct sona_shm_segment_options *o,
                              struct heritage *ret, sona_diag *reterr)
 {
     int fd = shm_open(s->name, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
@@ -113,8 +234,12 @@ static sona_err retire_stale(const struct sona_shm_segment *s, const char *insta
                                 "%s belongs to another user; choose another --instance name",
                                 s->name);
     else if (!lock(fd))
-        err = busy(s->name, instance, reterr);
-    else if (inherit(fd, ret), shm_unlink(s->name) != 0 && errno != ENOENT)
+        err = busy(s->name, o->instance, reterr);
+    else if (o->adopt && !(s->renewed = try_adopt(s, o, fd))) {
+        take_over(s, o);
+        s->fd = fd;
+        return SONA_OK;
+    } else if (inherit(fd, ret), shm_unlink(s->name) != 0 && errno != ENOENT)
         err = sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot remove the old %s", s->name);
     (void)close(fd);
     return err;
@@ -122,14 +247,14 @@ static sona_err retire_stale(const struct sona_shm_segment *s, const char *insta
 
 /* Create the name and lock the object. A rival in another runtime directory may take the name away
  * between the two steps: then the object has no name any more, and we begin again. */
-static sona_err create_locked(struct sona_shm_segment *s, const char *instance,
+static sona_err create_locked(struct sona_shm_segment *s, const struct sona_shm_segment_options *o,
                               struct heritage *heritage, sona_diag *reterr)
 {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         struct stat st;
 
-        sona_err err = retire_stale(s, instance, heritage, reterr);
-        if (err != SONA_OK)
+        sona_err err = settle_stale(s, o, heritage, reterr);
+        if (err != SONA_OK || s->adopted)
             return err;
         s->fd = shm_open(s->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (s->fd < 0 && errno == EEXIST)
@@ -142,7 +267,7 @@ static sona_err create_locked(struct sona_shm_segment *s, const char *instance,
         (void)close(s->fd);
         s->fd = -1;
     }
-    return busy(s->name, instance, reterr);
+    return busy(s->name, o->instance, reterr);
 }
 
 static sona_err too_small(const struct sona_shm_segment *s, int error, sona_diag *reterr)
@@ -160,10 +285,22 @@ static sona_err too_small(const struct sona_shm_segment *s, int error, sona_diag
                              (unsigned long long)available);
 }
 
-/* Allocate every page, map, and open the descriptor that clients get. */
-static sona_err back_and_map(struct sona_shm_segment *s, sona_diag *reterr)
+/* Open the descriptor that clients get. */
+static sona_err open_for_clients(struct sona_shm_segment *s, sona_diag *reterr)
 {
     struct stat mine, named;
+
+    s->read_fd = shm_open(s->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+    if (s->read_fd < 0 || fstat(s->fd, &mine) != 0 || fstat(s->read_fd, &named) != 0 ||
+        mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, s->read_fd < 0 ? errno : 0,
+                                 "cannot open %s read-only", s->name);
+    return SONA_OK;
+}
+
+/* Allocate every page, and map. */
+static sona_err back_and_map(struct sona_shm_segment *s, sona_diag *reterr)
+{
     int e;
 
     if (fchmod(s->fd, 0600) != 0) /* whatever the umask was */
@@ -179,11 +316,6 @@ static sona_err back_and_map(struct sona_shm_segment *s, sona_diag *reterr)
     if (map == MAP_FAILED)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot map %s", s->name);
     s->map = map;
-    s->read_fd = shm_open(s->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (s->read_fd < 0 || fstat(s->fd, &mine) != 0 || fstat(s->read_fd, &named) != 0 ||
-        mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
-        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, s->read_fd < 0 ? errno : 0,
-                                 "cannot open %s read-only", s->name);
     return SONA_OK;
 }
 
@@ -238,13 +370,13 @@ static sona_err fill(struct sona_shm_segment *s, const struct sona_shm_segment_o
     h->crc = sona_shm_crc32c(h, offsetof(struct sona_shm_header, crc));
     memcpy(s->map, h, sizeof *h);
 
-    struct sona_shm_live *live = (void *)(s->map + SONA_SHM_PAGE);
+    struct sona_shm_live *live = live_in(s->map);
     /* Relaxed: published to clients by the socket, not by these words. */
     atomic_store_explicit(&live->cur, 0, memory_order_relaxed);
     atomic_store_explicit(&live->incarnation, max_u64(heritage->incarnation + 1, o->wall_us),
                           memory_order_relaxed);
     atomic_store_explicit(&live->state, SONA_SHM_INIT, memory_order_relaxed);
-    s->first_g = sona_shm_segment_first_g(heritage->g, o->wall_us);
+    s->first_g = sona_shm_segment_first_g(max_u64(heritage->g, o->floor_g), o->wall_us);
     return SONA_OK;
 }
 
@@ -261,14 +393,17 @@ sona_err sona_shm_segment_create(struct sona_shm_segment *ret,
     (void)snprintf(s.name, sizeof s.name, "/sona.%s.model", options->instance);
     sona_err err = make_plan(&s, options, reterr);
     if (err == SONA_OK)
-        err = create_locked(&s, options->instance, &heritage, reterr);
+        err = create_locked(&s, options, &heritage, reterr);
     if (err != SONA_OK)
         return err;
-    err = back_and_map(&s, reterr);
+    if (!s.adopted)
+        err = back_and_map(&s, reterr);
     if (err == SONA_OK)
+        err = open_for_clients(&s, reterr);
+    if (err == SONA_OK && !s.adopted)
         err = fill(&s, options, &heritage, reterr);
     if (err != SONA_OK) {
-        sona_shm_segment_destroy(&s, true);
+        sona_shm_segment_destroy(&s, !s.adopted);
         return err;
     }
     *ret = s;

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * The file behind the model: one POSIX shared memory object per start of a sidecar, and what a dead
- * sidecar left under the same name.
+ * The file behind the model: one POSIX shared memory object, and what a dead sidecar left under the
+ * same name.
  *
  *     (none) ──create──► INIT ──set_state──► LIVE ──► DRAINING ──► RETIRED, name removed
- *                          ▲
- *     left by kill -9 ─────┘ marked RETIRED, name removed; generation, incarnation and g go on
+ *                          ▲                  ▲
+ *     left by kill -9 ─────┼──adopted─────────┘ the same bytes, a new incarnation; readers stay
+ *                          └──renewed: marked RETIRED, name removed; generation, incarnation, g go
+ * on
+ *
+ * Adopted is what was made for the very same geometry, by the same layout, whole, and whose current
+ * pair is bound and sound. Of its bytes nothing but `cur`, the bindings and three numbers is
+ * believed: the publisher writes every slot anew before it goes on from it.
  *
  * Invariants: the name leads to at most one segment that a live sidecar writes, whatever runtime
  * directory that sidecar was given (an open-file-description lock on the object itself); every page
@@ -30,7 +36,9 @@ struct sona_shm_segment {
     char *map;
     struct sona_shm_plan plan;
     struct sona_shm_header header; /* private copy of page 0 */
-    uint64_t first_g; /* below every g that will be published here, above every other */
+    uint64_t first_g;    /* below every g that will be published here, above every other */
+    bool adopted;        /* `cur` names a pair that a dead sidecar published */
+    const char *renewed; /* why what a dead sidecar left was not adopted; null: nothing was left */
 };
 
 /* Make the segment of options->instance in state INIT, with `cur` 0. Errors as

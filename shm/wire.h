@@ -6,7 +6,8 @@
  *
  *     client                         sidecar
  *     HELLO {abi, lanes, dim}   ──►  peer credentials, quota, ABI
- *                               ◄──  WELCOME {header copy, tag, incarnation} + model fd, lane memfd
+ *       [+ old lane memfd]      ◄──  WELCOME {header copy, tag, incarnation} + model fd, lane memfd
+ *                                    (no lane memfd: the old one goes on, under its old tag)
  *                                    or REFUSED {code, sentence}
  *     (the connection stays open: its hang-up, and the peer's pidfd, tell its death)
  *
@@ -64,7 +65,7 @@ struct sona_wire_welcome {
     uint64_t incarnation;
     uint32_t lanes;
     uint32_t tag; /* of this attachment's ids */
-    /* descriptors: model (read only), lanes */
+    /* descriptors: model (read only), lanes; without lanes: those that were handed back go on */
 };
 
 struct sona_wire_refused {
@@ -142,6 +143,9 @@ sona_err sona_shm_lanes_create(const struct sona_shm_plan *plan, const uint8_t s
 /* Judge a lane memfd that came over the wire, before it is mapped: sealed exactly so, tmpfs, of
  * `bytes` bytes, fully backed. SONA_E_FORMAT, SONA_E_SYSTEM. */
 sona_err sona_shm_lanes_check(int fd, uint64_t bytes, sona_diag *reterr);
+
+/* Read the identity from page 0 of a judged lane memfd. False: it cannot be read. */
+bool sona_shm_lanes_identity(int fd, uint8_t ret[SONA_SHM_IDENTITY_BYTES]);
 
 /* membarrier(2) in the GLOBAL_EXPEDITED form. EPERM counts as absent, like ENOSYS. */
 bool sona_shm_membarrier_available(void);

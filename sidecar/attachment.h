@@ -43,6 +43,9 @@ struct sona_sidecar_attachment {
     enum sona_sidecar_liveness liveness;
     void *map; /* the lane memfd */
     struct sona_shm_plan plan;
+    int slot;          /* in the ledger */
+    int guard;         /* of the map */
+    bool came_back;    /* its lanes were issued by a sidecar that is dead */
     uint64_t ended_us; /* first sign of its end, 0: none */
     bool dead;         /* the process ended; else it hung up */
     /* ---- */

@@ -3,6 +3,11 @@
 /*
  * The attachments of this sidecar, as control sees them: made at HELLO, ended at the client's end,
  * freed when the intake gave them back. Control's alone.
+ *
+ * A client of a sidecar that is dead hands its lane memory back: then it goes on where it was,
+ * ring, tag and all, and the drain goes on at the ledger's cursor. What is handed back is a
+ * stranger's claim. It is taken only if it is the very memory that this instance issued to this
+ * user, still whole; else the client gets a new one, and counts what the old one held.
  */
 #ifndef SONA_SIDECAR_CLIENTS_H
 #define SONA_SIDECAR_CLIENTS_H
@@ -15,11 +20,13 @@
 #include "shm/publisher.h"
 #include "shm/wire.h"
 #include "sidecar/attachment.h"
+#include "sidecar/ledger.h"
 #include "sidecar/peer.h"
 #include "sidecar/tally.h"
 
 struct sona_sidecar_clients {
     struct sona_shm_publisher *publisher;
+    struct sona_sidecar_ledger *ledger;
     uint32_t lanes_max;
     uint32_t n, lanes; /* attached now */
     struct sona_sidecar_attachment *attachment[SONA_SHM_CLIENTS_MAX];
@@ -30,14 +37,16 @@ struct sona_sidecar_clients {
 };
 
 sona_err sona_sidecar_clients_init(struct sona_sidecar_clients *ret,
-                                   struct sona_shm_publisher *publisher, uint32_t lanes_max,
+                                   struct sona_shm_publisher *publisher,
+                                   struct sona_sidecar_ledger *ledger, uint32_t lanes_max,
                                    sona_diag *reterr);
 
 /* Judge a HELLO and make its attachment, with its lanes in the publisher's scan. Every refusal is
- * one sentence with the remedy. *ret_fd: the lane memfd to send, the caller's to close. */
+ * one sentence with the remedy. old_fd: the lane memfd that came with it, or -1; the caller's to
+ * close. *ret_fd: the lane memfd to send, the caller's to close, or -1: the old one goes on. */
 sona_err sona_sidecar_clients_attach(struct sona_sidecar_clients *clients,
                                      const struct sona_sidecar_peer *peer,
-                                     const struct sona_wire_hello *hello,
+                                     const struct sona_wire_hello *hello, int old_fd,
                                      struct sona_sidecar_attachment **ret, int *ret_fd,
                                      sona_diag *reterr);
 /* Take an attachment out of scan and table, unmap and free it. `reclaimed`: its client ended and it

@@ -22,6 +22,7 @@
 #include <event2/event.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "shm/wire.h"
 #include "sidecar/clock.h"
 #include "sidecar/log.h"
@@ -133,25 +134,29 @@ static sona_err welcome(struct connection *c, int lane_fd, sona_diag *reterr)
     packet.incarnation = atomic_load_explicit(&live->incarnation, memory_order_relaxed);
     packet.lanes = c->attachment->n_lanes;
     packet.tag = c->attachment->tag;
-    return sona_wire_send(c->fd, &packet.head, sizeof packet, fds, 2, reterr);
+    return sona_wire_send(c->fd, &packet.head, sizeof packet, fds, lane_fd < 0 ? 1 : 2, reterr);
 }
 
-static void on_hello(struct connection *c, const struct sona_wire_hello *hello)
+/* old_fd: the lanes that it hands back, or -1; the caller's. */
+static void on_hello(struct connection *c, const struct sona_wire_hello *hello, int old_fd)
 {
     struct sona_sidecar *s = c->control->sidecar;
     int lane_fd = -1;
     sona_diag diag;
 
-    sona_err err =
-        sona_sidecar_clients_attach(&s->clients, &c->peer, hello, &c->attachment, &lane_fd, &diag);
+    sona_err err = sona_sidecar_clients_attach(&s->clients, &c->peer, hello, old_fd, &c->attachment,
+                                               &lane_fd, &diag);
     if (err != SONA_OK) {
         refuse_hello(c, &diag);
         return;
     }
     /* The intake first: once the client has its answer, an outcome may name its decisions. */
     sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_ATTACHED, c->attachment);
+    SONA_FAULT(handback_watched);
     err = welcome(c, lane_fd, &diag);
-    (void)close(lane_fd);
+    if (lane_fd >= 0)
+        (void)close(lane_fd);
+    SONA_FAULT(handback_answered);
     if (err != SONA_OK) {
         end_connection(c, false);
         return;
@@ -163,9 +168,10 @@ static void on_hello(struct connection *c, const struct sona_wire_hello *hello)
         if (c->death)
             (void)event_add(c->death, NULL);
     }
-    sona_sidecar_log(SONA_SIDECAR_INFO, "client_attached", "pid=%d uid=%u lanes=%u tag=%u by=%s",
-                     (int)c->peer.pid, (unsigned)c->peer.uid, c->attachment->n_lanes,
-                     c->attachment->tag, sona_sidecar_liveness_name(c->peer.liveness));
+    sona_sidecar_log(SONA_SIDECAR_INFO, "client_attached",
+                     "pid=%d uid=%u lanes=%u tag=%u by=%s handed_back=%d", (int)c->peer.pid,
+                     (unsigned)c->peer.uid, c->attachment->n_lanes, c->attachment->tag,
+                     sona_sidecar_liveness_name(c->peer.liveness), c->attachment->came_back);
 }
 
 /* Send the text, which is freed, and may be null. */
@@ -266,15 +272,26 @@ static void take_answers(struct control *control)
     }
 }
 
-/* Is this packet one that we can answer? */
+union packet {
+    struct sona_wire_head head;
+    struct sona_wire_hello hello;
+    struct sona_wire_query_packet query;
+    struct sona_wire_command command;
+    char room[PACKET_BYTES];
+};
+
+/* Is this packet one that we can answer? Only a HELLO brings a descriptor. */
 static sona_err judge_packet(const struct connection *c, const struct sona_wire_head *head,
-                             size_t bytes, sona_diag *reterr)
+                             size_t bytes, int n_fds, sona_diag *reterr)
 {
     if (head->abi_major != SONA_ABI_MAJOR)
         return sona_shm_diag_set(reterr, SONA_E_ABI, 0,
                                  "the peer speaks ABI %u.%u and this sidecar %u.%u; upgrade the "
                                  "older of the two",
                                  head->abi_major, head->abi_minor, SONA_ABI_MAJOR, SONA_ABI_MINOR);
+    if (n_fds > (head->kind == SONA_WIRE_HELLO ? 1 : 0))
+        return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                 "a packet carries more descriptors than expected; it was refused");
     if (head->kind == SONA_WIRE_HELLO && bytes == sizeof(struct sona_wire_hello) && !c->attachment)
         return SONA_OK;
     if (head->kind == SONA_WIRE_QUERY && bytes == sizeof(struct sona_wire_query_packet))
@@ -288,19 +305,24 @@ static sona_err judge_packet(const struct connection *c, const struct sona_wire_
                              head->kind, bytes);
 }
 
+static void on_judged(struct connection *c, const union packet *packet, int old_fd)
+{
+    if (packet->head.kind == SONA_WIRE_HELLO)
+        on_hello(c, &packet->hello, old_fd);
+    else if (packet->head.kind == SONA_WIRE_COMMAND)
+        on_command(c, &packet->command);
+    else
+        on_query(c, &packet->query);
+}
+
 static void on_packet(struct connection *c)
 {
-    union {
-        struct sona_wire_head head;
-        struct sona_wire_hello hello;
-        struct sona_wire_query_packet query;
-        struct sona_wire_command command;
-        char room[PACKET_BYTES];
-    } packet;
+    union packet packet;
+    int fds[SONA_WIRE_FDS_MAX], n_fds = 0;
     size_t bytes = 0;
     sona_diag diag;
     packet.head.kind = 0;
-    sona_err err = sona_wire_receive(c->fd, &packet, sizeof packet, 0, &bytes, NULL, NULL, &diag);
+    sona_err err = sona_wire_receive(c->fd, &packet, sizeof packet, 0, &bytes, fds, &n_fds, &diag);
     if (err == SONA_E_TIMEOUT)
         return; /* woken for nothing */
     if (err == SONA_OK && bytes == 0) {
@@ -312,21 +334,19 @@ static void on_packet(struct connection *c)
         diag = c->refusal;
     }
     if (err == SONA_OK)
-        err = judge_packet(c, &packet.head, bytes, &diag);
-    if (err != SONA_OK) {
-        if (c->attachment || packet.head.kind == SONA_WIRE_QUERY ||
-            packet.head.kind == SONA_WIRE_COMMAND)
-            refuse(c, &diag);
-        else
-            refuse_hello(c, &diag);
-        return;
+        err = judge_packet(c, &packet.head, bytes, n_fds, &diag);
+    if (err == SONA_OK) {
+        if (n_fds > 0)
+            SONA_FAULT(handback_received);
+        on_judged(c, &packet, n_fds > 0 ? fds[0] : -1);
+    } else if (c->attachment || packet.head.kind == SONA_WIRE_QUERY ||
+               packet.head.kind == SONA_WIRE_COMMAND) {
+        refuse(c, &diag);
+    } else {
+        refuse_hello(c, &diag);
     }
-    if (packet.head.kind == SONA_WIRE_HELLO)
-        on_hello(c, &packet.hello);
-    else if (packet.head.kind == SONA_WIRE_COMMAND)
-        on_command(c, &packet.command);
-    else
-        on_query(c, &packet.query);
+    for (int i = 0; i < n_fds; i++)
+        (void)close(fds[i]);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -409,6 +429,7 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
     sona_sidecar_report_page(control->sidecar);
     sona_sidecar_log_keep(sona_shm_publisher_counters(control->sidecar->publisher));
+    sona_sidecar_remember(control->sidecar);
     if (control->deaf) {
         control->deaf = false;
         (void)event_add(control->listen, NULL);

@@ -2,12 +2,15 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * See intake.h. One round visits every lane once, with a budget for each, so that no client starves
- * another. Per record one copy out of shared memory, and what is judged is the copy. A lane's slots
- * are given back once per visit, after the records were remembered or handed on, not after
- * learning.
+ * another. Per record one copy out of shared memory, and what is judged is the copy. Once per
+ * visit, after the records were remembered or handed on and not after learning, the ledger's cursor
+ * is moved, and then the lane's slots are given back: killed before the first, the next sidecar
+ * takes them again, and what this one did with them is gone with it; killed between the two, it
+ * skips them.
  *
  * Parking: an outcome whose decision lies at or beyond the place its lane is drained to, and within
- * one ring of it, is on its way and worth waiting for. Anything else is unknown.
+ * one ring of it, is on its way and worth waiting for; so is one whose lane may still be handed
+ * back after a restart. Anything else is unknown.
  */
 #include "sidecar/intake.h"
 
@@ -18,7 +21,9 @@
 #include <sys/prctl.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/clock.h"
+#include "sidecar/guard.h"
 #include "sidecar/log.h"
 
 #define BUDGET          64u     /* records of one lane in one round */
@@ -34,6 +39,7 @@
 struct sona_sidecar_intake {
     struct sona_sidecar_join join;
     struct sona_sidecar_stream *stream;
+    struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;
     uint64_t route_changes; /* of the version the rules were taken from, plus 1; 0: none yet */
     uint32_t idle_cap_us;
@@ -115,7 +121,7 @@ static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
     uint32_t at = in->by_tag[SONA_ID_TAG(id)];
 
     if (at == 0)
-        return false;
+        return sona_sidecar_ledger_expects(in->ledger, SONA_ID_TAG(id));
     const struct sona_sidecar_attachment *a = in->attached[at - 1];
     uint32_t lane = SONA_ID_LANE(id);
     if (lane >= a->n_lanes || a->lane[lane].quarantined || a->drained)
@@ -131,14 +137,14 @@ static void close_lane(struct sona_sidecar_lane *lane)
 }
 
 static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
-                       uint32_t index)
+                       uint32_t index, const char *why)
 {
     a->lane[index].quarantined = true;
     close_lane(&a->lane[index]);
     in->join.refused[SONA_COUNTER_lanes_quarantined]++;
     refresh_figures(in);
-    sona_sidecar_log(SONA_SIDECAR_WARN, "lane_quarantined",
-                     "pid=%d lane=%u reason=\"its indices make no sense\"", (int)a->pid, index);
+    sona_sidecar_log(SONA_SIDECAR_WARN, "lane_quarantined", "pid=%d lane=%u reason=\"%s\"",
+                     (int)a->pid, index, why);
 }
 
 /* Hand over what the last record still brings. False: the learner's queue is full, and nothing else
@@ -158,6 +164,19 @@ static bool finish_record(struct sona_sidecar_intake *in)
     return true;
 }
 
+/* `k` records are taken. */
+static void give_back(struct sona_sidecar_intake *in, const struct sona_sidecar_attachment *a,
+                      uint32_t index, struct sona_sidecar_lane *lane, uint32_t k)
+{
+    SONA_FAULT(drain_taken);
+    SONA_TRACE(a->tag, index, lane->next - k, k, false);
+    sona_sidecar_ledger_advance(in->ledger, a->slot, index, lane->next);
+    SONA_TRACE(a->tag, index, lane->next - k, k, true);
+    SONA_FAULT(drain_noted);
+    sona_shm_drain_advance(&lane->drain, k);
+    SONA_FAULT(drain_given_back);
+}
+
 /* One visit: up to BUDGET records. Returns how many were taken. */
 static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
                       uint32_t index)
@@ -168,8 +187,8 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
     if (lane->quarantined)
         return 0;
     int64_t ready = sona_shm_drain_ready(&lane->drain);
-    if (ready < 0) {
-        quarantine(in, a, index);
+    if (ready < 0 || sona_sidecar_guard_broken(a->guard)) {
+        quarantine(in, a, index, ready < 0 ? "its indices make no sense" : "a page is missing");
         return 0;
     }
     /* After the look at the ring: whoever decided by a snapshot with a new route commits after the
@@ -186,6 +205,7 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
             break;
         }
         sona_shm_drain_copy(&lane->drain, k, in->record);
+        SONA_FAULT(drain_copied);
         struct sona_sidecar_taken taken = {
             .origin = {.tag = a->tag, .lane = index, .seq = lane->next++},
             .owner = a->uid,
@@ -199,7 +219,7 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
         }
     }
     if (k > 0)
-        sona_shm_drain_advance(&lane->drain, k);
+        give_back(in, a, index, lane, k);
     return k;
 }
 
@@ -435,6 +455,7 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
         return err;
     }
     in->stream = options->stream;
+    in->ledger = options->ledger;
     in->versions = options->versions;
     in->gone_fd = options->gone_fd;
     in->idle_cap_us = options->idle_cap_us ? options->idle_cap_us : SONA_SIDECAR_IDLE_CAP_US;

@@ -18,6 +18,7 @@
 #include "sidecar/join.h"
 #include "sidecar/attachment.h"
 #include "sidecar/joined.h"
+#include "sidecar/ledger.h"
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
 
@@ -29,6 +30,7 @@ struct sona_sidecar_intake_options {
     uint32_t record_stride;
     uint32_t idle_cap_us;
     struct sona_sidecar_stream *stream;
+    struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;
     int gone_fd; /* eventfd: written when a letter lies in the outbox */
 };

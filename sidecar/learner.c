@@ -352,7 +352,9 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
         err = sona_sidecar_background_create(&l->background, &l->stream->wake, reterr);
     if (err == SONA_OK) {
         l->now_us = sona_sidecar_now_us();
-        l->out.cold_new = true;
+        /* Until ours is published, readers see a dead sidecar's. */
+        l->out.version = sona_shm_publisher_current(options->publisher);
+        l->out.cold_new = l->out.dirty = true;
         sona_sidecar_publication_publish(&l->out, l->now_us);
         sona_sidecar_publication_show(&l->out, l->now_us);
         if (l->out.version == 0)

@@ -59,6 +59,7 @@ int main(int argc, char **argv)
     (void)umask(0077);
     /* Threads inherit this: signals are control's, which unblocks its own when it handles them. */
     (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGBUS); /* of the thread that met it (guard.h) */
     (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
     sona_sidecar_version_enter();
     int status;

@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "shm/diag.h"
+#include "shm/segment.h"
 #include "sidecar/clock.h"
+#include "sidecar/guard.h"
 #include "sidecar/log.h"
 
 static sona_err make_layout(struct sona_model_layout *ret,
@@ -28,6 +30,26 @@ static sona_err make_layout(struct sona_model_layout *ret,
     return SONA_OK;
 }
 
+#define EXPECT_MS 2000u /* clients look for a successor at least once a second */
+
+static sona_err make_ledger(struct sona_sidecar *s, sona_diag *reterr)
+{
+    char path[sizeof s->instance.lock_path + 8];
+    size_t stem = strlen(s->instance.lock_path) - strlen(".lock");
+
+    (void)snprintf(path, sizeof path, "%.*s.lanes", (int)stem, s->instance.lock_path);
+    return sona_sidecar_ledger_open(&s->ledger, path, reterr);
+}
+
+/* What readers of an old segment go on reading until the first publication. */
+static bool is_sound(const void *arg, const void *hot, const void *cold)
+{
+    const struct sona_model_layout *layout = arg;
+
+    return sona_model_validate_hot(layout, hot) == SONA_OK &&
+           sona_model_validate_cold(layout, cold) == SONA_OK;
+}
+
 static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
 {
     const struct sona_shm_segment_options options = {
@@ -37,9 +59,27 @@ static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
         .cold_bytes = s->layout.cold_bytes,
         .lease_ms = s->options->lease_ms,
         .wall_us = sona_sidecar_wall_us(),
+        .floor_g = sona_sidecar_ledger_g(s->ledger),
+        .adopt = !s->options->check,
+        .now_ms = sona_sidecar_now_ms(),
+        .judge = is_sound,
+        .judge_arg = &s->layout,
     };
+    sona_err err = sona_shm_publisher_create(&s->publisher, &options, reterr);
 
-    return sona_shm_publisher_create(&s->publisher, &options, reterr);
+    if (err != SONA_OK)
+        return err;
+    bool adopted = sona_shm_publisher_adopted(s->publisher);
+    const char *renewed = sona_shm_publisher_renewed(s->publisher);
+    if (adopted || renewed)
+        sona_sidecar_log(SONA_SIDECAR_INFO, adopted ? "segment_adopted" : "segment_renewed",
+                         "lanes_expected=%u lost_killed=%llu reason=\"%s\"",
+                         sona_sidecar_ledger_waiting(s->ledger),
+                         (unsigned long long)sona_sidecar_ledger_taken(s->ledger),
+                         adopted ? "it fits" : renewed);
+    if (sona_sidecar_ledger_waiting(s->ledger) == 0)
+        sona_shm_publisher_grace_end(s->publisher);
+    return SONA_OK;
 }
 
 static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
@@ -82,11 +122,12 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .record_stride = sona_shm_publisher_header(s->publisher)->record_stride,
                 .idle_cap_us = o->idle_cap_us,
                 .stream = &s->stream,
+                .ledger = s->ledger,
                 .versions = &s->versions,
                 .gone_fd = s->gone_fd},
             reterr);
     if (err == SONA_OK)
-        err = sona_sidecar_clients_init(&s->clients, s->publisher, o->lanes_max, reterr);
+        err = sona_sidecar_clients_init(&s->clients, s->publisher, s->ledger, o->lanes_max, reterr);
     if (err == SONA_OK)
         err = sona_sidecar_learner_start(s->learner, reterr);
     if (err == SONA_OK)
@@ -117,6 +158,10 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
         err = sona_sidecar_instance_open(&s->instance, options->instance, options->runtime_dir,
                                          reterr);
     if (err == SONA_OK)
+        err = sona_sidecar_guard_install(reterr);
+    if (err == SONA_OK)
+        err = make_ledger(s, reterr);
+    if (err == SONA_OK)
         err = make_segment(s, reterr);
     if (err == SONA_OK)
         err = make_stream(s, reterr);
@@ -130,7 +175,33 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
 sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr)
 {
     set_state(sidecar, SONA_SHM_LIVE);
+    sidecar->served = true;
     return sona_sidecar_instance_listen(&sidecar->instance, reterr);
+}
+
+void sona_sidecar_remember(struct sona_sidecar *sidecar)
+{
+    struct sona_sidecar *s = sidecar;
+
+    sona_sidecar_ledger_note_g(s->ledger, SONA_SHM_ID_G(sona_shm_publisher_current(s->publisher)));
+    if (sona_sidecar_now_us() - s->started_us > EXPECT_MS * 1000)
+        sona_sidecar_ledger_give_up(s->ledger);
+}
+
+/* A segment that was adopted and never served is somebody's last model: it is not touched. */
+static bool is_ours(const struct sona_sidecar *s)
+{
+    return s->publisher && (s->served || !sona_shm_publisher_adopted(s->publisher));
+}
+
+/* The ledger stays where its lanes may be handed back to another, and where g has run ahead of the
+ * clock, as after many quick restarts: the next sidecar must not begin below it. */
+static bool may_forget(const struct sona_sidecar *s)
+{
+    uint64_t clock_g = sona_shm_segment_first_g(0, sona_sidecar_wall_us());
+
+    return (s->served || sona_sidecar_ledger_waiting(s->ledger) == 0) &&
+           sona_sidecar_ledger_g(s->ledger) <= clock_g;
 }
 
 void sona_sidecar_stop(struct sona_sidecar *sidecar)
@@ -138,7 +209,7 @@ void sona_sidecar_stop(struct sona_sidecar *sidecar)
     struct sona_sidecar *s = sidecar;
 
     sona_sidecar_instance_deafen(&s->instance);
-    if (s->publisher)
+    if (is_ours(s))
         set_state(s, SONA_SHM_DRAINING);
     if (s->intake)
         sona_sidecar_intake_stop(s->intake);
@@ -147,8 +218,9 @@ void sona_sidecar_stop(struct sona_sidecar *sidecar)
     sona_sidecar_wake_notify(&s->stream.wake);
     if (s->learner)
         sona_sidecar_learner_join(s->learner);
-    if (s->publisher)
+    if (is_ours(s))
         set_state(s, SONA_SHM_RETIRED);
+    s->state = SONA_SHM_RETIRED;
 }
 
 void sona_sidecar_close(struct sona_sidecar *sidecar)
@@ -161,7 +233,11 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
     sona_sidecar_intake_destroy(&s->intake);
     sona_sidecar_learner_destroy(&s->learner);
     sona_sidecar_version_done(&s->versions);
-    sona_shm_publisher_destroy(&s->publisher, true);
+    if (s->publisher)
+        sona_sidecar_remember(s);
+    sona_shm_publisher_destroy(&s->publisher, is_ours(s));
+    if (s->ledger)
+        sona_sidecar_ledger_close(&s->ledger, may_forget(s));
     free(s->queue_memory);
     s->queue_memory = NULL;
     sona_sidecar_commands_done(&s->asked);

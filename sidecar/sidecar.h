@@ -3,7 +3,9 @@
 /*
  * The whole: what its parts are, and in which order they come and go.
  *
- *     lock ─► segment ─► learner (first pair) ─► intake ─► listen ─► LIVE, READY
+ *     lock ─► ledger ─► segment ─► learner (first pair) ─► intake ─► listen ─► LIVE, READY
+ *     kill -9 at any place; then ─► lock ─► ledger: who has which lanes ─► segment: adopted, or
+ *     renewed ─► ... ─► READY, and clients hand their lanes back
  *     deafen ─► DRAINING ─► intake drains ─► learner learns, publishes ─► RETIRED ─► all removed
  *
  *     thread       owns                                 is told by
@@ -27,6 +29,7 @@
 #include "sidecar/intake.h"
 #include "sidecar/joined.h"
 #include "sidecar/learner.h"
+#include "sidecar/ledger.h"
 #include "sidecar/options.h"
 #include "sidecar/version.h"
 
@@ -34,6 +37,7 @@ struct sona_sidecar {
     struct sona_sidecar_options *options; /* control changes them at SIGHUP (reload.h) */
     struct sona_sidecar_instance instance;
     struct sona_model_layout layout;
+    struct sona_sidecar_ledger *ledger;
     struct sona_shm_publisher *publisher;
     void *queue_memory;
     struct sona_sidecar_stream stream;
@@ -44,6 +48,7 @@ struct sona_sidecar {
     struct sona_sidecar_commands asked, answered;
     int gone_fd; /* eventfd: the intake gave an attachment back, or a command was answered */
     uint64_t started_us;
+    bool served; /* clients could connect */
     enum sona_shm_state state;
 };
 
@@ -53,9 +58,12 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
                            sona_diag *reterr);
 /* LIVE, and clients may connect; served by sona_sidecar_control_run(). */
 sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr);
+/* Now and then: note what the next sidecar has to know, and forget whom nobody expects any more. */
+void sona_sidecar_remember(struct sona_sidecar *sidecar);
 /* Drain, learn, publish, retire. */
 void sona_sidecar_stop(struct sona_sidecar *sidecar);
-/* Stop unless stopped, remove and free everything. */
+/* Stop unless stopped, remove and free everything. What a killed sidecar left is left as it is by
+ * one that never served. */
 void sona_sidecar_close(struct sona_sidecar *sidecar);
 
 /* What --check says: could this be opened here and now? */

@@ -123,7 +123,7 @@ static void close_log(struct sona_spawn *s)
  */
 static void remove_names(const struct sona_spawn *s)
 {
-    static const char *const files[] = {"sock", "lock"};
+    static const char *const files[] = {"sock", "lock", "lanes"};
     char name[sizeof s->runtime_dir + sizeof s->instance + 16];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {

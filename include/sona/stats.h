@@ -104,7 +104,10 @@ extern "C" {
     X(gradient_updates, "directions that moved the adapter")                                  \
     X(regime_switches, "changes to another regime of queries")                                \
     X(regimes_replaced, "regimes forgotten because regimes_max was reached")                  \
-    X(background_discarded, "background cycles thrown away because the regime changed")
+    X(background_discarded, "background cycles thrown away because the regime changed")       \
+    X(handed_back, "clients of a killed sidecar whose lanes go on where they were")           \
+    X(handback_refused, "clients that came back with lanes which could not be taken")         \
+    X(lost_killed, "records taken by killed sidecars: what they learned from them is lost")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

@@ -13,6 +13,8 @@
 #include "sidecar/clients.h"
 
 static struct sona_shm_publisher *publisher;
+static struct sona_sidecar_ledger *ledger;
+static char ledger_path[64];
 static struct sona_sidecar_clients clients;
 static const struct sona_sidecar_peer peer = {.pid = 1, .pidfd = -1};
 
@@ -32,12 +34,15 @@ static void setup(void)
     };
     cr_assert(eq(int, sona_shm_publisher_create(&publisher, &options, &diag), SONA_OK), "%s",
               diag.text);
-    cr_assert(eq(int, sona_sidecar_clients_init(&clients, publisher, 8, &diag), SONA_OK));
+    (void)snprintf(ledger_path, sizeof ledger_path, "/tmp/t-clients-%d.lanes", (int)getpid());
+    cr_assert(eq(int, sona_sidecar_ledger_open(&ledger, ledger_path, &diag), SONA_OK));
+    cr_assert(eq(int, sona_sidecar_clients_init(&clients, publisher, ledger, 8, &diag), SONA_OK));
 }
 
 static void teardown(void)
 {
     sona_sidecar_clients_done(&clients);
+    sona_sidecar_ledger_close(&ledger, true);
     sona_shm_publisher_destroy(&publisher, true);
 }
 
@@ -57,7 +62,7 @@ static sona_err attach(const struct sona_wire_hello *h, struct sona_sidecar_atta
                        sona_diag *diag)
 {
     int fd = -1;
-    sona_err err = sona_sidecar_clients_attach(&clients, &peer, h, ret, &fd, diag);
+    sona_err err = sona_sidecar_clients_attach(&clients, &peer, h, -1, ret, &fd, diag);
 
     if (err == SONA_OK)
         (void)close(fd);
@@ -91,7 +96,7 @@ Test(clients, a_tag_comes_back_only_after_all_the_others)
         cr_assert(eq(int, attach(&h, &a, &diag), SONA_OK));
         cr_assert(not(seen[a->tag]));
         seen[a->tag] = true;
-        sona_sidecar_clients_free(&clients, a, false);
+        sona_sidecar_clients_free(&clients, a, true);
     }
 }
 

@@ -4,11 +4,16 @@
  * Making an attachment: the handshake, then every number in the answer is checked against what this
  * library computes itself and against the descriptors, before a byte of the maps is believed. After
  * that the hot path reads no size and no offset from shared memory.
+ *
+ * After a restart the lane memory is handed back. The successor takes it, and then every ring goes
+ * on where it was, under the same tag; or it sends another one. If it went on in the same segment,
+ * too, nothing is mapped and nothing switched: the attachment that was lost is the new one.
  */
 #include "client/client.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -25,6 +30,7 @@ struct offer {
     struct sona_shm_plan plan;
     int fd[SONA_WIRE_FDS_MAX]; /* model, lanes */
     int n_fds;
+    const struct sona_client_attachment *kept; /* whose lanes go on; null: there are new ones */
 };
 
 static void offer_close(struct offer *offer)
@@ -56,9 +62,18 @@ static sona_err refused(const void *packet, size_t bytes, sona_diag *reterr)
     return sona_shm_diag_set(reterr, code, 0, "%s", r.text);
 }
 
+/* True while the descriptor is still the one that we were given. */
+static bool holds_fd(const struct sona_client_lanes *lanes)
+{
+    struct stat st;
+
+    return lanes && lanes->fd >= 0 && fstat(lanes->fd, &st) == 0 && st.st_ino == lanes->inode;
+}
+
 /* HELLO, and the answer to it. */
-static sona_err greet(struct sona_client *client, int fd, uint64_t previous, struct offer *ret,
-                      sona_diag *reterr)
+static sona_err greet(struct sona_client *client, int fd,
+                      const struct sona_client_attachment *before, bool hand_back,
+                      struct offer *ret, sona_diag *reterr)
 {
     struct sona_wire_hello hello = {
         .head.kind = SONA_WIRE_HELLO,
@@ -67,7 +82,7 @@ static sona_err greet(struct sona_client *client, int fd, uint64_t previous, str
         .dim = client->dim,
         .fence_modes = SONA_SHM_FENCE_FULL | (client->full_fence ? 0u : SONA_SHM_FENCE_ASYM),
         .pid = getpid(),
-        .previous_incarnation = previous,
+        .previous_incarnation = before->incarnation,
     };
     union {
         struct sona_wire_head head;
@@ -77,7 +92,9 @@ static sona_err greet(struct sona_client *client, int fd, uint64_t previous, str
     } answer;
     size_t bytes;
 
-    sona_err err = sona_wire_send(fd, &hello.head, sizeof hello, NULL, 0, reterr);
+    hand_back = hand_back && holds_fd(before->lanes);
+    sona_err err = sona_wire_send(fd, &hello.head, sizeof hello,
+                                  hand_back ? &before->lanes->fd : NULL, hand_back ? 1 : 0, reterr);
     if (err == SONA_OK)
         err = sona_wire_receive(fd, &answer, sizeof answer, client->timeout_ms, &bytes, ret->fd,
                                 &ret->n_fds, reterr);
@@ -89,7 +106,9 @@ static sona_err greet(struct sona_client *client, int fd, uint64_t previous, str
     if (answer.head.kind != SONA_WIRE_WELCOME || answer.head.abi_major != SONA_ABI_MAJOR ||
         bytes != sizeof answer.welcome)
         return refused(&answer, bytes, reterr);
-    if (ret->n_fds != 2)
+    if (hand_back && ret->n_fds == 1)
+        ret->kept = before;
+    else if (ret->n_fds != 2)
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "the sidecar sent %d descriptors instead of 2", ret->n_fds);
     ret->welcome = answer.welcome;
@@ -117,6 +136,13 @@ static sona_err check_numbers(const struct sona_client *client, struct offer *o,
         o->welcome.tag == 0 || o->welcome.tag > UINT16_MAX)
         return sona_shm_diag_set(reterr, SONA_E_GEOMETRY, 0,
                                  "the sidecar's answer contradicts itself; restart sona-sidecar");
+    if (o->kept &&
+        (o->welcome.tag != o->kept->tag || o->plan.lanes_bytes != o->kept->lanes->bytes ||
+         o->plan.ring_slots != o->kept->plan.ring_slots ||
+         o->plan.record_stride != o->kept->plan.record_stride))
+        return sona_shm_diag_set(reterr, SONA_E_GEOMETRY, 0,
+                                 "the sidecar took lanes back that are not made like its own; "
+                                 "restart sona-sidecar");
     if (client->dim != 0 && client->dim != h->geometry.dim)
         return sona_shm_diag_set(reterr, SONA_E_SHAPE, 0,
                                  "the instance has dimension %u, %u was expected", h->geometry.dim,
@@ -135,7 +161,7 @@ static sona_err check_descriptors(const struct offer *o, sona_diag *reterr)
         return sona_shm_diag_set(
             reterr, SONA_E_GEOMETRY, 0, "the model segment has %llu bytes, %llu were announced",
             (unsigned long long)st.st_size, (unsigned long long)o->plan.model_bytes);
-    return sona_shm_lanes_check(o->fd[1], o->plan.lanes_bytes, reterr);
+    return o->kept ? SONA_OK : sona_shm_lanes_check(o->fd[1], o->plan.lanes_bytes, reterr);
 }
 
 static size_t align_up(size_t bytes)
@@ -198,10 +224,37 @@ sona_err sona_client_attachment_void(struct sona_client *client, uint32_t dim,
     return SONA_OK;
 }
 
-/* Map both halves into `a`. What was mapped when it fails is unmapped by the attachment's close. */
-static sona_err map_offer(struct sona_client_attachment *a, const struct offer *o,
-                          sona_diag *reterr)
+/* A new lane memory; the offer's descriptor is kept, to be handed back one day. */
+static struct sona_client_lanes *lanes_map(struct sona_client *client, struct offer *o,
+                                           bool *ret_locked)
 {
+    struct sona_client_lanes *lanes = calloc(1, sizeof *lanes);
+    size_t bytes = (size_t)o->plan.lanes_bytes;
+    struct stat st = {.st_ino = 0};
+
+    if (!lanes)
+        return NULL;
+    void *map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, o->fd[1], 0);
+    if (map == MAP_FAILED) {
+        free(lanes);
+        return NULL;
+    }
+    *ret_locked = sona_client_pages_settle(map, bytes, true);
+    (void)fstat(o->fd[1], &st);
+    *lanes = (struct sona_client_lanes){.serial = ++client->serials,
+                                        .map = map,
+                                        .bytes = bytes,
+                                        .fd = o->fd[1],
+                                        .inode = st.st_ino};
+    o->n_fds = 1;
+    return lanes;
+}
+
+/* Map both halves into `a`. What was mapped when it fails is unmapped by the attachment's close. */
+static sona_err map_offer(struct sona_client *client, struct sona_client_attachment *a,
+                          struct offer *o, sona_diag *reterr)
+{
+    bool locked = true;
     struct sona_shm_header header;
     void *map =
         mmap(NULL, (size_t)o->plan.model_bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, o->fd[0], 0);
@@ -210,11 +263,10 @@ static sona_err map_offer(struct sona_client_attachment *a, const struct offer *
     if (map == MAP_FAILED)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot map the model");
     a->model_map = map;
-    map = mmap(NULL, (size_t)o->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
-               o->fd[1], 0);
-    if (map == MAP_FAILED)
+    a->lanes = o->kept ? o->kept->lanes : lanes_map(client, o, &locked);
+    if (!a->lanes)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot map the lanes");
-    a->lanes_map = map;
+    a->lanes->owners++;
 
     memcpy(&header, a->model_map, sizeof header);
     if (memcmp(&header, &o->welcome.segment, sizeof header) != 0)
@@ -222,7 +274,7 @@ static sona_err map_offer(struct sona_client_attachment *a, const struct offer *
                                  "the model segment is not the one that was announced; restart "
                                  "sona-sidecar");
     a->locked &= sona_client_pages_settle(a->model_map, (size_t)a->plan.model_bytes, false);
-    a->locked &= sona_client_pages_settle(a->lanes_map, (size_t)a->plan.lanes_bytes, true);
+    a->locked &= locked;
     return SONA_OK;
 }
 
@@ -230,7 +282,7 @@ static void fill(const struct sona_client *client, struct sona_client_attachment
                  const struct offer *o)
 {
     const struct sona_shm_plan *p = &a->plan;
-    char *lanes = a->lanes_map;
+    char *lanes = a->lanes->map;
 
     a->tag = o->welcome.tag;
     a->incarnation = o->welcome.incarnation;
@@ -251,7 +303,8 @@ static void fill(const struct sona_client *client, struct sona_client_attachment
         sona_shm_ring_bind(&a->port[i].ring, a->port[i].shared->ring, lane + p->records_offset,
                            p->ring_slots, p->record_stride);
     }
-    atomic_store_explicit(&a->live, true, memory_order_relaxed); /* published with att [L3] */
+    /* Relaxed: published with att [L3]. */
+    atomic_store_explicit(&a->mode, SONA_CLIENT_OPEN, memory_order_relaxed);
 }
 
 /* Run what the hot path runs, once, on a port that nobody uses yet: code and tables are then in
@@ -283,37 +336,79 @@ static void rehearse(struct sona_client_attachment *a)
     scores->value = value;
 }
 
-sona_err sona_client_attachment_open(struct sona_client *client, uint64_t previous_incarnation,
+/* The successor went on in the segment that we have mapped: page 0 is its fingerprint. */
+static bool same_segment(const struct offer *o)
+{
+    return o->kept &&
+           memcmp(o->kept->model_map, &o->welcome.segment, sizeof o->welcome.segment) == 0;
+}
+
+/* Make the attachment of a judged offer. */
+static sona_err accept_offer(struct sona_client *client, struct offer *o,
+                             struct sona_client_attachment **ret, sona_diag *reterr)
+{
+    struct sona_client_attachment *a = block_create(client, &o->layout);
+
+    if (!a)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot allocate the lanes");
+    sona_err err = map_offer(client, a, o, reterr);
+    if (err != SONA_OK) {
+        sona_client_attachment_close(a);
+        return err;
+    }
+    fill(client, a, o);
+    if (!o->kept) /* its rings and hazards are in use; and so was the code, before */
+        rehearse(a);
+    *ret = a;
+    return SONA_OK;
+}
+
+sona_err sona_client_attachment_open(struct sona_client *client,
+                                     struct sona_client_attachment *before, bool hand_back,
                                      struct sona_client_attachment **ret, int *ret_socket,
                                      sona_diag *reterr)
 {
     struct offer offer = {.n_fds = 0};
-    struct sona_client_attachment *a = NULL;
     int fd;
     sona_err err = sona_wire_connect(client->path, client->timeout_ms, &fd, reterr);
 
     if (err != SONA_OK)
         return err;
-    err = greet(client, fd, previous_incarnation, &offer, reterr);
+    err = greet(client, fd, before, hand_back, &offer, reterr);
     if (err == SONA_OK)
         err = check_numbers(client, &offer, reterr);
     if (err == SONA_OK)
         err = check_descriptors(&offer, reterr);
-    if (err == SONA_OK && !(a = block_create(client, &offer.layout)))
-        err = sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot allocate the lanes");
-    if (err == SONA_OK)
-        err = map_offer(a, &offer, reterr);
+    if (err == SONA_OK && same_segment(&offer)) {
+        before->incarnation = offer.welcome.incarnation;
+        *ret = before;
+    } else if (err == SONA_OK) {
+        err = accept_offer(client, &offer, ret, reterr);
+    }
     offer_close(&offer);
     if (err != SONA_OK) {
-        sona_client_attachment_close(a);
         (void)close(fd);
         return err;
     }
-    fill(client, a, &offer);
-    rehearse(a);
-    *ret = a;
     *ret_socket = fd;
     return SONA_OK;
+}
+
+void sona_client_lanes_drop_fd(struct sona_client_lanes *lanes)
+{
+    if (holds_fd(lanes))
+        (void)close(lanes->fd);
+    if (lanes)
+        lanes->fd = -1;
+}
+
+static void lanes_release(struct sona_client_lanes *lanes)
+{
+    if (!lanes || --lanes->owners > 0)
+        return;
+    sona_client_lanes_drop_fd(lanes);
+    (void)munmap(lanes->map, lanes->bytes);
+    free(lanes);
 }
 
 void sona_client_attachment_close(struct sona_client_attachment *a)
@@ -322,7 +417,6 @@ void sona_client_attachment_close(struct sona_client_attachment *a)
         return;
     if (a->model_map)
         (void)munmap(a->model_map, (size_t)a->plan.model_bytes);
-    if (a->lanes_map)
-        (void)munmap(a->lanes_map, (size_t)a->plan.lanes_bytes);
+    lanes_release(a->lanes);
     (void)munmap(a, a->bytes);
 }

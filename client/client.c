@@ -131,6 +131,8 @@ static void tear_down(struct sona_client *client)
         if (client->states)
             (void)munmap(client->states, client->n_lanes * sizeof *client->states);
     }
+    if (!ours)
+        sona_client_lanes_drop_fd(client->memory);
     sona_client_hang_up(client); /* a child's copy would keep the connection open */
     if (client->guard)
         (void)munmap(client->guard, SONA_SHM_PAGE);
@@ -216,7 +218,7 @@ sona_err sona_client_stats_get(sona_client *client, sona_client_stats *ret)
         SONA_CLIENT_COUNTERS(ADD)
 #undef ADD
     }
-    s.attached = atomic_load_explicit(&client->attached, memory_order_relaxed);
+    s.attached = atomic_load_explicit(&client->attached, memory_order_acquire);
     s.attachments = atomic_load_explicit(&client->attachments, memory_order_relaxed);
     s.dim = atomic_load_explicit(&client->last_dim, memory_order_relaxed);
     s.lanes_claimed = atomic_load_explicit(&client->claimed, memory_order_relaxed);

@@ -4,10 +4,12 @@
  * What the files of libsona-client share.
  *
  *   sona_client          one per open; its hot word is `att`
- *     attachment         {model map, lane map, private geometry, layout, plan, tag}; immutable once
- *       port [n_lanes]     published, but for `live`. At most two exist: `att` and `old`.
- *     lane [n_lanes]     the handle in the caller's hands; read only on the hot path
- *       lane state         what a lane writes: which attachment it uses, its counters, its scores
+ *     attachment         {model map, lanes, private geometry, layout, plan, tag}; immutable once
+ *       port [n_lanes]     published, but for `mode`. At most two exist: `att` and `old`.
+ *       lanes              the lane memory; two attachments share it when a successor of the
+ * sidecar took it back, so that every ring goes on where it was lane [n_lanes]     the handle in
+ * the caller's hands; read only on the hot path lane state         what a lane writes: which
+ * attachment it uses, its counters, its scores
  *
  * How an old attachment is unmapped without a lock in the readers (a quiescent-state scheme):
  *   [L1] a lane's `busy` store, then its load of `att`   with   the maintainer's `att` store, then
@@ -87,23 +89,40 @@ struct sona_client_guard {
 struct sona_client_port {
     alignas(SONA_SHM_SPACING) struct sona_shm_lane *shared; /* null: never attached */
     struct sona_shm_ring ring;
-    uint64_t seq;                    /* lane_seq of the next record */
     float *x;                        /* dim_padded floats: a query that is not in the ring */
     struct sona_model_scores scores; /* `value` lies in the lane state */
 };
 
+/* The lane memory, mapped once, for as long as the sidecar or its successors take it. */
+struct sona_client_lanes {
+    uint64_t serial; /* among the client's */
+    uint32_t owners; /* attachments; the maintainer's */
+    void *map;
+    size_t bytes;
+    int fd;      /* kept to be handed back; close-on-exec */
+    ino_t inode; /* so that nobody closes a stranger's descriptor */
+};
+
+/* What becomes of an event. */
+enum sona_client_mode {
+    SONA_CLIENT_CLOSED, /* nothing is recorded any more: never attached, stopping, retired */
+    SONA_CLIENT_LOST,   /* the sidecar is gone: rings fill, for a successor that takes them back */
+    SONA_CLIENT_OPEN
+};
+
 struct sona_client_attachment {
-    uint64_t serial;   /* among the client's; addresses come back, serials do not */
-    _Atomic bool live; /* events are taken; cleared by the maintainer, never set again */
-    bool locked;       /* every page is locked in memory */
+    uint64_t serial;       /* among the client's; addresses come back, serials do not */
+    _Atomic uint32_t mode; /* enum sona_client_mode; the maintainer stores it */
+    bool locked;           /* every page is locked in memory */
     uint32_t tag;
     uint32_t n_lanes;
     uint64_t incarnation;
     struct sona_shm_reader reader; /* live null: never attached, no model */
     struct sona_model_layout layout;
     struct sona_shm_plan plan;
-    void *model_map, *lanes_map;
-    size_t bytes; /* of this block: attachment, ports, scratch */
+    void *model_map;
+    struct sona_client_lanes *lanes; /* null: never attached */
+    size_t bytes;                    /* of this block: attachment, ports, scratch */
     struct sona_client_port port[];
 };
 
@@ -111,6 +130,8 @@ struct sona_client_attachment {
 struct sona_client_lane_state {
     alignas(SONA_SHM_SPACING) _Atomic uint32_t busy; /* 1 during a call [L1] [L2] */
     _Atomic uint64_t shown; /* serial of the attachment used by the last call [L2] */
+    uint64_t lanes;         /* serial of the lane memory that `seq` counts in */
+    uint64_t seq;           /* lane_seq of the next record */
     uint64_t draws;         /* decisions drawn so far */
     uint64_t last_decision; /* id of the last one recorded; 0: none */
     _Atomic uint64_t counter[SONA_CLIENT_COUNTER_COUNT];     /* read by stats: relaxed */
@@ -147,9 +168,10 @@ struct sona_client {
     pthread_mutex_t
         maintaining; /* one maintainer at a time; everything below is the maintainer's */
     struct sona_client_attachment *old;
-    uint64_t serials;   /* given to attachments so far */
-    int socket;         /* -1: none */
-    ino_t socket_inode; /* so that a child never closes a stranger's descriptor */
+    struct sona_client_lanes *memory; /* of `att`; a child of fork() finds its descriptor here */
+    uint64_t serials;                 /* given to attachments and lane memories so far */
+    int socket;                       /* -1: none */
+    ino_t socket_inode;               /* so that a child never closes a stranger's descriptor */
     uint64_t heartbeat;
     int64_t heartbeat_ms; /* when it last moved */
     bool has_thread;
@@ -170,13 +192,18 @@ struct sona_client {
 };
 
 /* attach.c: a new attachment from a handshake, or one without a model for vectors of `dim` floats
- * (0: refuses every vector). */
-sona_err sona_client_attachment_open(struct sona_client *client, uint64_t previous_incarnation,
+ * (0: refuses every vector). `before` is the one that was lost: its lanes are handed back with
+ * `hand_back`, and when its segment goes on as well, it is itself what is returned. */
+sona_err sona_client_attachment_open(struct sona_client *client,
+                                     struct sona_client_attachment *before, bool hand_back,
                                      struct sona_client_attachment **ret, int *ret_socket,
                                      sona_diag *reterr);
 sona_err sona_client_attachment_void(struct sona_client *client, uint32_t dim,
                                      struct sona_client_attachment **ret, sona_diag *reterr);
 void sona_client_attachment_close(struct sona_client_attachment *attachment);
+
+/* Close our copy of the descriptor, also in a child. */
+void sona_client_lanes_drop_fd(struct sona_client_lanes *lanes);
 
 /* memory.c: private pages, allocated, touched and locked. */
 void *sona_client_pages_map(size_t bytes, bool *ret_locked);

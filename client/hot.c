@@ -25,6 +25,17 @@ static enum sona_client_counter counter_of(sona_err err)
     }
 }
 
+void sona_client_arrive(struct sona_client_lane_state *state,
+                        const struct sona_client_attachment *att)
+{
+    /* Another memory has other rings, which begin at 0; the same one goes on. */
+    if (att->lanes && state->lanes != att->lanes->serial) {
+        state->lanes = att->lanes->serial;
+        state->seq = 0;
+    }
+    atomic_store_explicit(&state->shown, att->serial, memory_order_release); /* [L2] */
+}
+
 /* Add one to a hint in shared memory; single writer, relaxed: for people. */
 static void hint(_Atomic uint64_t *word)
 {

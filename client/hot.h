@@ -27,6 +27,10 @@ static inline void sona_client_count(struct sona_client_lane_state *state,
     atomic_store_explicit(&state->counter[which], n + 1, memory_order_relaxed);
 }
 
+/* The first call of a lane on another attachment. */
+void sona_client_arrive(struct sona_client_lane_state *state,
+                        const struct sona_client_attachment *att);
+
 /* Begin a call. False: this process is a child of the one that opened the client. */
 static inline bool sona_client_enter(struct sona_client_call *call, sona_lane *lane)
 {
@@ -46,7 +50,7 @@ static inline bool sona_client_enter(struct sona_client_call *call, sona_lane *l
     }
     /* Our own word; the hazard of the old attachment is 0 between calls. */
     if (atomic_load_explicit(&state->shown, memory_order_relaxed) != att->serial)
-        atomic_store_explicit(&state->shown, att->serial, memory_order_release); /* [L2] */
+        sona_client_arrive(state, att);
     *call = (struct sona_client_call){
         .att = att, .port = &att->port[lane->index], .state = state, .lane = lane->index};
     return true;
@@ -141,19 +145,19 @@ static inline void sona_client_answered(struct sona_client_call *call,
 static inline struct sona_record *sona_client_event_reserve(struct sona_client_call *call,
                                                             sona_err *ret_why)
 {
-    /* Relaxed: until the loss is noticed the ring just fills. */
-    if (!atomic_load_explicit(&call->att->live, memory_order_relaxed)) {
-        *ret_why = SONA_E_DETACHED;
+    /* Relaxed: until the loss is noticed the ring just fills, and for a while after that. */
+    uint32_t mode = atomic_load_explicit(&call->att->mode, memory_order_relaxed);
+
+    *ret_why = mode == SONA_CLIENT_OPEN ? SONA_E_FULL : SONA_E_DETACHED;
+    if (mode == SONA_CLIENT_CLOSED)
         return NULL;
-    }
-    *ret_why = SONA_E_FULL;
     return sona_shm_ring_reserve(&call->port->ring);
 }
 
 /* The id that the reserved record will have. */
 static inline uint64_t sona_client_event_id(const struct sona_client_call *call)
 {
-    return SONA_ID(call->att->tag, call->lane, call->port->seq);
+    return SONA_ID(call->att->tag, call->lane, call->state->seq);
 }
 
 /* Write the header and commit. `record->id` and the fields after it are the caller's: it assigns
@@ -162,14 +166,15 @@ static inline void sona_client_event_commit(struct sona_client_call *call,
                                             struct sona_record *record)
 {
     struct sona_client_port *port = call->port;
+    struct sona_client_lane_state *state = call->state;
 
     record->magic = SONA_RECORD_MAGIC;
     record->version = SONA_RECORD_VERSION;
-    record->lane_seq = port->seq;
+    record->lane_seq = state->seq;
     sona_shm_ring_commit(&port->ring);
-    port->seq++;
+    state->seq++;
     /* Relaxed: a hint for people. */
-    atomic_store_explicit(&port->shared->counters.committed, port->seq, memory_order_relaxed);
+    atomic_store_explicit(&port->shared->counters.committed, state->seq, memory_order_relaxed);
 }
 
 /* Count an event that could not be recorded; returns `why`. */

@@ -5,13 +5,17 @@
  * lanes over, unmap what nobody uses any more. Done by one thread of ours, or by the caller of
  * sona_client_maintain(); never by a lane.
  *
- *   attached ──hang-up, RETIRED, a closed lane──► lost ──handshake──► attached
- *       │                                          ▲
- *       └──DRAINING: no more events, wait ─────────┘ (hang-up)
+ *   attached ──hang-up: events go on into the rings──► lost ──handshake──► attached
+ *       ├──RETIRED, a closed lane: no more events──────►│
+ *       └──DRAINING: no more events, wait ──────────────┘ (hang-up)
  *
- * A lost attachment stays mapped and goes on answering from its last model, until its successor is
- * there and no lane is inside a call on it (client.h, L1 and L2). While an old attachment is still
- * in use no third one is made.
+ * A lost attachment stays mapped and goes on answering from its last model. The sidecar's successor
+ * is offered its lane memory, so that nothing that is committed is lost:
+ *   - it goes on in the same segment: the attachment is the same, and no lane notices anything;
+ *   - in another segment, with the same lanes: lanes switch at their next call, rings go on;
+ *   - with other lanes: they switch, and what the old rings hold is counted as lost.
+ * After a switch the old attachment is unmapped when no lane is inside a call on it (client.h, L1
+ * and L2). While an old attachment is still in use no third one is made.
  */
 #include "client/client.h"
 
@@ -47,18 +51,24 @@ static uint64_t undrained(const struct sona_client_attachment *a)
 {
     uint64_t n = 0;
 
-    if (!a->lanes_map)
+    if (!a->lanes)
         return 0;
     for (uint32_t i = 0; i < a->n_lanes; i++)
         n += sona_shm_ring_used(&a->port[i].ring);
     return n;
 }
 
+/* What an old attachment holds that nobody will drain: nothing, if its lanes go on. */
+static uint64_t lost_in(struct sona_client *client, const struct sona_client_attachment *old)
+{
+    return old && old->lanes != current(client)->lanes ? undrained(old) : 0;
+}
+
 /* What lost attachments that are still mapped hold undrained. Relaxed: a number for people. */
 static void recount(struct sona_client *client)
 {
     struct sona_client_attachment *a = current(client);
-    uint64_t n = client->old ? undrained(client->old) : 0;
+    uint64_t n = lost_in(client, client->old);
 
     if (client->socket < 0)
         n += undrained(a);
@@ -75,10 +85,10 @@ void sona_client_hang_up(struct sona_client *client)
     client->socket = -1;
 }
 
-/* No more events into this attachment. Relaxed: a lane that has not seen it fills a ring. */
-static void stop_events(struct sona_client *client)
+/* The sidecar is gone, or goes. Relaxed: a lane that has not seen it fills a ring. */
+static void detach(struct sona_client *client, enum sona_client_mode mode)
 {
-    atomic_store_explicit(&current(client)->live, false, memory_order_relaxed);
+    atomic_store_explicit(&current(client)->mode, mode, memory_order_relaxed);
     atomic_store_explicit(&client->attached, false, memory_order_relaxed); /* for stats */
 }
 
@@ -109,14 +119,14 @@ static void inspect(struct sona_client *client)
         return;
     /* Acquire: a segment that says RETIRED has its successor announced. */
     uint32_t state = atomic_load_explicit(&a->reader.live->state, memory_order_acquire);
-    if (hung_up(client->socket) || state == SONA_SHM_RETIRED ||
-        (state != SONA_SHM_DRAINING && any_lane_closed(a))) {
-        stop_events(client);
+    bool gone = hung_up(client->socket), closed = any_lane_closed(a);
+    if (gone || state == SONA_SHM_RETIRED || (state != SONA_SHM_DRAINING && closed)) {
+        detach(client, state == SONA_SHM_LIVE && !closed ? SONA_CLIENT_LOST : SONA_CLIENT_CLOSED);
         sona_client_hang_up(client);
         return;
     }
     if (state == SONA_SHM_DRAINING) {
-        stop_events(client); /* its hang-up follows */
+        detach(client, SONA_CLIENT_CLOSED); /* its hang-up follows */
         return;
     }
     /* Relaxed: only whether it moved counts. */
@@ -157,7 +167,7 @@ static void retire(struct sona_client *client)
 
     if (!old || !quiescent(client))
         return;
-    uint64_t lost = undrained(old);
+    uint64_t lost = lost_in(client, old);
     (void)pthread_mutex_lock(&client->lock);
     client->old = NULL;
     (void)pthread_mutex_unlock(&client->lock);
@@ -167,18 +177,24 @@ static void retire(struct sona_client *client)
     sona_client_attachment_close(old);
 }
 
-static void note_attached(struct sona_client *client, const struct sona_client_attachment *a)
+/* `same`: it goes on in the attachment that was lost. */
+static void note_attached(struct sona_client *client, const struct sona_client_attachment *a,
+                          bool same)
 {
     uint64_t n = atomic_load_explicit(&client->attachments, memory_order_relaxed);
     uint64_t failures = atomic_load_explicit(&client->memlock_failures, memory_order_relaxed);
 
-    /* All relaxed: for stats, each stands alone. */
+    /* Relaxed: for stats, each stands alone. */
     atomic_store_explicit(&client->attachments, n + 1, memory_order_relaxed);
-    atomic_store_explicit(&client->memlock_failures, failures + !a->locked, memory_order_relaxed);
+    atomic_store_explicit(&client->memlock_failures, failures + (!same && !a->locked),
+                          memory_order_relaxed);
     atomic_store_explicit(&client->locked, a->locked && client->states_locked,
                           memory_order_relaxed);
     atomic_store_explicit(&client->last_dim, a->layout.geometry.dim, memory_order_relaxed);
-    atomic_store_explicit(&client->attached, true, memory_order_relaxed);
+    /* Release: whoever sees it (acquire, in stats) sees that what waits in the rings is not lost.
+     */
+    recount(client);
+    atomic_store_explicit(&client->attached, true, memory_order_release);
 }
 
 /* Handshake, and the switch of every lane's next call. */
@@ -187,7 +203,9 @@ static sona_err attach(struct sona_client *client, sona_diag *reterr)
     struct sona_client_attachment *before = current(client), *a;
     struct stat st = {.st_ino = 0};
     int fd;
-    sona_err err = sona_client_attachment_open(client, before->incarnation, &a, &fd, reterr);
+    /* A lane that a sidecar closed is not taken back by another. */
+    bool hand_back = before->lanes && !any_lane_closed(before);
+    sona_err err = sona_client_attachment_open(client, before, hand_back, &a, &fd, reterr);
 
     if (err != SONA_OK)
         return err;
@@ -196,11 +214,20 @@ static sona_err attach(struct sona_client *client, sona_diag *reterr)
     client->socket_inode = st.st_ino;
     client->heartbeat = atomic_load_explicit(&a->reader.live->heartbeat, memory_order_relaxed);
     client->heartbeat_ms = now_ms();
-    note_attached(client, a);
+    if (a == before) {
+        /* Relaxed: a lane that sees it late drops what it need not. */
+        atomic_store_explicit(&a->mode, SONA_CLIENT_OPEN, memory_order_relaxed);
+        note_attached(client, a, true);
+        return SONA_OK;
+    }
+    if (a->lanes != before->lanes)
+        sona_client_lanes_drop_fd(before->lanes); /* nobody will ask for them again */
+    client->memory = a->lanes;
     (void)pthread_mutex_lock(&client->lock);
     client->old = before;
     atomic_store_explicit(&client->att, a, memory_order_seq_cst); /* [L1] [L3] */
     (void)pthread_mutex_unlock(&client->lock);
+    note_attached(client, a, false);
     return SONA_OK;
 }
 
@@ -215,8 +242,8 @@ sona_err sona_client_maintain_once(struct sona_client *client, sona_diag *reterr
         err = attach(client, reterr);
         retire(client);
     }
-    if (err == SONA_OK &&
-        !atomic_load_explicit(&current(client)->live, memory_order_relaxed)) /* our own store */
+    if (err == SONA_OK && atomic_load_explicit(&current(client)->mode, memory_order_relaxed) !=
+                              SONA_CLIENT_OPEN) /* our own store */
         err = sona_shm_diag_set(reterr, SONA_E_DETACHED, 0,
                                 "the sidecar is stopping; the client attaches to the next one");
     recount(client);

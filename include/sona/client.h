@@ -258,7 +258,8 @@ typedef struct sona_client_stats {
     uint64_t retries;  /**< reads repeated because a slot changed under the reader */
     uint64_t dropped_full;
     uint64_t dropped_detached;
-    uint64_t dropped_restart; /**< committed events not yet drained when the sidecar was lost */
+    uint64_t dropped_restart; /**< committed events that were not drained when the sidecar was lost;
+                                   those that wait for a successor count until it takes them */
     uint64_t refused_argument, refused_shape, refused_not_finite, refused_range,
         refused_zero_vector, refused_route, refused_no_route, refused_unknown_id;
     bool memory_locked; /**< the maps are locked in memory; false: RLIMIT_MEMLOCK */

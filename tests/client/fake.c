@@ -105,25 +105,55 @@ static void refuse(struct fake *fake, int socket)
     (void)sona_wire_send(socket, &packet.head, sizeof packet, NULL, 0, NULL);
 }
 
+/* Lanes that are handed back go on: page 0 says what they are. */
+static bool take_back(struct fake *fake, struct fake_peer *peer)
+{
+    struct sona_shm_lanes_header header;
+
+    if (peer->old_fd < 0)
+        return false;
+    if (!fake->take_back || pread(peer->old_fd, &header, sizeof header, 0) != sizeof header) {
+        (void)close(peer->old_fd);
+        peer->old_fd = -1;
+        return false;
+    }
+    peer->tag = (uint32_t)header.tag;
+    peer->lanes_fd = peer->old_fd;
+    peer->lanes = mmap(NULL, (size_t)peer->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                       peer->lanes_fd, 0);
+    peer->came_back = true;
+    return true;
+}
+
+static bool make_lanes(struct fake *fake, struct fake_peer *peer, const uint8_t uuid[16])
+{
+    void *map;
+
+    peer->tag = fake->tag++;
+    if (sona_shm_lanes_create(&peer->plan, uuid, peer->tag, (uint32_t)peer->hello.pid,
+                              &peer->lanes_fd, &map, NULL) != SONA_OK)
+        return false;
+    peer->lanes = map;
+    return true;
+}
+
 /* The right answer, or what `spoil` makes of it. */
 static void welcome(struct fake *fake, struct fake_peer *peer)
 {
     struct sona_wire_welcome packet = {.head.kind = SONA_WIRE_WELCOME,
                                        .segment = *sona_shm_publisher_header(fake->publisher),
                                        .incarnation = 1 + fake->tag,
-                                       .lanes = peer->hello.lanes,
-                                       .tag = fake->tag};
-    void *map;
+                                       .lanes = peer->hello.lanes};
     int fds[3] = {sona_shm_publisher_fd(fake->publisher), -1, -1}, n_fds = 2;
 
-    peer->tag = fake->tag++;
     if (sona_shm_header_plan(&packet.segment, peer->hello.lanes, &peer->plan) != SONA_OK ||
-        sona_shm_lanes_create(&peer->plan, packet.segment.uuid, peer->tag,
-                              (uint32_t)peer->hello.pid, &peer->lanes_fd, &map, NULL) != SONA_OK)
+        !(take_back(fake, peer) || make_lanes(fake, peer, packet.segment.uuid)))
         return;
-    peer->lanes = map;
+    packet.tag = peer->tag;
     fds[1] = fds[2] = peer->lanes_fd;
-    (void)sona_shm_publisher_scan_add(fake->publisher, map, &peer->plan);
+    if (peer->came_back)
+        n_fds = 1;
+    (void)sona_shm_publisher_scan_add(fake->publisher, peer->lanes, &peer->plan);
     if (fake->spoil && !fake->spoil(fake, &packet, fds, &n_fds))
         return;
     (void)sona_wire_send(peer->socket, &packet.head, sizeof packet, fds,
@@ -134,18 +164,21 @@ static void serve(struct fake *fake)
 {
     int socket = accept4(fake->listener, NULL, NULL, SOCK_CLOEXEC);
     struct fake_peer *peer = &fake->peer[fake->n_peers];
+    int fds[SONA_WIRE_FDS_MAX], n_fds = 0;
     size_t bytes;
 
     if (socket < 0)
         return;
-    *peer = (struct fake_peer){.socket = socket, .lanes_fd = -1};
+    *peer = (struct fake_peer){.socket = socket, .lanes_fd = -1, .old_fd = -1};
     if (fake->n_peers == FAKE_PEERS - 1 ||
-        sona_wire_receive(socket, &peer->hello, sizeof peer->hello, 5000, &bytes, NULL, NULL,
+        sona_wire_receive(socket, &peer->hello, sizeof peer->hello, 5000, &bytes, fds, &n_fds,
                           NULL) != SONA_OK ||
-        bytes != sizeof peer->hello) {
+        bytes != sizeof peer->hello || n_fds > 1) {
         (void)close(socket);
         return;
     }
+    if (n_fds == 1)
+        peer->old_fd = fds[0];
     fake->n_peers++;
     if (fake->refuse != SONA_OK)
         refuse(fake, socket);
@@ -189,9 +222,11 @@ static void begin(struct fake *fake)
         .cold_bytes = fake->layout.cold_bytes,
         .ring_slots = FAKE_SLOTS,
         .wall_us = wall_us,
+        .adopt = fake->adopt,
     };
     cr_assert(eq(int, sona_shm_publisher_create(&fake->publisher, &options, &diag), SONA_OK), "%s",
               diag.text);
+    sona_shm_publisher_grace_end(fake->publisher);
     (void)fake_publish(fake, true);
     sona_shm_publisher_set_state(fake->publisher, SONA_SHM_LIVE);
     fake->listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
@@ -231,7 +266,8 @@ void fake_start(struct fake *fake)
     fake_start_dim(fake, FAKE_DIM);
 }
 
-void fake_end(struct fake *fake)
+/* Stop serving, and hang up. */
+static void vanish(struct fake *fake)
 {
     cr_assert(eq(i64, write(fake->stop[1], "x", 1), 1));
     (void)pthread_join(fake->thread, NULL);
@@ -250,6 +286,17 @@ void fake_end(struct fake *fake)
         }
     }
     fake->n_peers = 0;
+}
+
+void fake_crash(struct fake *fake)
+{
+    vanish(fake);
+    sona_shm_publisher_destroy(&fake->publisher, false);
+}
+
+void fake_end(struct fake *fake)
+{
+    vanish(fake);
     sona_shm_publisher_set_state(fake->publisher, SONA_SHM_RETIRED);
     sona_shm_publisher_destroy(&fake->publisher, true);
 }

@@ -30,6 +30,8 @@
 /* One attachment as the fake sees it. */
 struct fake_peer {
     int socket, lanes_fd;
+    int old_fd;     /* the lanes that it handed back; -1: none */
+    bool came_back; /* they go on */
     uint32_t tag;
     char *lanes;
     struct sona_shm_plan plan;
@@ -54,6 +56,8 @@ struct fake {
      * the answer goes out; false: no answer at all. */
     bool (*spoil)(struct fake *fake, struct sona_wire_welcome *welcome, int fds[3], int *n_fds);
     sona_err refuse; /* SONA_OK: welcome */
+    /* After fake_crash(): go on in the segment that is left, and with the lanes handed back. */
+    bool adopt, take_back;
 };
 
 /* Start it: three enabled routes, two patterns, adapters that are not zero. */
@@ -62,7 +66,9 @@ void fake_start(struct fake *fake);
 void fake_start_dim(struct fake *fake, uint32_t dim);
 /* Hang up on everybody and take the segment away; the name stays free for another start. */
 void fake_end(struct fake *fake);
-/* Begin again under the same name after fake_end(). */
+/* The same as if it was killed: the segment stays as it is. */
+void fake_crash(struct fake *fake);
+/* Begin again under the same name after fake_end() or fake_crash(). */
 void fake_restart(struct fake *fake);
 /* fake_end(), and remove the directory. */
 void fake_stop(struct fake *fake);

@@ -4,17 +4,20 @@
  * A router's request path makes no system call and meets no page fault, whatever the sidecar does.
  *     zero_syscalls [ITERATIONS]        default 10 million, each decide + outcome + apply
  *
- * Each run is a fresh process with a sidecar of its own, which is alive, stopped (the ring is full)
- * or killed (detached). Twice each: once under a seccomp filter that kills the process on any
- * system call but exit and exit_group; once without, reading the page-fault counters before and
- * after. A control run makes one getpid() under the filter and must die of it. Results come back
- * through shared memory, because a process under the filter cannot write anywhere else.
+ * Each run is a fresh process with a sidecar of its own, which is alive, stopped (the ring is
+ * full), killed (the ring fills, then detached), or killed and started again in the middle of it
+ * (the maintenance thread hands the lanes back, the request path notices nothing). Twice each: once
+ * under a seccomp filter that kills the process on any system call but exit and exit_group; once
+ * without, reading the page-fault counters before and after. A control run makes one getpid() under
+ * the filter and must die of it. Results come back through shared memory, because a process under
+ * the filter cannot write anywhere else.
  */
 #include <errno.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,10 +27,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <sona/client.h>
 
+#include "shm/layout.h"
 #include "tests/stress/tap.h"
 #include "tools/spawn.h"
 
@@ -44,14 +49,19 @@
 #error "name the audit architecture of this processor"
 #endif
 
-enum world { ALIVE, STOPPED, KILLED };
-static const char *const world_names[] = {"alive", "stopped, ring full", "killed"};
+enum world { ALIVE, STOPPED, KILLED, RESTARTED };
+static const char *const world_names[] = {"alive", "stopped, ring full", "killed",
+                                          "killed and restarted"};
 
 enum check { FILTERED, FAULTS, CONTROL };
 
+#define CHUNK 1000u
+
 /* What a run leaves behind. */
 struct result {
-    uint64_t iterations, recorded, full, detached, wrong, identity;
+    _Atomic uint64_t chunks; /* served so far, for the parent */
+    _Atomic bool restarted;  /* by the parent */
+    uint64_t iterations, recorded, full, detached, wrong, identity, backwards;
     long minor_faults, major_faults;
     char failure[SONA_DIAG_TEXT_MAX + 16]; /* before the loop began; empty: it began */
 };
@@ -81,6 +91,7 @@ static float queries[QUERIES][DIM];
 static void serve(sona_lane *lane, uint64_t iterations, struct result *r)
 {
     float y[DIM];
+    uint64_t last = 0;
 
     for (uint64_t n = 0; n < iterations; n++) {
         const float *x = queries[n % QUERIES];
@@ -104,7 +115,22 @@ static void serve(sona_lane *lane, uint64_t iterations, struct result *r)
                     (learned != SONA_OK && learned != SONA_E_FULL && learned != SONA_E_DETACHED) ||
                     applied != SONA_OK || !(d.propensity > 0);
         r->identity += version == 0 || d.version == 0;
+        r->backwards += d.version < last || version < d.version;
+        last = version;
         r->iterations++;
+    }
+}
+
+/* The same until the sidecar was killed and started again, and takes events as before. */
+static void serve_through(sona_lane *lane, uint64_t iterations, struct result *r)
+{
+    uint64_t wanted = UINT64_MAX;
+
+    while (r->iterations < iterations || r->recorded < wanted) {
+        serve(lane, CHUNK, r);
+        atomic_fetch_add_explicit(&r->chunks, 1, memory_order_relaxed);
+        if (wanted == UINT64_MAX && atomic_load_explicit(&r->restarted, memory_order_acquire))
+            wanted = r->recorded + 10 * CHUNK;
     }
 }
 
@@ -161,7 +187,10 @@ static int run(struct result *r, int channel, enum world world, enum check check
         return give_up(r, "seccomp", strerror(errno));
     if (check == CONTROL)
         (void)syscall(SYS_getpid);
-    serve(lane, iterations, r);
+    if (world == RESTARTED)
+        serve_through(lane, iterations, r);
+    else
+        serve(lane, iterations, r);
     if (check == FAULTS) {
         (void)getrusage(RUSAGE_THREAD, &after);
         r->minor_faults = after.ru_minflt - before.ru_minflt;
@@ -200,6 +229,38 @@ static void change(struct sona_spawn *sidecar, enum world world)
         sona_spawn_kill(sidecar);
 }
 
+/* Let so many chunks be served, or the child die. */
+static void let_serve(const struct result *r, pid_t pid, uint64_t chunks)
+{
+    static const struct timespec nap = {.tv_nsec = 200000};
+    uint64_t begin = atomic_load_explicit(&r->chunks, memory_order_relaxed);
+    siginfo_t info = {.si_pid = 0};
+
+    while (atomic_load_explicit(&r->chunks, memory_order_relaxed) < begin + chunks &&
+           info.si_pid == 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0)
+        (void)nanosleep(&nap, NULL);
+}
+
+/* Kill the sidecar under the child that serves, and start it again a while later. */
+static void restart(struct sona_spawn *sidecar, pid_t pid, struct result *r,
+                    const char *const *args)
+{
+    struct sona_spawn before = *sidecar;
+    sona_diag diag = {.text = ""};
+
+    let_serve(r, pid, 10);
+    sona_spawn_kill(sidecar);
+    let_serve(r, pid, 100);
+    if (sona_spawn_start(sidecar, NULL, before.instance, before.runtime_dir, args, &diag) !=
+        SONA_OK) {
+        (void)give_up(r, "restart", diag.text);
+        (void)kill(pid, SIGKILL);
+        return;
+    }
+    sidecar->own_dir = before.own_dir;
+    atomic_store_explicit(&r->restarted, true, memory_order_release);
+}
+
 /* One run; *ret is what it left. Returns its wait status, -1 when it could not be started. */
 static int observe(enum world world, enum check check, uint64_t iterations, struct result *ret)
 {
@@ -226,6 +287,8 @@ static int observe(enum world world, enum check check, uint64_t iterations, stru
     if (read(channel[0], &byte, 1) == 1) {
         change(&sidecar, world);
         (void)!write(channel[0], &byte, 1);
+        if (world == RESTARTED)
+            restart(&sidecar, pid, r, args);
     }
     (void)waitpid(pid, &status, 0);
     *ret = *r;
@@ -246,16 +309,19 @@ static bool right_world(enum world world, const struct result *r)
         return r->recorded > 0 && r->detached == 0;
     case STOPPED:
         return r->recorded == 0 && r->full == r->iterations;
+    case KILLED: /* what the ring has room for */
+        return r->recorded < SONA_SHM_RING_SLOTS && r->full == 0 &&
+               r->detached >= r->iterations - r->recorded;
     default:
-        return r->recorded == 0 && r->detached == r->iterations;
+        return r->recorded > 10 * CHUNK;
     }
 }
 
 static void report(struct tap *tap, enum world world, enum check check, int status, uint64_t wanted,
                    const struct result *r)
 {
-    bool good = status == 0 && r->iterations == wanted && r->wrong == 0 && r->identity == 0 &&
-                right_world(world, r);
+    bool good = status == 0 && r->iterations >= wanted && r->wrong == 0 && r->identity == 0 &&
+                r->backwards == 0 && right_world(world, r);
 
     if (r->failure[0] != '\0')
         (void)printf("# %s\n", r->failure);
@@ -302,7 +368,7 @@ int main(int argc, char **argv)
         (void)printf("# %s\n", r.failure);
     tap_ok(&tap, status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
            "control: one getpid() under the filter is death by SIGSYS");
-    for (int world = ALIVE; world <= KILLED; world++) {
+    for (int world = ALIVE; world <= RESTARTED; world++) {
         for (int check = FILTERED; check <= FAULTS; check++) {
             status = observe((enum world)world, (enum check)check, iterations, &r);
             report(&tap, (enum world)world, (enum check)check, status, iterations, &r);

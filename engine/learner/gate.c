@@ -14,7 +14,8 @@
  *             alarm > LIMIT: the queries since it passed CERTAIN, LEAST of them, are compared with
  *             every regime; the one whose mean they are nearest to, within NEAR deviations, is
  *             active from now on; without one a new regime is opened, in place of the one left
- *             longest ago.
+ *             longest ago, if this one has learned WORTH outcomes. One with fewer keeps its
+ * learner, which knows more than a new one would, and gets the directions of the new queries.
  *
  * Directions, not outcomes: feedback is sparse and late, and a route that changed for the same
  * queries is drift (drift.c), not a regime. The work per query is bounded: 8 products, in the 30
@@ -36,6 +37,7 @@
 #define RECONSIDER    32u   /* queries between two looks at whether a young regime is an old one */
 #define LEAST         12u   /* queries that a judgement needs: the mean of fewer is a rough one */
 #define Z_MAX         4.0f  /* one odd query is no regime */
+#define WORTH         256u  /* outcomes that make a learner worth keeping apart */
 #define NEAR          0.7f  /* deviations between a regime's mean and that of its queries */
 #define DEVIATION_MIN 0.01f /* of an energy, in 0..1 */
 
@@ -192,6 +194,7 @@ static void measured(struct sona_learner *l)
     regime->measured = MEASURE;
     regime->refined = regime->ready;
     regime->ready = 1;
+    regime->turning = 0;
     l->gate.alarm = 0;
     l->gate.since = 0;
     start(l, regime->refined ? WATCH : COLLECT);
@@ -280,6 +283,7 @@ static void go_to(struct sona_learner *l, uint32_t to, bool fresh)
         regimes[to] = (struct sona_learner_regime){.id = ++l->gate.opened};
     sona_learner_regime_switch(l, from, to, fresh);
     l->gate.active = to;
+    regimes[to].turning = 0;
     l->gate.changes++;
     l->counter[SONA_COUNTER_regime_switches]++;
     start(l, regimes[to].refined ? WATCH : COLLECT);
@@ -302,6 +306,23 @@ static uint32_t nearest(const struct sona_learner *l, uint32_t n, float *ret_lea
     return best;
 }
 
+/* The queries are of a new kind. A learner that was told little starts no other one: with sparse
+ * feedback each would know even less. It goes on, under new directions; while they are made, the
+ * old ones watch on, for an old regime may come back. */
+static void open_another(struct sona_learner *l)
+{
+    struct sona_learner_regime *active = &sona_learner_regimes(l)[l->gate.active];
+
+    if (l->taught - active->base >= WORTH) {
+        go_to(l, make_room(l), true);
+    } else if (!active->turning) {
+        active->turning = 1;
+        active->refined = 0;
+        active->base = l->taught;
+        start(l, COLLECT);
+    }
+}
+
 /* The alarm went off: where do the queries since it began belong? */
 static void judge(struct sona_learner *l)
 {
@@ -310,7 +331,7 @@ static void judge(struct sona_learner *l)
     uint32_t best = nearest(l, n, &least);
 
     if (!(least <= NEAR))
-        go_to(l, make_room(l), true);
+        open_another(l);
     else if (best != l->gate.active)
         go_to(l, best, false);
     l->gate.alarm = 0;

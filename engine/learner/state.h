@@ -96,8 +96,9 @@ struct sona_learner_regime {
     uint32_t ready;        /* directions stand, mean and deviation are known */
     uint32_t refined;      /* and they are of SONA_LEARNER_COLLECT queries */
     uint32_t measured;     /* queries that mean and deviation are of */
-    uint32_t reserved;
-    uint32_t next, count; /* ring of the outcomes it keeps while it is stored */
+    uint32_t turning;      /* other directions are in the making: its queries changed */
+    uint64_t base;         /* outcomes its learner had when these queries began */
+    uint32_t next, count;  /* ring of the outcomes it keeps while it is stored */
 };
 
 /* Which regime a query was seen in; found by its id. */

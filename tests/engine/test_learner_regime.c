@@ -157,6 +157,27 @@ Test(regime, without_micro_lora_what_returns_is_the_same_to_the_last_bit)
     free(w.l);
 }
 
+Test(regime, a_learner_that_was_told_little_goes_on_when_queries_change)
+{
+    sona_config config = learner_config();
+    struct world w =
+        world_open("a_learner_that_was_told_little_goes_on_when_queries_change", &config, 3);
+
+    watch(&w, HERE, 400);
+    live(&w, HERE, 3, 60);
+    watch(&w, THERE, 500);
+    cr_assert(eq(u64, sona_learner_switches(w.l), 0), "60 outcomes make no learner to keep");
+    cr_assert(eq(u64, sona_learner_head(w.l)->outcomes, 60), "nor one to throw away");
+    live(&w, THERE, 3, 300);
+    cr_assert(eq(u64, sona_learner_switches(w.l), 0), "THERE is what the gate watches by now");
+    until_switch(&w, HERE, 40);
+    cr_assert(eq(u64, sona_learner_head(w.l)->outcomes, 0), "360 make one");
+    until_regime(&w, THERE, 1);
+    cr_assert(eq(u64, sona_learner_head(w.l)->outcomes, 360));
+    assert_sound(w.l, w.dice.seed);
+    free(w.l);
+}
+
 Test(regime, queries_of_one_kind_never_switch)
 {
     sona_config config = learner_config();
@@ -363,8 +384,8 @@ Test(regime, whatever_queries_do_the_learner_stays_sound, .timeout = 120)
     config.pattern_clusters = 4;
     w = world_open("whatever_queries_do_the_learner_stays_sound", &config, 4);
     job = job_open(&config);
-    for (uint32_t n = 0; n < 12000; n++) {
-        uint32_t first = n / 400 * 5 % (DIM - 4);
+    for (uint32_t n = 0; n < 24000; n++) {
+        uint32_t first = n / 800 * 5 % (DIM - 4);
         uint64_t id;
 
         ask(&w, first);

@@ -24,17 +24,23 @@
 
 #define WIDTH_TENANT 0.3f /* the same of the uncertainty about a tenant's preference */
 
+/* What the terms ask of route rows, side by side: the rows are kilobytes apart. */
+struct rows {
+    float n[SONA_ROUTES_MAX], mean[SONA_ROUTES_MAX], bias[SONA_ROUTES_MAX];
+    uint32_t enabled[SONA_ROUTES_MAX]; /* all ones or 0 */
+    uint32_t fit[SONA_ROUTES_MAX];     /* enabled, and known to the cold half */
+};
+
 /* One query on its way through the terms. */
 struct scoring {
     const struct sona_model_layout *layout;
     const struct sona_model_view *view;
     const float *x;
     struct sona_model_scores *out;
-    uint32_t n; /* rows in use, clamped */
+    struct rows *rows; /* the first n of them are set */
+    uint32_t n;        /* rows in use, clamped */
     uint32_t flags;
     uint32_t has_code;
-    uint64_t enabled[SONA_ROUTES_MAX / 64];
-    uint64_t fit[SONA_ROUTES_MAX / 64]; /* known to the cold half */
 };
 
 static bool in_set(const uint64_t *set, uint32_t index)
@@ -60,14 +66,27 @@ static void begin(struct scoring *s)
     s->flags = sona_model_word(&sona_model_hot_of(s->view)->flags);
     s->has_code = sona_model_word(&sona_model_cold_of(s->view)->has_code);
     s->out->n_routes = s->n;
-    memset(s->enabled, 0, sizeof s->enabled);
-    memset(s->fit, 0, sizeof s->fit);
     for (uint32_t k = 0; k < s->n; k++) {
-        if (sona_model_word(&route_at(s, k)->state) == SONA_ROUTE_ENABLED)
-            s->enabled[k / 64] |= 1ull << (k % 64);
-        if (s->has_code && sona_model_word(&route_at(s, k)->fit))
-            s->fit[k / 64] |= 1ull << (k % 64);
+        const struct sona_model_route *row = route_at(s, k);
+        bool enabled = sona_model_word(&row->state) == SONA_ROUTE_ENABLED;
+
+        s->rows->n[k] = row->n;
+        s->rows->mean[k] = row->mean;
+        s->rows->bias[k] = row->bias;
+        s->rows->enabled[k] = 0u - enabled;
+        s->rows->fit[k] = 0u - (enabled && s->has_code && sona_model_word(&row->fit));
     }
+}
+
+/* The value where the mask is all ones, else 0; a NaN does not get past it. */
+static inline float only(uint32_t mask, float value)
+{
+    uint32_t bits;
+
+    memcpy(&bits, &value, sizeof bits);
+    bits &= mask;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
 }
 
 /* Keep the SONA_MODEL_TOP nearest, nearest first. As numbers the bits of distances, which are not
@@ -214,59 +233,69 @@ static void code_terms(const struct scoring *s, float *ret)
         sona_model_stride(&l->routes), s->n, s->out->code, l->code_padded, ret);
 }
 
-static float micro_term(const struct scoring *s, uint32_t k)
+/* u_4k */
+static void micro_terms(const struct scoring *s, float *ret)
 {
-    const float *h =
-        sona_model_floats(s->view->hot, s->layout->micro_heads) + (size_t)k * SONA_MICRO_RANK_MAX;
-    float sum = 0;
+    const float *h = sona_model_floats(s->view->hot, s->layout->micro_heads);
 
-    for (uint32_t r = 0; r < s->layout->geometry.micro_rank; r++)
-        sum += h[r] * s->out->micro_code[r];
-    return sum;
+    for (uint32_t k = 0; k < s->n; k++, h += SONA_MICRO_RANK_MAX) {
+        float sum = 0;
+
+        for (uint32_t r = 0; r < s->layout->geometry.micro_rank; r++)
+            sum += h[r] * s->out->micro_code[r];
+        ret[k] = only(s->rows->enabled[k], sum);
+    }
 }
 
-/* The four terms of every enabled route; its mean goes to `quality` for now. */
-static void fill_terms(struct scoring *s)
+/* All products of the query. The heads come last: learning reads them again. */
+static void multiply(const struct scoring *s, bool refit, float *code)
 {
     const struct sona_model_layout *l = s->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     struct sona_model_scores *out = s->out;
-    bool refit = s->has_code && (s->flags & SONA_MODEL_USE_BASE);
-    bool patterns = out->near.count > 0 && (s->flags & SONA_MODEL_USE_PATTERNS);
-    bool micro = s->flags & SONA_MODEL_USE_MICRO;
-    float code[SONA_ROUTES_MAX];
 
-    kernels->dot_rows(sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_head)),
-                      sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->term[0]);
-    if (refit)
+    if (refit) {
         kernels->dot_rows(sona_model_floats(s->view->cold, l->refit.offset),
                           sona_model_stride(&l->refit), s->n, s->x, l->dim_padded, out->term[1]);
-    if (refit)
         code_terms(s, code);
-    if (patterns)
-        pattern_terms(s, out->term[2]);
+    }
     kernels->dot_rows(sona_model_floats(s->view->hot, l->micro_a), l->dim_padded,
                       l->geometry.micro_rank, s->x, l->dim_padded, out->micro_code);
+    kernels->dot_rows(sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_head)),
+                      sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->term[0]);
+}
 
-    for (uint32_t k = 0; k < s->n; k++) {
-        const struct sona_model_route *row = route_at(s, k);
-        float mean = row->mean;
+/* The four terms of every enabled route, 0 for others. */
+static void fill_terms(struct scoring *s)
+{
+    const struct rows *rows = s->rows;
+    struct sona_model_scores *out = s->out;
+    float *restrict head = out->term[0], *restrict line = out->term[1];
+    float *restrict near = out->term[2];
+    bool refit = s->has_code && (s->flags & SONA_MODEL_USE_BASE);
+    bool patterns = out->near.count > 0 && (s->flags & SONA_MODEL_USE_PATTERNS);
+    float code[SONA_ROUTES_MAX];
 
-        out->quality[k] = mean;
-        if (!in_set(s->enabled, k)) {
-            for (uint32_t j = 0; j < 4; j++)
-                out->term[j][k] = 0;
-            continue;
-        }
-        out->term[0][k] = (out->term[0][k] + row->bias - mean) * row->n / (row->n + HEAD_TRUST);
-        if (refit && in_set(s->fit, k))
-            out->term[1][k] += code[k] - mean;
-        else
-            out->term[1][k] = 0;
-        if (!patterns || !in_set(s->fit, k))
-            out->term[2][k] = 0;
-        out->term[3][k] = micro ? micro_term(s, k) : 0;
+    multiply(s, refit, code);
+    for (uint32_t k = 0; k < s->n; k++)
+        head[k] = only(rows->enabled[k], (head[k] + rows->bias[k] - rows->mean[k]) * rows->n[k] /
+                                             (rows->n[k] + HEAD_TRUST));
+    if (refit)
+        for (uint32_t k = 0; k < s->n; k++)
+            line[k] = only(rows->fit[k], line[k] + (code[k] - rows->mean[k]));
+    else
+        memset(line, 0, s->n * sizeof *line);
+    if (patterns) {
+        pattern_terms(s, near);
+        for (uint32_t k = 0; k < s->n; k++)
+            near[k] = only(rows->fit[k], near[k]);
+    } else {
+        memset(near, 0, s->n * sizeof *near);
     }
+    if (s->flags & SONA_MODEL_USE_MICRO)
+        micro_terms(s, out->term[3]);
+    else
+        memset(out->term[3], 0, s->n * sizeof(float));
 }
 
 static void centre(struct scoring *s)
@@ -274,10 +303,8 @@ static void centre(struct scoring *s)
     float weight = 0, sum[4] = {0, 0, 0, 0};
 
     for (uint32_t k = 0; k < s->n; k++) {
-        float w = route_at(s, k)->n + CENTRE_PRIOR;
+        float w = only(s->rows->enabled[k], s->rows->n[k] + CENTRE_PRIOR);
 
-        if (!in_set(s->enabled, k))
-            continue;
         weight += w;
         for (uint32_t j = 0; j < 4; j++)
             sum[j] += w * s->out->term[j][k];
@@ -286,23 +313,24 @@ static void centre(struct scoring *s)
         s->out->term_mean[j] = weight > 0 ? sum[j] / weight : 0;
 }
 
+/* m_k where a route is not enabled. */
 static void predict(struct scoring *s)
 {
-    const float *stack = sona_model_hot_of(s->view)->stack;
+    const float *stack = sona_model_hot_of(s->view)->stack, *mean = s->out->term_mean;
+    const float *t0 = s->out->term[0], *t1 = s->out->term[1], *t2 = s->out->term[2],
+                *t3 = s->out->term[3];
+    float *restrict quality = s->out->quality;
     float trust[4], common = 0;
 
     for (uint32_t j = 0; j < 4; j++) {
         trust[j] = sona_model_clamp(stack[j], 0, STACK_MAX);
-        common += sona_model_clamp(stack[4 + j], -STACK_MAX, STACK_MAX) * s->out->term_mean[j];
+        common += sona_model_clamp(stack[4 + j], -STACK_MAX, STACK_MAX) * mean[j];
     }
     for (uint32_t k = 0; k < s->n; k++) {
-        float v = s->out->quality[k] + common;
+        float v = common + trust[0] * (t0[k] - mean[0]) + trust[1] * (t1[k] - mean[1]) +
+                  trust[2] * (t2[k] - mean[2]) + trust[3] * (t3[k] - mean[3]);
 
-        if (!in_set(s->enabled, k))
-            continue;
-        for (uint32_t j = 0; j < 4; j++)
-            v += trust[j] * (s->out->term[j][k] - s->out->term_mean[j]);
-        s->out->quality[k] = v;
+        quality[k] = s->rows->mean[k] + only(s->rows->enabled[k], v);
     }
 }
 
@@ -316,7 +344,7 @@ static void add_tenant(struct scoring *s, uint32_t tenant)
         return;
     sona_model_tenant_terms(s->view, out->tenant_row, s->x, s->n, out->tenant);
     for (uint32_t k = 0; k < s->n; k++)
-        if (in_set(s->enabled, k))
+        if (s->rows->enabled[k])
             out->quality[k] += out->tenant[k];
 }
 
@@ -355,7 +383,7 @@ static float width(const struct scoring *s, uint32_t k)
     float mean = 1 / evidence(route_at(s, k));
     float code = 0;
 
-    if (in_set(s->fit, k))
+    if (s->rows->fit[k])
         code = sona_model_clamp(code_variance(s, k) - mean, 0, 1e6f);
     code =
         WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) * (mean + WIDTH_CODE * trust * trust * code);
@@ -375,7 +403,7 @@ static sona_err choose_among(struct scoring *s, const sona_candidates *candidate
         float cost = route_at(s, k)->cost;
 
         s->out->value[k] = s->out->upper[k] = NAN;
-        if (!in_set(s->enabled, k) || sona_model_word(&route_at(s, k)->mode) != SONA_MODE_APPLY ||
+        if (!s->rows->enabled[k] || sona_model_word(&route_at(s, k)->mode) != SONA_MODE_APPLY ||
             (candidates && candidates->restricted && !in_set(candidates->set, k)))
             continue;
         if (candidates && candidates->override_costs) {
@@ -405,7 +433,8 @@ void sona_model_predict(const struct sona_model_view *view, const float *x, uint
                         struct sona_model_scores *scores)
 {
     SONA_MODEL_KERNELS(view->layout);
-    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
+    struct rows rows;
+    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores, .rows = &rows};
 
     predict_all(&s, tenant);
 }
@@ -414,7 +443,8 @@ sona_err sona_model_score(const struct sona_model_view *view, const float *x,
                           const sona_candidates *candidates, struct sona_model_scores *scores)
 {
     SONA_MODEL_KERNELS(view->layout);
-    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores};
+    struct rows rows;
+    struct scoring s = {.layout = view->layout, .view = view, .x = x, .out = scores, .rows = &rows};
 
     predict_all(&s, candidates ? candidates->tenant : 0);
     return choose_among(&s, candidates);

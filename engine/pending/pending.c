@@ -95,6 +95,14 @@ static bool outlived(const struct sona_pending *pending, uint64_t since_ms, uint
     return now_ms > since_ms && now_ms - since_ms > pending->window_ms;
 }
 
+/* Each new one pushes one out: the next to go is known long before. */
+static void forget_oldest(struct sona_pending_pool *pool)
+{
+    sona_pending_pool_give(pool, pool->oldest);
+    if (pool->oldest != SONA_PENDING_NONE)
+        sona_pending_pool_expect(pool, pool->links[pool->oldest].id);
+}
+
 /* Move a waiting entry among the settled ones; the oldest of those is forgotten for it if need be.
  * Its vector stays readable until the place is taken again. */
 static void settle(struct sona_pending *pending, uint32_t place, enum sona_pending_fate fate,
@@ -105,7 +113,7 @@ static void settle(struct sona_pending *pending, uint32_t place, enum sona_pendi
     uint32_t to;
 
     if (pool->taken == pool->capacity)
-        sona_pending_pool_give(pool, pool->oldest);
+        forget_oldest(pool);
     to = sona_pending_pool_take(pool, entry->id);
     pending->settled[to] = (struct sona_pending_settled){
         .owner = entry->owner, .begun_ms = entry->begun_ms, .fate = fate, .quality = quality};
@@ -208,6 +216,9 @@ bool sona_pending_add(struct sona_pending *pending, const struct sona_pending_en
     kept->sums = SONA_PENDING_NO_SUM;
     kept->type = SONA_PATTERN_GENERAL;
     kept->x = vector;
+    /* Ids of a lane count up. */
+    sona_pending_pool_expect(pool, entry->id + 1);
+    sona_pending_pool_expect(&pending->settled_pool, entry->id + 1);
     return join_parked(pending, place, ret);
 }
 

@@ -52,6 +52,11 @@ void sona_pending_pool_init(struct sona_pending_pool *pool, void *memory, uint32
         pool->links[i].chain = i + 1 < capacity ? i + 1 : SONA_PENDING_NONE;
 }
 
+void sona_pending_pool_expect(const struct sona_pending_pool *pool, uint64_t id)
+{
+    __builtin_prefetch(&pool->buckets[bucket_of(pool, id)], 1);
+}
+
 static uint32_t find_from(const struct sona_pending_pool *pool, uint32_t place, uint64_t id)
 {
     while (place != SONA_PENDING_NONE && pool->links[place].id != id)

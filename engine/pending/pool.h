@@ -43,6 +43,9 @@ void sona_pending_pool_init(struct sona_pending_pool *pool, void *memory, uint32
 uint32_t sona_pending_pool_find(const struct sona_pending_pool *pool, uint64_t id);
 uint32_t sona_pending_pool_find_next(const struct sona_pending_pool *pool, uint32_t place);
 
+/* This id will be looked for, taken or given soon: have its bucket at hand. Changes nothing. */
+void sona_pending_pool_expect(const struct sona_pending_pool *pool, uint64_t id);
+
 /* Take a free place as the newest; SONA_PENDING_NONE when there is none. */
 uint32_t sona_pending_pool_take(struct sona_pending_pool *pool, uint64_t id);
 /* Give a place back. */

@@ -303,6 +303,24 @@ static void find_clusters(struct sona_learner_job *j)
     merge_equal(j);
 }
 
+/* c + A'A c, which is what queries are multiplied with. */
+static void lift_centroids(struct sona_learner_job *j)
+{
+    const struct sona_kernels *kernels = sona_kernels_active();
+    const struct sona_model_layout *layout = &j->layout;
+    const float *code = sona_model_floats(cold_of(j), layout->code);
+    uint32_t n = layout->dim_padded, rank = layout->geometry.base_rank;
+    float z[SONA_BASE_RANK_MAX];
+
+    for (uint32_t c = 0; c < cold_of(j)->n_patterns; c++) {
+        kernels->dot_rows(code, n, rank, centroid(j, c), n, z);
+        kernels->expand(centroid(j, c), code, n, z, rank,
+                        sona_model_floats_of(cold_of(j), sona_model_at(&layout->patterns, c,
+                                                                       layout->pattern_lifted)),
+                        n);
+    }
+}
+
 /* L_ck: what the refit heads say at the pattern's own queries. */
 static void predict_at_patterns(struct sona_learner_job *j)
 {
@@ -373,6 +391,7 @@ static void count_outcomes(struct sona_learner_job *j)
 void sona_learner_job_cluster(struct sona_learner_job *j)
 {
     find_clusters(j);
+    lift_centroids(j);
     predict_at_patterns(j);
     count_outcomes(j);
 }

@@ -154,7 +154,7 @@ void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x,
         sona_model_floats(sona_learner_cold(l), sona_model_at(&layout->refit, k, 0));
     float e = clamp_error(quality - kernels->dot(g, code, layout->code_padded) -
                           kernels->dot(refit, x, layout->dim_padded));
-    float pull = sona_learner_pull(layout, x), variance, gain;
+    float pull = sona_learner_pull(layout, x), variance, gain, half;
 
     kernels->expand(nothing, p, layout->code_padded, code, layout->code_dim, pz,
                     layout->code_padded);
@@ -164,9 +164,10 @@ void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x,
         return;
     }
     gain = pull / (1 + variance);
+    half = sqrtf(gain);
     for (uint32_t i = 0; i < layout->code_padded; i++) {
         g[i] += gain * e * pz[i];
-        pz[i] *= sqrtf(gain);
+        pz[i] *= half;
     }
     for (uint32_t i = 0; i < layout->code_dim; i++) {
         float *row = p + (size_t)i * layout->code_padded;

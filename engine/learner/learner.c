@@ -239,7 +239,7 @@ static float learn_route(struct sona_learner *l, const struct sona_learner_event
         sona_learner_heads_code(l, k, event->x, scores->code, quality);
     target = sona_model_clamp(quality - rest, -2, 2);
     if (l->config.micro)
-        sona_learner_micro_learn(l, k, event->x, target);
+        sona_learner_micro_learn(l, k, event->x, scores->micro_code, target);
     sona_learner_tenants_learn(l, event, k, scores, error);
     sona_learner_head(l)->outcomes++;
     sona_learner_touch_route(l, k);
@@ -285,7 +285,7 @@ void sona_learner_teach(struct sona_learner *l, const struct sona_learner_event 
     float error = 0;
 
     sona_learner_head(l)->step++;
-    sona_model_scratch_init(&l->layout, (unsigned char *)l + l->scores, &scores);
+    sona_model_scratch_divide(&l->layout, (unsigned char *)l + l->scores, &scores);
     if (k != SONA_LEARNER_NO_ROUTE)
         error = learn_route(l, event, k, &scores);
     else

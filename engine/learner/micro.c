@@ -151,7 +151,8 @@ struct step {
     float bw[SONA_MICRO_RANK_MAX]; /* b_r . w before */
 };
 
-static void step(struct sona_learner *l, const float *w, const float *x, float target,
+/* `ax`: A x. */
+static void step(struct sona_learner *l, const float *w, const float *x, float *ax, float target,
                  struct step *ret)
 {
     const struct sona_model_layout *layout = &l->layout;
@@ -162,9 +163,8 @@ static void step(struct sona_learner *l, const float *w, const float *x, float t
     uint32_t n = layout->dim_padded, rank = layout->geometry.micro_rank;
     float fresh = sqrtf((float)layout->geometry.dim),
           share = MICRO_MAX / ((float)rank * (scale + 1e-6f));
-    float ax[SONA_MICRO_RANK_MAX], *bw = ret->bw, e = target;
+    float *bw = ret->bw, e = target;
 
-    kernels->dot_rows(a, n, rank, x, n, ax);
     kernels->dot_rows(b, n, rank, w, n, bw);
     for (uint32_t r = 0; r < rank; r++)
         if (bw[r] == 0)
@@ -206,13 +206,25 @@ static void follow(struct sona_learner *l, const float *w, const struct step *st
         }
 }
 
-void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x, float target)
+static void multiply(const struct sona_learner *l, const float *x, float *ret)
+{
+    sona_kernels_active()->dot_rows(sona_model_floats(sona_learner_hot(l), l->layout.micro_a),
+                                    l->layout.dim_padded, l->layout.geometry.micro_rank, x,
+                                    l->layout.dim_padded, ret);
+}
+
+void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x, const float *seen,
+                              float target)
 {
     const float *w = sona_learner_part(l, k, l->layout.route_head);
     float *h = sona_model_floats_of(sona_learner_hot(l), l->layout.micro_heads);
+    const float *dropped = drop(l, x);
+    float ax[SONA_MICRO_RANK_MAX] = {seen[0], seen[1]};
     struct step made;
 
-    step(l, w, drop(l, x), target, &made);
+    if (dropped != x)
+        multiply(l, dropped, ax);
+    step(l, w, dropped, ax, target, &made);
     /* This head has just learned: what B made of it is of the head before. */
     for (uint32_t r = 0; r < l->layout.geometry.micro_rank; r++)
         h[(size_t)k * SONA_MICRO_RANK_MAX + r] = sona_learner_head(l)->micro_scale * made.bw[r];
@@ -222,9 +234,12 @@ void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x
 
 void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target)
 {
+    float ax[SONA_MICRO_RANK_MAX];
     struct step made;
 
-    step(l, w, drop(l, x), target, &made);
+    x = drop(l, x);
+    multiply(l, x, ax);
+    step(l, w, x, ax, target, &made);
     l->counter[SONA_COUNTER_micro_updates]++;
     follow(l, w, &made);
 }

@@ -293,9 +293,11 @@ float sona_learner_stack_learn(struct sona_learner *l, const struct sona_model_s
 /* Roughly normal, variance 1. */
 float sona_learner_normal(uint64_t seed, uint64_t stream, uint64_t n);
 void sona_learner_micro_reset(struct sona_learner *l);
-/* One step for a direction w; and for the head of route `k`, which has just learned. */
+/* One step for a direction w; and for the head of route `k`, which has just learned, with A x as
+ * the scores have `seen` it. */
 void sona_learner_micro_step(struct sona_learner *l, const float *w, const float *x, float target);
-void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x, float target);
+void sona_learner_micro_learn(struct sona_learner *l, uint32_t k, const float *x, const float *seen,
+                              float target);
 /* Gradients of (target - w.(s B A x))^2 / 2 in A and B (rank rows of dim_padded floats). */
 float sona_learner_micro_gradient(const struct sona_model_layout *layout, const float *a,
                                   const float *b, float scale, const float *w, const float *x,

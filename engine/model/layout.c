@@ -135,6 +135,7 @@ static void lay_out_cold(struct sona_model_layout *l)
     place(&row, sizeof(struct sona_model_pattern));
     l->pattern_centroid = place(&row, vector);
     l->pattern_lin = place(&row, g->routes_max * sizeof(float));
+    l->pattern_lifted = place(&row, vector);
     place_rows(&end, &l->patterns, row, cells(g));
 
     row = 0;
@@ -185,18 +186,23 @@ void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, v
 size_t sona_model_scratch_bytes(const struct sona_model_layout *layout)
 {
     return ROUTE_TABLES * align(layout->geometry.routes_max * sizeof(float)) +
-           align(layout->dim_padded * sizeof(float)) +
            2 * align(layout->code_padded * sizeof(float));
 }
 
 void sona_model_scratch_init(const struct sona_model_layout *layout, void *memory,
                              struct sona_model_scores *ret)
 {
+    memset(memory, 0, sona_model_scratch_bytes(layout));
+    sona_model_scratch_divide(layout, memory, ret);
+}
+
+void sona_model_scratch_divide(const struct sona_model_layout *layout, void *memory,
+                               struct sona_model_scores *ret)
+{
     size_t table = layout->geometry.routes_max * sizeof(float);
     size_t code = layout->code_padded * sizeof(float);
     size_t end = 0;
 
-    memset(memory, 0, sona_model_scratch_bytes(layout));
     memset(ret, 0, sizeof *ret);
     ret->value = sona_model_floats_of(memory, place(&end, table));
     ret->quality = sona_model_floats_of(memory, place(&end, table));
@@ -208,5 +214,4 @@ void sona_model_scratch_init(const struct sona_model_layout *layout, void *memor
     ret->tenant_row = SONA_MODEL_NO_TENANT;
     ret->code = sona_model_floats_of(memory, place(&end, code));
     ret->scratch = sona_model_floats_of(memory, place(&end, code));
-    ret->space = sona_model_floats_of(memory, place(&end, layout->dim_padded * sizeof(float)));
 }

@@ -10,7 +10,8 @@
  *                  | route rows (table entry, head w, code head g, covariance P)
  *                  | pattern rows (counts and sums per route)
  *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
- *                  (centroid, table entry, linear prediction at the centroid per route)
+ *                  (centroid, table entry, linear prediction at the centroid per route, lifted
+ *                  centroid)
  *                  | bank rows (entry, centroid, counts and sums per route)
  *
  * Pattern rows are the learner's: few, soft cells of the space that decisions are made in. Bank
@@ -98,6 +99,7 @@ struct sona_model_layout {
     struct sona_model_rows refit;         /* per route: V_k + w_0, dim_padded floats */
     struct sona_model_rows patterns;      /* struct sona_model_pattern, then centroid, then LinC */
     size_t pattern_centroid, pattern_lin; /* offsets in a pattern row */
+    size_t pattern_lifted;                /* likewise: c + A'A c of the centroid c */
     struct sona_model_rows bank;          /* struct sona_model_bank, then the three below */
     size_t bank_centroid;                 /* offset in a bank row: unit length */
     size_t bank_n, bank_s;                /* [routes_max] each */
@@ -221,7 +223,6 @@ struct sona_model_scores {
     float *term[4];     /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
     float term_mean[4]; /* the weighted means that centring removed */
     float *code;        /* [code_padded] z = [A x; 1] */
-    float *space;       /* [dim_padded] x' = norm(x + A'A x), where patterns live */
     float *scratch;     /* [code_padded] */
     float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
     uint32_t tenant_row;                   /* SONA_MODEL_NO_TENANT: none, and no term */
@@ -251,10 +252,13 @@ bool sona_model_vectors_are_bounded(const float *rows, size_t stride, size_t cou
 /* Counts, and sums of as many qualities in 0..1. */
 bool sona_model_counts_are_sound(const float *n, const float *s, uint32_t count);
 
-/* Bytes of scratch that scoring needs (aligned to SONA_MODEL_ALIGN), and its division. */
+/* Bytes of scratch that scoring needs (aligned to SONA_MODEL_ALIGN); its division, cleared. */
 size_t sona_model_scratch_bytes(const struct sona_model_layout *layout);
 void sona_model_scratch_init(const struct sona_model_layout *layout, void *memory,
                              struct sona_model_scores *ret);
+/* The division alone, of memory that was initialised: what it held is still there. */
+void sona_model_scratch_divide(const struct sona_model_layout *layout, void *memory,
+                               struct sona_model_scores *ret);
 
 /* Copy x into `ret` (dim_padded floats, pad cleared), checked and scaled to unit norm when the
  * geometry says so, else to at most SONA_MODEL_NORM_MAX. SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR. */
@@ -297,7 +301,9 @@ void sona_model_tenant_terms(const struct sona_model_view *view, uint32_t row, c
 void sona_model_tenant_apply(const struct sona_model_view *view, uint32_t tenant, const float *x,
                              float *y);
 
-/* The code z = [A x; 1] and the point x' of the prepared query x, and the patterns near it. */
+/* The code z = [A x; 1] of the prepared query x, and the patterns near its point x' = norm(x + A'A
+ * x).
+ */
 void sona_model_locate(const struct sona_model_view *view, const float *x,
                        struct sona_model_scores *scores);
 

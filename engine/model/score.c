@@ -154,19 +154,25 @@ void sona_model_distances(const struct sona_model_view *view, const float *space
     }
 }
 
-static void assign(const struct sona_model_view *view, struct sona_model_scores *out)
+/* The patterns near x' = (x + A'A x) / length. A product with a centroid c is one of x with the
+ * lifted centroid: (x + A'A x).c = x.(c + A'A c), so that x' itself is never made. */
+static void assign(const struct sona_model_view *view, const float *x, float length,
+                   struct sona_model_scores *out)
 {
+    const struct sona_model_layout *l = view->layout;
     uint32_t n = sona_model_n_patterns(view);
     uint64_t nearest[SONA_MODEL_TOP];
-    float distance[SONA_MODEL_CHUNK];
+    float product[SONA_MODEL_CELLS], scale = length > 0 ? -2 / length : 0;
 
     memset(nearest, 0xff, sizeof nearest); /* NaNs */
-    for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
-        uint32_t count = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
+    sona_kernels_active()->dot_rows(
+        sona_model_floats(view->cold, sona_model_at(&l->patterns, 0, l->pattern_lifted)),
+        sona_model_stride(&l->patterns), n, x, l->dim_padded, product);
+    for (uint32_t c = 0; c < n; c++) {
+        float distance = 1 + sona_model_pattern_row(l, view->cold, c)->norm2 + scale * product[c];
 
-        sona_model_distances(view, out->space, from, count, distance);
-        for (uint32_t i = 0; i < count; i++)
-            keep_nearest(nearest, distance[i], from + i);
+        /* Below 0 by rounding; a NaN stays one. */
+        keep_nearest(nearest, distance < 0 ? 0 : distance, c);
     }
     take_nearest(nearest, &out->near);
     if (out->near.count > 0)
@@ -179,20 +185,18 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
     SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
-    const float *code = sona_model_floats(view->cold, l->code);
     uint32_t rank = l->geometry.base_rank;
-    float norm, scale;
+    float square = kernels->dot(x, x, l->dim_padded);
 
-    kernels->dot_rows(code, l->dim_padded, rank, x, l->dim_padded, out->code);
+    kernels->dot_rows(sona_model_floats(view->cold, l->code), l->dim_padded, rank, x, l->dim_padded,
+                      out->code);
+    /* |x + A'A x|^2: the rows of A are orthonormal. */
+    for (uint32_t r = 0; r < rank; r++)
+        square += 3 * out->code[r] * out->code[r];
     out->code[rank] = 1;
     for (uint32_t r = rank + 1; r < l->code_padded; r++)
         out->code[r] = 0;
-    kernels->expand(x, code, l->dim_padded, out->code, rank, out->space, l->dim_padded);
-    norm = sqrtf(kernels->dot(out->space, out->space, l->dim_padded));
-    scale = norm > 0 ? 1 / norm : 0;
-    for (uint32_t i = 0; i < l->dim_padded; i++)
-        out->space[i] *= scale;
-    assign(view, out);
+    assign(view, x, sqrtf(square), out);
 }
 
 /* u_3k of every row, from the patterns near the query: each has its routes side by side. */

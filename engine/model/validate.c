@@ -162,6 +162,8 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
 {
     const struct sona_model_pattern *row = sona_model_pattern_row(l, cold, c);
     const float *lin = sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_lin));
+    const float *lifted =
+        sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_lifted));
 
     return row->type <= SONA_PATTERN_CONVERSATIONAL && between(row->weight, 0, 1e12f) &&
            between(row->quality, 0, 1) &&
@@ -169,6 +171,7 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
            sona_model_vectors_are_bounded(
                sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_centroid)), 0, 1,
                l->dim_padded) &&
+           sona_model_vectors_are_bounded(lifted, 0, 1, l->dim_padded) &&
            sona_model_vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
 }
 

@@ -186,6 +186,9 @@ static inline void model_fill(struct model *m, uint32_t n_routes, uint32_t n_pat
             float value = cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid))[at];
 
             row->norm2 += value * value;
+            /* The code is the first axes. */
+            cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_lifted))[at] =
+                at < l->geometry.base_rank ? 2 * value : value;
         }
         fill(cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_lin)), n_routes, n_routes,
              0.5f, dice);

@@ -436,6 +436,46 @@ Test(patterns, poor_trajectories_are_counted_but_shape_none)
     free(l);
 }
 
+Test(cycle, a_lifted_centroid_multiplies_a_query_as_the_centroid_multiplies_its_point)
+{
+    struct dice dice = dice_open("a_lifted_centroid_multiplies_a_query");
+    sona_config config = learner_config();
+    struct sona_learner *l = learner_open(&config, 2);
+    struct sona_learner_job *job = job_open(&config);
+    const struct sona_model_layout *layout = &l->layout;
+    const float *code = sona_model_floats(sona_learner_cold(l), layout->code);
+
+    teach_topics(l, 300, 2, &dice);
+    cycle(l, job);
+    cr_assert(gt(u32, sona_learner_head(l)->n_patterns, 1));
+    for (uint32_t c = 0; c < sona_learner_head(l)->n_patterns; c++) {
+        const float *centroid = sona_model_floats(
+            sona_learner_cold(l), sona_model_at(&layout->patterns, c, layout->pattern_centroid));
+        const float *lifted = sona_model_floats(
+            sona_learner_cold(l), sona_model_at(&layout->patterns, c, layout->pattern_lifted));
+        double want = 0, got = 0;
+        float x[DIM];
+
+        topic_query(x, dice_below(&dice, DIM), 0.3f, &dice);
+        for (int i = 0; i < DIM; i++) {
+            want += (double)x[i] * (double)centroid[i];
+            got += (double)x[i] * (double)lifted[i];
+        }
+        for (uint32_t r = 0; r < layout->geometry.base_rank; r++) {
+            double ax = 0, ac = 0;
+
+            for (int i = 0; i < DIM; i++) {
+                ax += (double)code[r * layout->dim_padded + i] * (double)x[i];
+                ac += (double)code[r * layout->dim_padded + i] * (double)centroid[i];
+            }
+            want += ax * ac;
+        }
+        cr_assert(epsilon_eq(dbl, got, want, 1e-5), "seed %llu", (unsigned long long)dice.seed);
+    }
+    free(job);
+    free(l);
+}
+
 /* Squared error that the job's heads and BaseLoRA together leave over its outcomes. */
 static double left_over(const struct sona_learner_job *job)
 {

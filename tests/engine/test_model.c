@@ -71,7 +71,8 @@ Test(layout, every_part_is_aligned_and_ends_before_the_next_begins)
                                  l.patterns.offset,
                                  l.patterns.stride,
                                  l.pattern_centroid,
-                                 l.pattern_lin};
+                                 l.pattern_lin,
+                                 l.pattern_lifted};
 
         for (size_t at = 1; at < sizeof hot / sizeof *hot; at++)
             cr_assert(le(sz, hot[at - 1], hot[at]), "hot part %zu", at);
@@ -259,6 +260,9 @@ Test(validate, a_damaged_cold_block_is_refused)
     assert_cold_refused(
         &m, cold_floats(&m, sona_model_at(&m.layout.patterns, 7, m.layout.pattern_centroid)), &nan,
         4, "centroid");
+    assert_cold_refused(
+        &m, cold_floats(&m, sona_model_at(&m.layout.patterns, 7, m.layout.pattern_lifted)), &nan, 4,
+        "lifted centroid");
 }
 
 Test(prepare, a_query_becomes_unit_length_whatever_its_size)

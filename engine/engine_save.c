@@ -11,6 +11,8 @@
 #include "engine/state/container.h"
 #include "engine/state/settings.h"
 
+#define IDS_MAX (1ull << 62) /* the next ones go on without wrapping to 0 */
+
 /* What neither learner nor table has. */
 struct kept_head {
     uint64_t draws, ids, last_decision, flushed[3];
@@ -46,7 +48,7 @@ static sona_err load_head(sona_engine *engine, struct sona_state_reader *reader)
     const void *from;
 
     if (!sona_state_reader_take(reader, "engine.head", sizeof head, 1, &head) ||
-        head.last_decision > head.ids)
+        head.last_decision > head.ids || head.ids > IDS_MAX)
         return sona_state_reader_refuse(reader, "engine.head");
     from = sona_state_reader_find(reader, "engine.counter", sizeof(uint64_t), &counters);
     if (counters == 0 || counters > SONA_COUNTER_COUNT)
@@ -85,7 +87,7 @@ sona_err sona_engine_load(sona_engine **ret, const sona_config *config, const vo
         return sona_engine_diag(reterr, SONA_E_ARGUMENT, "the result or the state is null");
     err = sona_state_reader_open(&reader, bytes, n, sona_learner_save_layout(), reterr);
     if (err == SONA_OK && config == NULL) {
-        err = sona_state_settings_take(&reader, &saved);
+        err = sona_state_settings_take(&reader, SONA_STATE_CONFIG, &saved);
         config = &saved;
     }
     if (err == SONA_OK)

@@ -447,7 +447,8 @@ bool sona_learner_gate_is_sound(const struct sona_learner *l)
         return memcmp(gate, &none, sizeof none) == 0;
     if (gate->active >= l->config.regimes_max || sona_learner_regimes(l)[gate->active].id == 0 ||
         !phase_is_sound(l) || !isfinite(gate->sum) || !isfinite(gate->square) ||
-        !(gate->alarm >= 0 && gate->alarm <= 2 * LIMIT) || gate->told > gate->changes)
+        !(gate->alarm >= 0 && gate->alarm <= 2 * LIMIT) ||
+        gate->opened > sona_learner_observed(l) + 1)
         return false;
     for (uint32_t r = 0; r < l->config.regimes_max; r++)
         if (sona_learner_regimes(l)[r].id != 0 && !regime_is_sound(l, r))

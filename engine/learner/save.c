@@ -281,6 +281,7 @@ static void save_job(const struct sona_learner *l, const struct sona_learner_job
     unsigned char *to;
 
     sona_state_writer_put(writer, "job.head", sizeof head, 1, &head);
+    sona_state_settings_put(writer, "job.config", &j->config); /* of its start */
     sona_state_writer_put(writer, "job.entries", sizeof *seen, j->count, seen);
     sona_state_writer_put(writer, "job.memory", sizeof(struct sona_learner_route), j->n_routes,
                           sona_learner_job_at(j, j->route));
@@ -366,7 +367,12 @@ static bool load_job(const struct sona_learner *l, struct sona_learner_job *j,
 {
     struct sona_model_hot *hot = sona_learner_job_at(j, j->hot);
     struct job_head head;
+    sona_config config; /* of its start */
 
+    if (sona_state_settings_take(reader, "job.config", &config) != SONA_OK ||
+        sona_state_settings_compare(&config, &l->config, NULL) != SONA_OK)
+        return false;
+    sona_learner_config_copy(&j->config, &config);
     if (!sona_state_reader_take(reader, "job.head", sizeof head, 1, &head) ||
         head.count > l->config.replay_capacity || head.first_slot >= l->config.replay_capacity ||
         head.n_routes > sona_learner_head(l)->n_routes || head.step != l->cycle_start ||
@@ -408,7 +414,7 @@ void sona_learner_save(const struct sona_learner *learner, const struct sona_lea
 {
     struct saving saving = {learner, writer};
 
-    sona_state_settings_put(writer, &learner->config);
+    sona_state_settings_put(writer, SONA_STATE_CONFIG, &learner->config);
     sona_learner_parts(learner, save_part, &saving);
     if (learner->cycle_running)
         save_job(learner, job, writer);
@@ -479,7 +485,7 @@ sona_err sona_learner_load(struct sona_learner *learner, struct sona_learner_job
     struct sona_learner *l = learner;
     const char *fault;
     sona_config saved;
-    sona_err err = sona_state_settings_take(reader, &saved);
+    sona_err err = sona_state_settings_take(reader, SONA_STATE_CONFIG, &saved);
 
     if (err == SONA_OK)
         err = sona_state_settings_compare(&saved, &l->config, reader->reterr);

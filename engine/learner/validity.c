@@ -10,8 +10,9 @@
 #include "engine/learner/linalg.h"
 #include "engine/learner/state.h"
 
-#define WIDE  1e9f  /* what has no tighter bound: its products with a query are numbers still */
-#define GRAD2 1e30f /* an accumulator of squares */
+#define WIDE  1e9f /* what has no tighter bound: its products with a query are numbers still */
+#define MANY  (1ull << 62) /* nothing is counted so far; what is goes on without wrapping to 0 */
+#define GRAD2 1e30f        /* an accumulator of squares */
 
 static bool between(double value, double low, double high)
 {
@@ -163,7 +164,8 @@ static bool members_are_sound(const struct sona_learner *l)
            between(l->recent_quality, -1e-6, 1 + 1e-6) && between(l->fold_discarded, 0, 1e18) &&
            between(l->spread_n, 0, 1e6) && between(l->spread_s, -1e6, 1e6) &&
            l->cycle_running <= 1 && l->clock_started <= 1 && l->layer0 <= 1 && l->reserved0 == 0 &&
-           l->cycle_start <= sona_learner_step(l);
+           l->cycle_start <= sona_learner_step(l) && sona_learner_step(l) < MANY &&
+           sona_learner_observed(l) < MANY && l->pattern_id < MANY && l->bank_id < MANY;
 }
 
 static bool layers_are_sound(const struct sona_learner *l)

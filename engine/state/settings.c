@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* See settings.h. The section is text: "key=value\n" for every key, in the order of config.h. */
+/* See settings.h. A section is text: "key=value\n" for every key, in the order of config.h. */
 #include "engine/state/settings.h"
 
 #include <string.h>
 
 #include "engine/diag.h"
 
-#define SECTION  "config"
 #define LINE_MAX 128 /* bytes of a line, which is a key and a number */
 
 struct text {
@@ -35,12 +34,13 @@ static void put_key(void *arg, const char *name, const char *alias, const char *
     append(arg, "\n");
 }
 
-void sona_state_settings_put(struct sona_state_writer *writer, const sona_config *config)
+void sona_state_settings_put(struct sona_state_writer *writer, const char *section,
+                             const sona_config *config)
 {
     struct text text = {.to = NULL};
 
     sona_config_each(put_key, &text, config);
-    text.to = sona_state_writer_add(writer, SECTION, 1, text.length);
+    text.to = sona_state_writer_add(writer, section, 1, text.length);
     text.length = 0;
     if (text.to != NULL)
         sona_config_each(put_key, &text, config);
@@ -63,10 +63,11 @@ static size_t cut(const char *from, size_t left, char line[LINE_MAX], char **ret
     return n + 1;
 }
 
-sona_err sona_state_settings_take(struct sona_state_reader *reader, sona_config *ret)
+sona_err sona_state_settings_take(struct sona_state_reader *reader, const char *section,
+                                  sona_config *ret)
 {
     uint64_t left;
-    const char *at = sona_state_reader_find(reader, SECTION, 1, &left);
+    const char *at = sona_state_reader_find(reader, section, 1, &left);
     sona_config config;
     sona_diag diag;
 
@@ -76,7 +77,7 @@ sona_err sona_state_settings_take(struct sona_state_reader *reader, sona_config 
         size_t n = cut(at, (size_t)left, line, &value);
 
         if (n == 0)
-            return sona_state_reader_refuse(reader, SECTION);
+            return sona_state_reader_refuse(reader, section);
         if (sona_config_set(&config, line, value, &diag) != SONA_OK)
             return sona_engine_diag(reader->reterr, SONA_E_VERSION,
                                     "the state's configuration is of another version: %.160s",
@@ -85,7 +86,7 @@ sona_err sona_state_settings_take(struct sona_state_reader *reader, sona_config 
         left -= n;
     }
     if (at == NULL || sona_config_check(&config, NULL) != SONA_OK)
-        return sona_state_reader_refuse(reader, SECTION);
+        return sona_state_reader_refuse(reader, section);
     sona_config_resolve(&config);
     *ret = config;
     return SONA_OK;

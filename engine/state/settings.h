@@ -15,6 +15,8 @@
 
 #include "engine/state/container.h"
 
+#define SONA_STATE_CONFIG "config" /* the section of the whole state's */
+
 /* X(key) */
 #define SONA_STATE_FIXED(X) \
     X(hidden_dim)           \
@@ -35,10 +37,12 @@
     X(tenants_max)          \
     X(tenant_lora_rank)
 
-void sona_state_settings_put(struct sona_state_writer *writer, const sona_config *config);
+void sona_state_settings_put(struct sona_state_writer *writer, const char *section,
+                             const sona_config *config);
 /* SONA_OK with a configuration that was checked; SONA_E_VERSION for a key that is unknown here,
  * SONA_E_FORMAT. */
-sona_err sona_state_settings_take(struct sona_state_reader *reader, sona_config *ret);
+sona_err sona_state_settings_take(struct sona_state_reader *reader, const char *section,
+                                  sona_config *ret);
 /* SONA_E_CONFIG names the first fixed key in which the two differ. Both are resolved. */
 sona_err sona_state_settings_compare(const sona_config *saved, const sona_config *now,
                                      sona_diag *reterr);

@@ -154,6 +154,17 @@ static inline void live_bank(struct life *life, sona_engine *engine)
         hear_error(life, sona_engine_patterns_consolidate(engine, 0.95f, &report));
 }
 
+/* What a running engine takes over. */
+static inline void live_configure(struct life *life, sona_engine *engine)
+{
+    sona_config config = life->config;
+
+    config.lambda = 0.2f * dice_unit(&life->dice);
+    config.micro_lora_lr = 0.01f * dice_unit(&life->dice);
+    config.pattern_similarity = 0.5f + 0.4f * dice_unit(&life->dice);
+    hear_error(life, sona_engine_configure(engine, &config, NULL));
+}
+
 /* One event. */
 static inline void live(struct life *life, sona_engine *engine)
 {
@@ -176,6 +187,8 @@ static inline void live(struct life *life, sona_engine *engine)
         live_signal(life, engine, id);
     else if (what < 96)
         live_bank(life, engine);
+    else if (what < 97 && place % 8 == 0)
+        live_configure(life, engine);
     else if (what < 97)
         live_routes(life, engine);
     else if (what < 98)

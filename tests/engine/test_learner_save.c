@@ -184,6 +184,19 @@ static void tell(struct mind *mind, struct dice dice, uint32_t i)
     }
 }
 
+/* Keys that a cycle reads change, perhaps while one runs. */
+static void configure(struct mind *mind, struct dice dice)
+{
+    sona_config config = mind->config;
+
+    config.base_lora_lr = 0.1f * dice_unit(&dice);
+    config.pattern_similarity = 0.5f + 0.4f * dice_unit(&dice);
+    config.pattern_quality_threshold = dice_unit(&dice);
+    config.pattern_decay = dice_unit(&dice);
+    mind->config = config;
+    sona_learner_configure(mind->l, &config);
+}
+
 static void run(struct mind *mind)
 {
     if (!mind->ran)
@@ -212,6 +225,10 @@ static void cycles_across_restarts(const char *name, const sona_config *config, 
 
         tell(&a, dice, i);
         tell(&b, dice, i);
+        if (i % 37 == 36) {
+            configure(&a, dice);
+            configure(&b, dice);
+        }
         cr_assert(eq(u32, a.l->cycle_running, b.l->cycle_running));
         if (a.l->cycle_running && coin < 30) {
             sona_cycle_report one = install(&a), two = install(&b);

@@ -21,7 +21,9 @@
 
 #include <sona/engine.h>
 
+#include "engine/facade.h"
 #include "engine/kernels/kernels.h"
+#include "engine/model/block.h"
 #include "tools/random.h"
 #include "tools/sample.h"
 
@@ -189,16 +191,14 @@ static void turn(struct bench *b, struct sona_tools_sample *decide,
 }
 
 /* Rows of `dim` floats that a decision reads: two heads per route, the code, MicroLoRA's A and the
- * patterns. */
+ * learner's patterns (not the bank that people ask, which has more). */
 static uint32_t rows_of_decide(const struct bench *b)
 {
-    sona_config config;
-    sona_stats stats;
+    const struct sona_model_layout *layout = &b->engine->layout;
+    struct sona_model_view view = sona_learner_view(b->engine->learner);
 
-    sona_config_init(&config);
-    sona_engine_stats(b->engine, &stats);
-    return 2 * b->routes + config.base_lora_rank + config.micro_lora_rank +
-           (uint32_t)stats.patterns;
+    return 2 * b->routes + layout->geometry.base_rank + layout->geometry.micro_rank +
+           sona_model_n_patterns(&view);
 }
 
 static void time_calls(struct bench *b)

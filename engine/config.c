@@ -51,10 +51,11 @@ static const struct field fields[] = {
 #undef FIELD
 };
 
-#define FIELDS       (sizeof(fields) / sizeof(fields[0]))
-#define VALUE_MAX    32 /* bytes of a value as text: 20 digits, or a float with exponent */
-#define KEY_MAX      SONA_ENGINE_EDITS_MAX /* longest key that is compared for a suggestion */
-#define DISTANCE_MAX 3                     /* misspellings beyond it are not guessed at */
+#define FIELDS          (sizeof(fields) / sizeof(fields[0]))
+#define VALUE_MAX       32 /* bytes of a value as text: 20 digits, or a float with exponent */
+#define KEY_MAX         SONA_ENGINE_EDITS_MAX /* longest key that is compared for a suggestion */
+#define DISTANCE_MAX    3                     /* misspellings beyond it are not guessed at */
+#define EWC_LAMBDA_FULL 5000.0f               /* ewc_lambda of ewc_strength 1 */
 
 union value {
     uint64_t whole;
@@ -426,6 +427,8 @@ void sona_config_resolve(sona_config *config)
 {
     if (config->embedding_dim == 0)
         config->embedding_dim = config->hidden_dim;
+    if (config->ewc_strength >= 0)
+        config->ewc_lambda = EWC_LAMBDA_FULL * config->ewc_strength;
 }
 
 void sona_config_geometry(const sona_config *config, sona_geometry *ret)

@@ -22,7 +22,7 @@ struct preset {
     float micro_lora_lr, base_lora_lr;
     uint32_t pattern_clusters, trajectory_capacity;
     uint64_t background_interval_ms;
-    float pattern_quality_threshold;
+    float pattern_quality_threshold, ewc_lambda;
     /* 0: as by default */
     uint32_t replay_capacity, base_lora_layers, queue_capacity, step_capacity;
     bool without_gate; /* a stored regime takes about a megabyte */
@@ -30,19 +30,19 @@ struct preset {
 
 static const struct preset presets[] = {
     {"default", "what the seeds measured to be good", 2, 8, 0.002f, 0.0001f, 100, 10000, 3600000,
-     0.3f, 0, 0, 0, 0, false},
+     0.3f, 2000, 0, 0, 0, 0, false},
     {"max_throughput", "real-time chat: small ranks, rare cycles", 2, 4, 0.0005f, 0.0001f, 100,
-     5000, 7200000, 0.4f, 0, 0, 0, 0, false},
+     5000, 7200000, 0.4f, 2000, 0, 0, 0, 0, false},
     {"max_quality", "research: large ranks, frequent cycles", 2, 16, 0.002f, 0.001f, 100, 20000,
-     1800000, 0.2f, 0, 0, 0, 0, false},
+     1800000, 0.2f, 2000, 0, 0, 0, 0, false},
     {"edge_deployment", "phones and small boxes: less than 5 MB", 1, 4, 0.001f, 0.0001f, 50, 200,
-     3600000, 0.5f, 256, 2, 64, 64, true},
+     3600000, 0.5f, 1000, 256, 2, 64, 64, true},
     {"batch_processing", "many queries at a time", 2, 8, 0.001f, 0.0001f, 100, 10000, 3600000, 0.3f,
-     0, 0, 0, 0, false},
+     2000, 0, 0, 0, 0, false},
     {"for_ephemeral", "short-lived learners: little memory, a cycle a minute", 2, 4, 0.002f,
-     0.0001f, 50, 500, 60000, 0.3f, 0, 0, 0, 0, false},
+     0.0001f, 50, 500, 60000, 0.3f, 1000, 0, 0, 0, 0, false},
     {"for_coordinator", "one learner for the experience of many: large and patient", 2, 16, 0.001f,
-     0.0005f, 200, 50000, 300000, 0.4f, 0, 0, 0, 0, false},
+     0.0005f, 200, 50000, 300000, 0.4f, 2000, 0, 0, 0, 0, false},
 };
 
 #define PRESETS (sizeof(presets) / sizeof(presets[0]))
@@ -73,6 +73,7 @@ static void fill(sona_config *ret, const struct preset *preset)
     ret->trajectory_capacity = preset->trajectory_capacity;
     ret->background_interval_ms = preset->background_interval_ms;
     ret->pattern_quality_threshold = preset->pattern_quality_threshold;
+    ret->ewc_lambda = preset->ewc_lambda;
     if (preset->replay_capacity > 0)
         ret->replay_capacity = preset->replay_capacity;
     if (preset->base_lora_layers > 0)

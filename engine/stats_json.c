@@ -109,6 +109,9 @@ static void put_gauges(struct text *text, const sona_stats *stats)
     put_real(text, "last_cycle_ms", stats->last_cycle_ms);
     put_whole(text, "regimes", stats->regimes);
     put_whole(text, "regime", stats->regime);
+    put_whole(text, "ewc_tasks", stats->ewc_tasks);
+    put_real(text, "ewc_lambda", stats->ewc_lambda);
+    put_real(text, "ewc_penalty", stats->ewc_penalty);
     put_key(text, "simd");
     put(text, "\"%s\"", stats->simd != NULL ? stats->simd : "");
 }

@@ -103,7 +103,10 @@ enum sona_wire_command_what {
     SONA_WIRE_DISABLE = 8,
     SONA_WIRE_PATTERNS_DECAY = 9, /* what sona/engine.h says of the three */
     SONA_WIRE_PATTERNS_PRUNE = 10,
-    SONA_WIRE_PATTERNS_CONSOLIDATE = 11
+    SONA_WIRE_PATTERNS_CONSOLIDATE = 11,
+    SONA_WIRE_EWC = 12,          /* say how EWC++ stands: changes nothing */
+    SONA_WIRE_EWC_BOUNDARY = 13, /* a task ends here */
+    SONA_WIRE_EWC_CONSOLIDATE = 14
 };
 struct sona_wire_command {
     struct sona_wire_head head;

@@ -53,7 +53,7 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
 
 sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr)
 {
-    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_PATTERNS_CONSOLIDATE)
+    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_EWC_CONSOLIDATE)
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "command %u is unknown; upgrade the sidecar", request->what);
     /* Of every command: the log prints it. */
@@ -142,12 +142,26 @@ static void configure(struct sona_learner *learner, struct sona_sidecar_command 
     }
 }
 
+static void apply_ewc(struct sona_learner *learner, struct sona_sidecar_command *c)
+{
+    c->ewc.changed = c->request.what == SONA_WIRE_EWC_BOUNDARY ? sona_learner_ewc_boundary(learner)
+                     : c->request.what == SONA_WIRE_EWC_CONSOLIDATE
+                         ? sona_learner_ewc_consolidate(learner)
+                         : false;
+    sona_learner_ewc_state(learner, &c->ewc.state);
+    c->ewc.n_top = sona_learner_ewc_top(learner, SONA_SIDECAR_EWC_TOP, c->ewc.top);
+}
+
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command)
 {
     uint32_t what = command->request.what;
 
     if (what == SONA_SIDECAR_CONFIGURE) {
         configure(learner, command);
+        return;
+    }
+    if (what >= SONA_WIRE_EWC) {
+        apply_ewc(learner, command);
         return;
     }
     if (what == SONA_WIRE_ENABLE || what == SONA_WIRE_DISABLE) {

@@ -33,6 +33,16 @@ struct sona_sidecar_change {
     sona_route_spec route[SONA_ROUTES_MAX]; /* the priors count for new ones */
 };
 
+#define SONA_SIDECAR_EWC_TOP 16u
+
+/* EWC++ after one of its commands. */
+struct sona_sidecar_ewc {
+    sona_ewc state;
+    bool changed;   /* a task ended; anchors were merged */
+    uint32_t n_top; /* the most important weights */
+    sona_ewc_weight top[SONA_SIDECAR_EWC_TOP];
+};
+
 struct sona_sidecar_command {
     uint64_t asker;                           /* which connection */
     uint64_t flush;                           /* FLUSH: the how-manieth */
@@ -44,6 +54,7 @@ struct sona_sidecar_command {
     sona_route route;
     sona_cycle_report report;
     sona_bank_report bank;
+    struct sona_sidecar_ewc ewc;
 };
 
 /* Is it one on the pattern bank? Not while a cycle runs, whose install brings its own bank. */
@@ -73,8 +84,8 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
 
 /* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
 sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr);
-/* Apply a command on routes, the bank or the switch; the result is in `diag`, `route` and `bank`.
- * LEARN and FLUSH are the learner thread's own. */
+/* Apply a command on routes, the bank, EWC++ or the switch; the result is in `diag`, `route`,
+ * `bank` and `ewc`. LEARN and FLUSH are the learner thread's own. */
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command);
 
 #endif

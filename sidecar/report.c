@@ -361,6 +361,43 @@ static void put_cycle(json_t *o, const sona_cycle_report *report)
     put_real(o, "fold_discarded", report->fold_discarded);
 }
 
+static json_t *ewc_weight_of(const struct sona_sidecar_version *v, const sona_ewc_weight *weight)
+{
+    uint32_t k = SONA_ROUTE_INDEX(weight->route);
+    json_t *o = json_object();
+
+    put_text(o, "route", k < v->n_routes ? v->route[k].name : "?");
+    if (weight->index == SONA_EWC_BIAS)
+        put_text(o, "index", "bias");
+    else
+        put_u64(o, "index", weight->index);
+    put_real(o, "importance", (double)weight->importance);
+    put_real(o, "weight", (double)weight->weight);
+    put_real(o, "anchor", (double)weight->anchor);
+    return o;
+}
+
+static void put_ewc(json_t *o, const struct sona_sidecar *sidecar,
+                    const struct sona_sidecar_ewc *ewc)
+{
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+    json_t *top = json_array();
+
+    for (uint32_t i = 0; i < ewc->n_top; i++)
+        (void)json_array_append_new(top, ewc_weight_of(v, &ewc->top[i]));
+    sona_sidecar_version_unread();
+    put_flag(o, "changed", ewc->changed);
+    put_flag(o, "enabled", ewc->state.enabled);
+    put_flag(o, "online", ewc->state.online);
+    put_u64(o, "tasks", ewc->state.tasks);
+    put_u64(o, "boundaries", ewc->state.boundaries);
+    put_u64(o, "outcomes", ewc->state.outcomes);
+    put_real(o, "lambda", ewc->state.lambda);
+    put_real(o, "penalty", ewc->state.penalty);
+    put_real(o, "excess", ewc->state.excess);
+    (void)json_object_set_new(o, "top", top);
+}
+
 char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                   const struct sona_sidecar_command *command)
 {
@@ -374,7 +411,10 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                         [SONA_WIRE_DISABLE] = "disable",
                                         [SONA_WIRE_PATTERNS_DECAY] = "patterns_decay",
                                         [SONA_WIRE_PATTERNS_PRUNE] = "patterns_prune",
-                                        [SONA_WIRE_PATTERNS_CONSOLIDATE] = "patterns_consolidate"};
+                                        [SONA_WIRE_PATTERNS_CONSOLIDATE] = "patterns_consolidate",
+                                        [SONA_WIRE_EWC] = "ewc",
+                                        [SONA_WIRE_EWC_BOUNDARY] = "ewc_boundary",
+                                        [SONA_WIRE_EWC_CONSOLIDATE] = "ewc_consolidate"};
     uint32_t what = command->request.what;
     json_t *o = json_object();
     sona_stats stats;
@@ -397,6 +437,8 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
         put_u64(o, "pruned", command->bank.pruned);
         put_real(o, "weight", command->bank.weight);
     }
+    if (what >= SONA_WIRE_EWC)
+        put_ewc(o, sidecar, &command->ewc);
     put_u64(o, "step", stats.step);
     put_u64(o, "version", stats.version);
     return text_of(o);

@@ -9,6 +9,6 @@ static const char *const promised_statistics[] = {
     "patterns_extracted",    "micro_updates",        "background_cycles",     "learning_cycles",
     "trajectories_buffered", "trajectories_dropped", "buffer_success_rate",   "instant_enabled",
     "background_enabled",    "total_requests",       "total_learning_cycles", "positive_feedback",
-    "negative_feedback",     "avg_latency_us",       "feedback_ratio"};
+    "negative_feedback",     "avg_latency_us",       "feedback_ratio",        "ewc_tasks"};
 
 #endif

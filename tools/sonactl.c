@@ -85,12 +85,15 @@ static const struct form {
     {{"patterns", "decay", "FACTOR"}, 0, SONA_WIRE_PATTERNS_DECAY},
     {{"patterns", "prune", "QUALITY"}, 0, SONA_WIRE_PATTERNS_PRUNE},
     {{"patterns", "consolidate", "COSINE"}, 0, SONA_WIRE_PATTERNS_CONSOLIDATE},
+    {{"ewc"}, 0, SONA_WIRE_EWC},
+    {{"ewc", "boundary"}, 0, SONA_WIRE_EWC_BOUNDARY},
+    {{"ewc", "consolidate"}, 0, SONA_WIRE_EWC_CONSOLIDATE},
 };
 
 #define COMMANDS                                                                                  \
     "status, stats, config, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "   \
     "routes list|add NAME|retire NAME|mode NAME apply|observe|bypass|cost NAME C, learn, flush, " \
-    "enable and disable"
+    "enable, disable, ewc, ewc boundary and ewc consolidate"
 
 static bool matches(const struct form *form, const struct options *o)
 {
@@ -163,7 +166,8 @@ static void understand(struct options *o, struct argp_state *state)
         o->command.spec.cost = number_of(o->word[3], state);
     if (form->command == SONA_WIRE_PATTERNS_PRUNE)
         o->command.rule.min_quality = number_of(o->word[2], state);
-    else if (form->command >= SONA_WIRE_PATTERNS_DECAY)
+    else if (form->command == SONA_WIRE_PATTERNS_DECAY ||
+             form->command == SONA_WIRE_PATTERNS_CONSOLIDATE)
         o->command.amount = number_of(o->word[2], state);
 }
 
@@ -305,9 +309,10 @@ static void print_gauge(const json_t *o, const char *key)
 static void print_stats(const json_t *o)
 {
     static const char *const gauges[] = {
-        "step",    "pending",    "parked_now",   "replay_length", "patterns",
-        "clients", "lanes",      "memory_bytes", "mean_quality",  "recent_quality",
-        "mse",     "micro_norm", "base_norm",    "last_cycle_ms", "buffer_success_rate"};
+        "step",      "pending",    "parked_now",   "replay_length", "patterns",
+        "clients",   "lanes",      "memory_bytes", "mean_quality",  "recent_quality",
+        "mse",       "micro_norm", "base_norm",    "last_cycle_ms", "buffer_success_rate",
+        "ewc_tasks", "ewc_lambda", "ewc_penalty"};
 
     for (int c = 0; c < SONA_COUNTER_COUNT; c++) {
         const char *name = sona_counter_name((sona_counter)c);
@@ -354,6 +359,42 @@ static void print_config(const json_t *list)
         json_is_true(json_object_get(row, "live")) ? "SIGHUP" : "restart", text_at(row, "from"));
 }
 
+/* How EWC++ stands. */
+static void print_ewc(uint32_t what, const json_t *o)
+{
+    const json_t *top = json_object_get(o, "top"), *w, *index;
+    size_t i;
+
+    if (!json_is_true(json_object_get(o, "enabled"))) {
+        (void)printf("EWC++ is off; start the sidecar with --set=ewc=on\n");
+        return;
+    }
+    if (what != SONA_WIRE_EWC && !json_is_true(json_object_get(o, "changed")))
+        (void)printf("%s\n", what == SONA_WIRE_EWC_BOUNDARY
+                                 ? "nothing to end: no outcome since the last boundary"
+                                 : "nothing to merge: fewer than two tasks");
+    (void)printf("tasks      %" PRId64 " remembered by %s, %" PRId64 " ended, %" PRId64
+                 " outcomes of the one under way\n",
+                 number_at(o, "tasks"),
+                 json_is_true(json_object_get(o, "online")) ? "one anchor" : "an anchor each",
+                 number_at(o, "boundaries"), number_at(o, "outcomes"));
+    (void)printf("penalty    %.6f, lambda %.1f, older outcomes are off by %+.4f more\n",
+                 real_at(o, "penalty"), real_at(o, "lambda"), real_at(o, "excess"));
+    if (json_array_size(top) > 0)
+        (void)printf("%-24s %8s %12s %10s %10s\n", "route", "weight", "importance", "is", "anchor");
+    json_array_foreach(top, i, w)
+    {
+        index = json_object_get(w, "index");
+        (void)printf("%-24s ", text_at(w, "route"));
+        if (json_is_string(index))
+            (void)printf("%8s", json_string_value(index));
+        else
+            (void)printf("%8" PRId64, (int64_t)json_integer_value(index));
+        (void)printf(" %12.6f %10.4f %10.4f\n", real_at(w, "importance"), real_at(w, "weight"),
+                     real_at(w, "anchor"));
+    }
+}
+
 /* What a command did, in a sentence. */
 static void print_done(uint32_t what, const json_t *o)
 {
@@ -372,6 +413,8 @@ static void print_done(uint32_t what, const json_t *o)
     else if (what <= SONA_WIRE_ROUTE_COST)
         (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
                      text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
+    else if (what >= SONA_WIRE_EWC)
+        print_ewc(what, o);
     else if (what >= SONA_WIRE_PATTERNS_DECAY)
         (void)printf("done: %" PRId64 " patterns, %" PRId64 " merged, %" PRId64
                      " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
@@ -418,13 +461,16 @@ int main(int argc, char **argv)
                     "routes mode NAME apply|observe|bypass\n"
                     "routes cost NAME C\n"
                     "learn|flush|enable|disable\n"
-                    "patterns decay FACTOR|prune QUALITY|consolidate COSINE",
+                    "patterns decay FACTOR|prune QUALITY|consolidate COSINE\n"
+                    "ewc [boundary|consolidate]",
         .doc =
             "Ask a running sona-sidecar how it is, or have it change something: a command returns "
             "when its change is published. learn forces a background cycle; flush learns all "
             "that was accepted so far and discards nothing. patterns decay fades all evidence of "
             "the bank by a factor (0..1), prune removes the patterns below a mean quality, "
-            "consolidate merges those at least so alike (-1..1).\v"
+            "consolidate merges those at least so alike (-1..1). ewc says how EWC++ stands; ewc "
+            "boundary ends a task, whose weights become an anchor, and ewc consolidate makes one "
+            "of all anchors.\v"
             "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
     struct options options = {.command = {.spec = {.prior_quality = 0.5f, .prior_weight = 1},
                                           .rule.min_accesses = UINT64_MAX}};

@@ -49,6 +49,7 @@ static void discount(struct sona_learner *l, uint32_t k)
     for (uint32_t i = 0; i < layout->dim_padded; i++)
         grad2[i] *= DRIFT_KEEP;
     sona_learner_routes(l)[k].bias_grad2 *= DRIFT_KEEP;
+    sona_learner_ewc_discount(l, k, DRIFT_KEEP);
     sona_learner_drift_discount_code(l, k);
     sona_learner_replay_discount(l, k, DRIFT_KEEP);
 }

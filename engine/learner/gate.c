@@ -17,6 +17,9 @@
  *             longest ago, if this one has learned WORTH outcomes. One with fewer keeps its
  * learner, which knows more than a new one would, and gets the directions of the new queries.
  *
+ * With the gate off and EWC++ on the same is watched, and a change ends a task (ewc.c); but one
+ * learner goes on, whatever the regime is called.
+ *
  * Directions, not outcomes: feedback is sparse and late, and a route that changed for the same
  * queries is drift (drift.c), not a regime. The work per query is bounded: 8 products, in the 30
  * queries of a turn 2 x 8 x 300 more.
@@ -46,7 +49,7 @@ enum phase { COLLECT, TURN, MEASURE_ENERGY, WATCH };
 void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, size_t *end)
 {
     size_t vector = l->layout.dim_padded * sizeof(float);
-    uint32_t n = config->gate ? config->regimes_max : 0;
+    uint32_t n = sona_learner_gate_watches(config) ? config->regimes_max : 0;
 
     /* One place more: the better directions of the active regime, in the making. */
     sona_learner_place(end, &l->directions,
@@ -57,7 +60,7 @@ void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, 
     sona_learner_place(end, &l->regime, n * sizeof(struct sona_learner_regime));
     for (l->seen_count = 64; l->seen_count < config->trajectory_capacity;)
         l->seen_count *= 2;
-    if (n == 0)
+    if (!config->gate)
         l->seen_count = 0;
     sona_learner_place(end, &l->seen, l->seen_count * sizeof(struct sona_learner_seen));
 }
@@ -71,7 +74,7 @@ static void start(struct sona_learner *l, enum phase phase)
 
 void sona_learner_gate_init(struct sona_learner *l)
 {
-    if (!l->config.gate)
+    if (!sona_learner_gate_watches(&l->config))
         return;
     l->gate.opened = 1;
     sona_learner_regimes(l)[0].id = 1;
@@ -281,11 +284,15 @@ static void go_to(struct sona_learner *l, uint32_t to, bool fresh)
     regimes[from].used = sona_learner_head(l)->observed;
     if (fresh)
         regimes[to] = (struct sona_learner_regime){.id = ++l->gate.opened};
-    sona_learner_regime_switch(l, from, to, fresh);
     l->gate.active = to;
     regimes[to].turning = 0;
-    l->gate.changes++;
-    l->counter[SONA_COUNTER_regime_switches]++;
+    if (l->config.gate) {
+        sona_learner_regime_switch(l, from, to, fresh);
+        l->gate.changes++;
+        l->counter[SONA_COUNTER_regime_switches]++;
+    } else {
+        regimes[to].base = l->taught;
+    }
     start(l, regimes[to].refined ? WATCH : COLLECT);
 }
 
@@ -314,6 +321,7 @@ static void open_another(struct sona_learner *l)
     struct sona_learner_regime *active = &sona_learner_regimes(l)[l->gate.active];
 
     if (l->taught - active->base >= WORTH) {
+        (void)sona_learner_ewc_boundary(l);
         go_to(l, make_room(l), true);
     } else if (!active->turning) {
         active->turning = 1;
@@ -330,10 +338,12 @@ static void judge(struct sona_learner *l)
     float least;
     uint32_t best = nearest(l, n, &least);
 
-    if (!(least <= NEAR))
+    if (!(least <= NEAR)) {
         open_another(l);
-    else if (best != l->gate.active)
+    } else if (best != l->gate.active) {
+        (void)sona_learner_ewc_boundary(l);
         go_to(l, best, false);
+    }
     l->gate.alarm = 0;
     l->gate.since = 0;
 }
@@ -390,7 +400,7 @@ void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float 
     uint32_t slot = (uint32_t)(l->gate.recent % SONA_LEARNER_RECENT);
     uint64_t *ids;
 
-    if (!l->config.gate)
+    if (!sona_learner_gate_watches(&l->config))
         return;
     ids = (void *)((unsigned char *)l + l->recent_id);
     ids[slot] = id;
@@ -402,7 +412,8 @@ void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float 
         watch(l, x);
     else
         reconsider(l);
-    remember(l, id);
+    if (l->config.gate)
+        remember(l, id);
 }
 
 /* ---- loading ---- */
@@ -443,7 +454,7 @@ bool sona_learner_gate_is_sound(const struct sona_learner *l)
     const struct sona_learner_gate *gate = &l->gate, none = {0};
     uint32_t n = l->layout.dim_padded;
 
-    if (!l->config.gate)
+    if (!sona_learner_gate_watches(&l->config))
         return memcmp(gate, &none, sizeof none) == 0;
     if (gate->active >= l->config.regimes_max || sona_learner_regimes(l)[gate->active].id == 0 ||
         !phase_is_sound(l) || !isfinite(gate->sum) || !isfinite(gate->square) ||

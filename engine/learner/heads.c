@@ -33,6 +33,7 @@ void sona_learner_heads_init(struct sona_learner *l, uint32_t k)
                (size_t)k * (SONA_LEARNER_PATH - 1) * l->layout.dim_padded,
            0, (SONA_LEARNER_PATH - 1) * l->layout.dim_padded * sizeof(float));
     memset(&sona_learner_routes(l)[k], 0, sizeof sona_learner_routes(l)[k]);
+    sona_learner_ewc_forget(l, k);
 }
 
 void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality)

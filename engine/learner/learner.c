@@ -61,6 +61,7 @@ static size_t lay_out(struct sona_learner *l, const sona_config *config)
     place(&end, &l->index_changes, l->layout.tenant_index.count * sizeof(uint64_t));
     place(&end, &l->tenant_changes, l->layout.tenants.count * sizeof(uint64_t));
     place(&end, &l->tenant_seen, l->layout.tenants.count * sizeof(uint64_t));
+    sona_learner_ewc_place(l, config, &end);
     sona_learner_gate_place(l, config, &end);
     sona_learner_regime_place(l, config, &end);
     l->bytes = end;
@@ -235,6 +236,7 @@ static float learn_route(struct sona_learner *l, const struct sona_learner_event
     sona_learner_drift_watch(l, k, error);
     sona_learner_heads_count(l, k, event->quality);
     residual = sona_learner_heads_adagrad(l, k, event->x, quality);
+    sona_learner_ewc_learn(l, k, event->x, residual);
     if (sona_learner_row(l, k)->fit && l->config.base)
         sona_learner_heads_code(l, k, event->x, scores->code, quality);
     target = sona_model_clamp(quality - rest, -2, 2);
@@ -424,6 +426,7 @@ void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
     SONA_MODEL_KERNELS(&learner->layout);
     const struct sona_learner *l = learner;
     const struct sona_model_hot *head = sona_learner_head(l);
+    sona_ewc ewc;
 
     memset(ret, 0, sizeof *ret);
     memcpy(ret->counter, l->counter, sizeof ret->counter);
@@ -447,4 +450,8 @@ void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret)
     ret->regimes = sona_learner_gate_regimes(l);
     ret->regime = l->config.gate ? (uint32_t)sona_learner_regimes(l)[l->gate.active].id : 0;
     ret->simd = sona_kernels_active()->name;
+    sona_learner_ewc_state(l, &ewc);
+    ret->ewc_tasks = ewc.tasks;
+    ret->ewc_lambda = ewc.lambda;
+    ret->ewc_penalty = ewc.penalty;
 }

@@ -133,6 +133,18 @@ bool sona_learner_enabled(const struct sona_learner *learner);
  * that runs goes on with those it started with. */
 void sona_learner_configure(struct sona_learner *learner, const sona_config *config);
 
+/* EWC++. boundary: a task ends here; false: it taught nothing, or EWC++ is off. consolidate: all
+ * tasks into one; false: there are none to merge. Neither takes a step or moves a weight. */
+bool sona_learner_ewc_boundary(struct sona_learner *learner);
+bool sona_learner_ewc_consolidate(struct sona_learner *learner);
+void sona_learner_ewc_state(const struct sona_learner *learner, sona_ewc *ret);
+/* Importances of route row k: layout.geometry.dim floats, and that of the bias. */
+void sona_learner_ewc_importance(const struct sona_learner *learner, uint32_t k, float *ret,
+                                 float *ret_bias);
+/* The most important weights; returns how many there are, at most `capacity`. */
+uint32_t sona_learner_ewc_top(const struct sona_learner *learner, uint32_t capacity,
+                              sona_ewc_weight *ret);
+
 /* The pattern bank, at once; no cycle is running. See sona/engine.h. SONA_E_RANGE, with *ret as it
  * was: a factor outside 0..1, a quality outside 0..2, a cosine outside -1..1. */
 sona_err sona_learner_decay(struct sona_learner *learner, float factor, sona_bank_report *ret);

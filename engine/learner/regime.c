@@ -5,7 +5,7 @@
  *
  *     struct own | route rows | pattern rows | code | refit rows | pattern table
  *                | AdaGrad accumulators | ridge paths | common head | route memory | archive |
- * means and a ring of its SONA_LEARNER_KEPT newest outcomes
+ * means, EWC++ memory and a ring of its SONA_LEARNER_KEPT newest outcomes
  *
  * Shared by all regimes: the table part of the route rows, the ReasoningBank that people ask,
  * BaseLoRA and MicroLoRA (an adapter that routers apply should not jump because queries changed),
@@ -20,7 +20,7 @@
 
 #include "engine/learner/state.h"
 
-#define SECTIONS  11u
+#define SECTIONS  12u
 #define CHUNK     4096u /* bytes exchanged at a time */
 #define NEW_PRIOR 0.0f  /* outcomes that a new regime believes of a route's old mean */
 
@@ -60,6 +60,7 @@ static void sections(const struct sona_learner *l, struct section ret[SECTIONS])
         {l->route, routes * sizeof(struct sona_learner_route)},
         {l->archive, l->archive_rows * m->pattern_stats.stride},
         {l->means, l->archive_rows * vector},
+        {l->ewc.head, l->ewc.bytes},
     };
 
     memcpy(ret, all, sizeof all);

@@ -56,6 +56,7 @@ static void take_back_route(struct sona_learner *l, const struct sona_learner_en
 
     sona_learner_heads_uncount(l, entry->route, entry->quality, entry->weight);
     sona_learner_heads_step_back(l, entry->route, x, entry->error, entry->weight);
+    sona_learner_ewc_measure(l, entry->route);
     sona_learner_micro_heads(l); /* they are made of the heads */
     if (head->outcomes > 0)
         head->outcomes--;

@@ -165,10 +165,10 @@ static bool is_stored(const struct sona_learner *l, uint32_t r)
 static void tell_regimes(const struct tour *tour, const struct sona_learner *l)
 {
     size_t vector = l->layout.dim_padded * sizeof(float);
-    uint32_t n = l->config.gate ? l->config.regimes_max : 0;
+    uint32_t n = l->config.regimes_max;
     char name[SONA_STATE_NAME_MAX];
 
-    if (n == 0)
+    if (!sona_learner_gate_watches(&l->config))
         return;
     tell(tour, "gate.directions", l->directions, SONA_LEARNER_DIRECTIONS * vector, n + 1, n + 1);
     tell(tour, "gate.collected", l->collected, vector, SONA_LEARNER_COLLECT, SONA_LEARNER_COLLECT);
@@ -176,6 +176,8 @@ static void tell_regimes(const struct tour *tour, const struct sona_learner *l)
     tell(tour, "gate.recent_id", l->recent_id, sizeof(uint64_t), SONA_LEARNER_RECENT,
          SONA_LEARNER_RECENT);
     tell(tour, "gate.regimes", l->regime, sizeof(struct sona_learner_regime), n, n);
+    if (!l->config.gate) /* EWC++ alone: one learner, and nothing stored */
+        return;
     tell(tour, "gate.seen", l->seen, sizeof(struct sona_learner_seen), l->seen_count,
          l->seen_count);
     for (uint32_t r = 0; r < n; r++) {
@@ -200,6 +202,8 @@ void sona_learner_parts(const struct sona_learner *l,
     tell_model(&tour, l);
     tell_tables(&tour, l);
     tell_layers(&tour, l);
+    if (l->config.ewc)
+        tell(&tour, "ewc.memory", l->ewc.head, l->ewc.bytes, 1, 1);
     tell_regimes(&tour, l);
 }
 
@@ -217,6 +221,10 @@ uint64_t sona_learner_save_layout(void)
         offsetof(struct sona_learner_gate, alarm),
         sizeof(struct sona_learner_stack),
         sizeof(struct sona_learner_hits),
+        sizeof(struct sona_learner_ewc),
+        sizeof(struct sona_learner_ewc_route),
+        sizeof(struct sona_learner_ewc_probe),
+        SONA_LEARNER_PROBES,
         sizeof(struct sona_model_hot),
         offsetof(struct sona_model_hot, tenant_spread),
         sizeof(struct sona_model_route),
@@ -465,7 +473,8 @@ static sona_err take_parts(struct sona_learner *l, struct sona_state_reader *rea
     struct sona_model_hot *head = sona_learner_head(l);
 
     sona_learner_parts(l, take_part, &loading);
-    if (loading.fault[0] == 0 && l->config.gate && l->gate.active >= l->config.regimes_max)
+    if (loading.fault[0] == 0 && sona_learner_gate_watches(&l->config) &&
+        l->gate.active >= l->config.regimes_max)
         memcpy(loading.fault, "learner.gate", sizeof "learner.gate");
     if (loading.fault[0] == 0)
         sona_learner_parts(l, check_part, &loading);

@@ -5,7 +5,7 @@
  *
  *     struct sona_learner | hot | cold | AdaGrad accumulators | refit paths | route memory
  *                         | archive of evicted outcomes per pattern | replay entries | replay x
- *                         | change marks | scratch | gate | stored regimes
+ *                         | change marks | scratch | EWC++ | gate | stored regimes
  *
  * Position independent and free of padding that is not cleared: the block can be stored, moved and
  * compared byte for byte. Everything stays finite: each rule below names its bound.
@@ -42,6 +42,7 @@
 #define SONA_LEARNER_STREAM_CLUSTER (3ull << 32)
 #define SONA_LEARNER_STREAM_LAYER   (4ull << 32)
 #define SONA_LEARNER_STREAM_BANK    (5ull << 32)
+#define SONA_LEARNER_STREAM_EWC     (6ull << 32) /* and the number of the task */
 #define SONA_LEARNER_STREAM_DROPOUT (9ull << 32)
 #define SONA_LEARNER_STREAM_TENANT  (16ull << 32) /* and the tenant's key */
 
@@ -99,6 +100,8 @@ struct sona_learner_regime {
     uint32_t turning;      /* other directions are in the making: its queries changed */
     uint64_t base;         /* outcomes its learner had when these queries began */
     uint32_t next, count;  /* ring of the outcomes it keeps while it is stored */
+    uint32_t tasks;        /* that its EWC++ memory has anchors of */
+    uint32_t reserved;
 };
 
 /* Which regime a query was seen in; found by its id. */
@@ -118,6 +121,41 @@ struct sona_learner_gate {
     double sum, square; /* of the energies measured */
     float alarm;        /* CUSUM */
     uint32_t reserved;
+};
+
+/* EWC++ (ewc.c). */
+#define SONA_LEARNER_PROBES 32u /* outcomes of older tasks that are asked again and again */
+
+/* Head of a memory; strength is written at the first boundary. */
+struct sona_learner_ewc {
+    uint32_t tasks;    /* with anchors, or merged into the one */
+    uint32_t next;     /* ring of tasks: where the next one goes */
+    uint64_t outcomes; /* of the task under way */
+    uint64_t ended;    /* tasks that became anchors so far */
+    uint32_t asked;    /* answers of probes */
+    float strength;    /* what ewc_lambda is multiplied by */
+    float excess;      /* moving mean: squared error of probes above what it was */
+    uint32_t reserved;
+};
+
+struct sona_learner_ewc_route {
+    double importance; /* sum of F over the weights */
+    double distance;   /* sum F (w - centre)^2 at the last change */
+    double apart;      /* sum over tasks of F_t (w_t - centre)^2 */
+    uint32_t seen;     /* outcomes of the task under way */
+    uint32_t reserved;
+};
+
+struct sona_learner_ewc_probe {
+    uint32_t route; /* SONA_LEARNER_NO_ROUTE: none, or the route is gone */
+    float quality;
+    float loss; /* squared error of the head when its task ended */
+    uint32_t reserved;
+};
+
+/* Where the parts are, in bytes from the start of the learner; all of it is one range. */
+struct sona_learner_ewc_places {
+    size_t head, route, probe, probe_x, fisher, total, centre, tasks, bytes;
 };
 
 /* What regime_enter() put aside. */
@@ -144,6 +182,7 @@ struct sona_learner {
     size_t directions, collected, recent, recent_id, regime, seen, store, ring;
     size_t store_bytes, ring_bytes;
     uint32_t seen_count, ring_capacity;
+    struct sona_learner_ewc_places ewc;
     struct sona_learner_gate gate;
     struct sona_learner_visit visit;
 
@@ -381,7 +420,25 @@ void sona_learner_tenants_forget(struct sona_learner *l, uint32_t k);
 sona_err sona_learner_baseline(struct sona_learner *l, const struct sona_learner_event *event);
 sona_err sona_learner_gradient(struct sona_learner *l, const struct sona_learner_event *event);
 
+/* ewc.c. Each does nothing when EWC++ is off. */
+void sona_learner_ewc_place(struct sona_learner *l, const sona_config *config, size_t *end);
+/* After the AdaGrad step of route k at x, whose error was `error`. */
+void sona_learner_ewc_learn(struct sona_learner *l, uint32_t k, const float *x, float error);
+/* The head of route k was changed otherwise. */
+void sona_learner_ewc_measure(struct sona_learner *l, uint32_t k);
+/* Route k is not what it was, or is another one from now on. */
+void sona_learner_ewc_discount(struct sona_learner *l, uint32_t k, float factor);
+void sona_learner_ewc_forget(struct sona_learner *l, uint32_t k);
+/* Whether the memory could have come to this state by itself. */
+bool sona_learner_ewc_is_sound(const struct sona_learner *l);
+
 /* gate.c: which regime queries belong to. */
+/* Whether changes of regime are looked for: to change learners, or as boundaries of tasks. */
+static inline bool sona_learner_gate_watches(const sona_config *config)
+{
+    return config->gate || config->ewc;
+}
+
 static inline struct sona_learner_regime *sona_learner_regimes(const struct sona_learner *l)
 {
     return (void *)((unsigned char *)(uintptr_t)l + l->regime);
@@ -391,7 +448,8 @@ void sona_learner_gate_place(struct sona_learner *l, const sona_config *config, 
 void sona_learner_gate_init(struct sona_learner *l);
 /* Whether it could have come to this state by itself. */
 bool sona_learner_gate_is_sound(const struct sona_learner *l);
-/* See a query; another regime may become the active one. */
+/* See a query; another regime may become the active one: then a task has ended, and with the gate
+ * on another learner learns. */
 void sona_learner_gate_observe(struct sona_learner *l, uint64_t id, const float *x);
 /* Index of the regime that the query `id` was seen in; the active one when that is not known. */
 uint32_t sona_learner_gate_regime_of(const struct sona_learner *l, uint64_t id);

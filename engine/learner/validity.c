@@ -155,7 +155,7 @@ static bool own_is_sound(const struct sona_learner *l)
            sona_learner_tallies_are_sound(m, sona_learner_archive(l, 0), l->archive_rows) &&
            sona_learner_rows_are_bounded(sona_learner_floats(l, l->means), l->archive_rows,
                                          m->dim_padded) &&
-           replay_is_sound(l);
+           replay_is_sound(l) && sona_learner_ewc_is_sound(l);
 }
 
 static bool members_are_sound(const struct sona_learner *l)

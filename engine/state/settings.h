@@ -35,7 +35,10 @@
     X(regimes_max)          \
     X(step_capacity)        \
     X(tenants_max)          \
-    X(tenant_lora_rank)
+    X(tenant_lora_rank)     \
+    X(ewc)                  \
+    X(ewc_online)           \
+    X(ewc_tasks_max)
 
 void sona_state_settings_put(struct sona_state_writer *writer, const char *section,
                              const sona_config *config);

@@ -73,7 +73,14 @@ extern "C" {
       "learned events that may be on their way inside the sidecar")                              \
     X(u32, tenants_max, 0, 0, SONA_TENANTS_MAX, "", "tenants with an adapter of their own")      \
     X(u32, tenant_lora_rank, 2, 0, SONA_TENANT_RANK, "",                                         \
-      "rank of a tenant's adapter; 0: only its preferences among the routes")
+      "rank of a tenant's adapter; 0: only its preferences among the routes")                    \
+    X(flag, ewc, 0, 0, 1, "", "EWC++: anchors of earlier tasks hold the heads of routes")        \
+    X(f32, ewc_lambda, 2000, 0, 100000, "", "weight of the anchors, at first; it adapts")        \
+    X(f32, ewc_strength, -1, -1, 1, "", "ewc_lambda in units of 5000; negative: not set")        \
+    X(f32, ewc_gamma, 0.95, 0, 1, "", "part of the importances that a further task leaves")      \
+    X(u32, ewc_fisher_samples, 100, 1, 1000000, "", "outcomes that importances are taken from")  \
+    X(flag, ewc_online, 1, 0, 1, "", "one anchor for all tasks; off: one for each of the last")  \
+    X(u32, ewc_tasks_max, 8, 1, 64, "", "anchors kept with ewc_online off; the oldest gives way")
 
 /**
  * X(name): the keys that a running learner takes over (sona_engine_configure(), SIGHUP of the
@@ -140,7 +147,8 @@ SONA_API sona_err sona_config_set(sona_config *config, const char *key, const ch
  */
 SONA_API sona_err sona_config_check(const sona_config *config, sona_diag *reterr);
 
-/** Write out the fields that follow from others: embedding_dim 0 becomes hidden_dim. */
+/** Write out the fields that follow from others: embedding_dim 0 becomes hidden_dim, and an
+ *  ewc_strength of 0..1 makes ewc_lambda 5000 times that. */
 SONA_API void sona_config_resolve(sona_config *config);
 
 /** Derive the geometry of the model that @p config describes. */

@@ -50,6 +50,32 @@ typedef struct sona_instant_report {
     uint64_t pending;       /**< still waiting for their outcome */
 } sona_instant_report;
 
+/** EWC++ at one moment: anchors of earlier tasks that hold the heads of the routes. All 0 and false
+ *  when it is off (`ewc`). */
+typedef struct sona_ewc {
+    bool enabled;
+    bool online;         /**< one anchor for all tasks (`ewc_online`), else one for each */
+    uint32_t tasks;      /**< that anchors remember, those of stored regimes included */
+    uint64_t boundaries; /**< tasks that ended so far */
+    uint64_t outcomes;   /**< of the task under way, that taught a route */
+    double lambda;       /**< weight of the anchors: ewc_lambda at first, 1/64 to 8 times that */
+    double penalty;      /**< regularisation loss: lambda/2 sum F (w - w*)^2 over tasks and weights,
+                              as of each route's last step */
+    double excess;       /**< squared error on kept outcomes of older tasks, above what it was when
+                              their task ended; a moving mean */
+} sona_ewc;
+
+#define SONA_EWC_BIAS UINT32_MAX /**< in place of a weight's index: the bias of the head */
+
+/** A weight that EWC++ holds. */
+typedef struct sona_ewc_weight {
+    sona_route route;
+    uint32_t index;   /**< dimension of the query, or SONA_EWC_BIAS */
+    float importance; /**< Fisher F, of all tasks: mean squared gradient of the squared error / 2 */
+    float weight;     /**< as it is */
+    float anchor;     /**< what it is held to */
+} sona_ewc_weight;
+
 /** Bytes by part of an engine; those of learner, job and pending are a sidecar's, too. */
 typedef struct sona_engine_memory {
     size_t learner; /**< weights, replay, working model */
@@ -265,6 +291,38 @@ SONA_API sona_err sona_engine_patterns_prune(sona_engine *engine, const sona_pru
                                              sona_bank_report *ret_report);
 SONA_API sona_err sona_engine_patterns_consolidate(sona_engine *engine, float similarity,
                                                    sona_bank_report *ret_report);
+
+/** Say how EWC++ stands. @return SONA_OK, SONA_E_ARGUMENT. @cost O(routes) */
+SONA_API sona_err sona_engine_ewc(const sona_engine *engine, sona_ewc *ret);
+/**
+ * End the task under way, as the detector does when queries change kind: the weights of now become
+ * an anchor, with the importances that the task's outcomes gave them (diagonal of the empirical
+ * Fisher information; arXiv 1612.00796, and 1805.06370 with `ewc_online`). From then on each step
+ * of a head is followed by one towards its anchor, as far as lambda times importance says.
+ * @param ret        null, or how EWC++ stands afterwards
+ * @param ret_ended  null, or whether there was a task to end: false when no outcome taught a route
+ *                   since the last boundary, and when EWC++ is off. Nothing changes then.
+ * @return SONA_OK, SONA_E_ARGUMENT
+ * @cost O(routes x embedding_dim); with `ewc_online` off, times ewc_tasks_max
+ */
+SONA_API sona_err sona_engine_ewc_boundary(sona_engine *engine, sona_ewc *ret, bool *ret_ended);
+/**
+ * Make the anchors of all tasks (of the active regime, with the gate on) one: importances are
+ * summed, and the anchor is their weighted mean, so that every head is held as it was.
+ * @param ret         null, or how EWC++ stands afterwards
+ * @param ret_merged  null, or whether there were two tasks or more
+ * @return SONA_OK, SONA_E_ARGUMENT
+ */
+SONA_API sona_err sona_engine_ewc_consolidate(sona_engine *engine, sona_ewc *ret, bool *ret_merged);
+/** Write how important each weight of a route's head is to earlier tasks to @p ret (@p dim floats),
+ *  and the bias's to @p ret_bias (may be null); all 0 before the first boundary and without EWC++.
+ *  @return SONA_OK; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_ROUTE */
+SONA_API sona_err sona_engine_ewc_importance(const sona_engine *engine, sona_route route,
+                                             uint32_t dim, float *ret, float *ret_bias);
+/** Copy the @p capacity most important weights of all routes, by falling importance.
+ *  @return SONA_OK; SONA_E_ARGUMENT. @cost O(routes x embedding_dim x capacity) at worst */
+SONA_API sona_err sona_engine_ewc_top(const sona_engine *engine, uint32_t capacity,
+                                      sona_ewc_weight *ret, uint32_t *ret_count);
 
 /** Write the centroid of the pattern at @p index (sona_pattern.index, of the present state), of
  *  unit length, to @p ret (@p dim floats). @return SONA_OK; SONA_E_SHAPE; SONA_E_RANGE: no such

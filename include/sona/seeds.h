@@ -294,6 +294,41 @@ static inline bool sona_engine_is_enabled(const sona_engine *engine)
     return sona_engine_enabled(engine);
 }
 
+/** start_new_task(): the one under way ends, and its weights become an anchor. */
+static inline sona_err sona_engine_start_new_task(sona_engine *engine)
+{
+    return sona_engine_ewc_boundary(engine, NULL, NULL);
+}
+
+/** consolidate_all_tasks() */
+static inline sona_err sona_engine_consolidate_all_tasks(sona_engine *engine)
+{
+    return sona_engine_ewc_consolidate(engine, NULL, NULL);
+}
+
+/** task_count() */
+static inline uint32_t sona_engine_task_count(const sona_engine *engine)
+{
+    sona_ewc ewc;
+
+    return sona_engine_ewc(engine, &ewc) == SONA_OK ? ewc.tasks : 0;
+}
+
+/** regularization_loss() */
+static inline double sona_engine_regularization_loss(const sona_engine *engine)
+{
+    sona_ewc ewc;
+
+    return sona_engine_ewc(engine, &ewc) == SONA_OK ? ewc.penalty : 0;
+}
+
+/** importance_scores(), of one route */
+static inline sona_err sona_engine_importance_scores(const sona_engine *engine, sona_route route,
+                                                     uint32_t dim, float *ret)
+{
+    return sona_engine_ewc_importance(engine, route, dim, ret, NULL);
+}
+
 /** learn_from_feedback(signal): about the last decision, unless the signal names another. */
 static inline sona_err sona_engine_learn_from_feedback(sona_engine *engine, sona_signal signal,
                                                        uint64_t now_ms)

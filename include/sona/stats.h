@@ -107,7 +107,11 @@ extern "C" {
     X(background_discarded, "background cycles thrown away because the regime changed")       \
     X(handed_back, "clients of a killed sidecar whose lanes go on where they were")           \
     X(handback_refused, "clients that came back with lanes which could not be taken")         \
-    X(lost_killed, "records taken by killed sidecars: what they learned from them is lost")
+    X(lost_killed, "records taken by killed sidecars: what they learned from them is lost")   \
+    X(ewc_boundaries, "tasks that ended: their weights became an anchor of EWC++")            \
+    X(ewc_holds, "steps of a head that an anchor held back")                                  \
+    X(ewc_forgotten, "anchors that gave way because ewc_tasks_max was reached")               \
+    X(ewc_consolidations, "times that the anchors of several tasks were made one")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,
@@ -156,8 +160,11 @@ typedef struct sona_stats {
     sona_node_stats node[SONA_NODES_MAX + 1]; /**< steps by node, in the order of their first */
     uint32_t tenants;                         /**< tenants with an adapter */
     double tenant_spread;                     /**< learned variance of a quality between tenants */
-    uint32_t regimes; /**< regimes of queries remembered, the active one included; 0: no gate */
-    uint32_t regime;  /**< number of the active one, 1 for the first; 0: no gate */
+    uint32_t regimes;   /**< regimes of queries remembered, the active one included; 0: no gate */
+    uint32_t regime;    /**< number of the active one, 1 for the first; 0: no gate */
+    uint32_t ewc_tasks; /**< tasks that anchors of EWC++ remember, of all regimes */
+    double ewc_lambda;  /**< weight of the anchors, as adapted; 0: EWC++ is off */
+    double ewc_penalty; /**< lambda / 2 times sum F (w - anchor)^2 of the active regime's heads */
 } sona_stats;
 
 /** Return the name of @p counter, such as "drop_duplicate". Static storage. */

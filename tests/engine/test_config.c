@@ -155,7 +155,8 @@ Test(config, both_ends_of_every_range_are_accepted)
 Test(config, what_lies_beyond_a_range_is_refused_with_the_range)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        double step = is_real(&rows[i]) ? 0.001 : 1;
+        /* Floats tell 100000 from what is a millionth larger. */
+        double step = !is_real(&rows[i]) ? 1 : rows[i].high > 1000 ? 1e-6 * rows[i].high : 0.001;
         sona_config config;
 
         sona_config_init(&config);
@@ -385,6 +386,26 @@ Test(config, embeddings_are_as_long_as_activations_unless_it_is_said)
     cr_assert(
         ne(ptr, strstr(diag.text, "embedding_dim must be 4..4096, or 0 for hidden_dim"), NULL),
         "%s", diag.text);
+}
+
+Test(config, ewc_strength_is_lambda_on_the_other_dialects_scale)
+{
+    sona_config config;
+
+    sona_config_init(&config);
+    cr_assert(eq(flt, config.ewc_lambda, 2000));
+    sona_config_resolve(&config);
+    cr_assert(eq(flt, config.ewc_lambda, 2000), "not set: nothing happens");
+    cr_assert(eq(int, sona_config_set(&config, "ewcStrength", "0.4", NULL), SONA_OK));
+    sona_config_resolve(&config);
+    cr_assert(eq(flt, config.ewc_lambda, 2000));
+    cr_assert(eq(int, sona_config_set(&config, "ewc_strength", "1", NULL), SONA_OK));
+    sona_config_resolve(&config);
+    cr_assert(eq(flt, config.ewc_lambda, 5000));
+    cr_assert(eq(int, sona_config_set(&config, "ewc_strength", "0", NULL), SONA_OK));
+    sona_config_resolve(&config);
+    cr_assert(zero(flt, config.ewc_lambda));
+    cr_assert(eq(int, sona_config_set(&config, "ewc_strength", "1.1", NULL), SONA_E_CONFIG));
 }
 
 Test(config, keys_are_known_in_camel_case_too)

@@ -269,7 +269,8 @@ static uint64_t life_of(const sona_config *config)
 }
 
 /* Keys, and a value with which that life goes another way. Not here: `drift` (drift, in
- * test_learner), enable_simd (above), queue_capacity (memory, in tests/system). */
+ * test_learner), enable_simd (above), queue_capacity (memory, in tests/system), and those of the
+ * gate and of EWC++ (below). */
 static const char *const changes[][2] = {
     {"hidden_dim", "64"},
     {"embedding_dim", "16"},
@@ -316,6 +317,73 @@ static sona_config eventful_config(void)
     config.trajectory_capacity = 128;
     config.base_lora_layers = 6;
     return config;
+}
+
+/* Queries of four kinds, one after the other and the first once more: what the gate is for, and
+ * where tasks end. */
+static uint64_t life_of_kinds(const sona_config *config)
+{
+    static const uint32_t kinds[] = {0, 6, 12, 18, 0};
+    uint64_t hash = 14695981039346656037u;
+    struct dice dice = {.state = 23};
+    sona_engine *engine = engine_open_with(config, ROUTES);
+    float x[DIM];
+
+    for (uint64_t n = 0; n < 2000; n++) {
+        uint32_t topic = dice_below(&dice, 3);
+        sona_decision decision;
+
+        query(x, kinds[n / 400] + topic, &dice);
+        cr_assert(eq(int, sona_engine_decide(engine, x, DIM, NULL, n, &decision), 0));
+        hash = fold(hash, &decision.propensity, sizeof decision.propensity);
+        cr_assert(
+            eq(int,
+               sona_engine_outcome(engine, decision.id,
+                                   SONA_ROUTE_INDEX(decision.route) == topic ? 0.9f : 0.2f, 0, n),
+               0));
+    }
+    hash = fold_end(hash, engine, x);
+    sona_engine_destroy(&engine);
+    return hash;
+}
+
+Test(config_effects, every_key_of_the_gate_and_of_ewc_changes_what_happens, .timeout = 120)
+{
+    static const struct {
+        const char *base[3],
+            *change[2]; /* "key=value" each; what it begins with, and what differs */
+    } changes_of_kinds[] = {
+        {{"gate=1"}, {"gate", "0"}},
+        {{"gate=1"}, {"regimes_max", "2"}},
+        {{"gate=0"}, {"ewc", "1"}},
+        {{"gate=1"}, {"ewc", "1"}},
+        {{"gate=0", "ewc=1"}, {"ewc_lambda", "20"}},
+        {{"gate=0", "ewc=1"}, {"ewc_strength", "0.9"}},
+        {{"gate=0", "ewc=1"}, {"ewc_gamma", "0.2"}},
+        {{"gate=0", "ewc=1"}, {"ewc_fisher_samples", "10"}},
+        {{"gate=0", "ewc=1"}, {"ewc_online", "0"}},
+        {{"gate=0", "ewc=1", "ewc_online=0"}, {"ewc_tasks_max", "1"}},
+    };
+
+    for (size_t i = 0; i < sizeof changes_of_kinds / sizeof *changes_of_kinds; i++) {
+        const char *key = changes_of_kinds[i].change[0], *value = changes_of_kinds[i].change[1];
+        sona_config config = small_config(), changed;
+
+        for (int j = 0; j < 3 && changes_of_kinds[i].base[j] != NULL; j++) {
+            char name[32] = "";
+
+            (void)sscanf(changes_of_kinds[i].base[j], "%31[^=]", name);
+            cr_assert(eq(
+                int,
+                sona_config_set(&config, name, strchr(changes_of_kinds[i].base[j], '=') + 1, NULL),
+                0));
+        }
+        changed = config;
+        cr_assert(eq(int, sona_config_set(&changed, key, value, NULL), 0));
+        cr_expect(eq(u64, life_of_kinds(&config), life_of_kinds(&config)), "%s", key);
+        cr_expect(ne(u64, life_of_kinds(&changed), life_of_kinds(&config)),
+                  "%s=%s changes nothing of %s", key, value, changes_of_kinds[i].base[0]);
+    }
 }
 
 Test(config_effects, every_key_changes_what_happens, .timeout = 120)

@@ -13,19 +13,20 @@
 
 static const struct {
     const char *name;
-    const char *value[8]; /* in the order of `key` */
+    const char *value[9]; /* in the order of `key` */
 } promised[PRESETS] = {
-    {"default", {"2", "8", "0.002", "0.0001", "100", "10000", "3600000", "0.3"}},
-    {"max_throughput", {"2", "4", "0.0005", "0.0001", "100", "5000", "7200000", "0.4"}},
-    {"max_quality", {"2", "16", "0.002", "0.001", "100", "20000", "1800000", "0.2"}},
-    {"edge_deployment", {"1", "4", "0.001", "0.0001", "50", "200", "3600000", "0.5"}},
-    {"batch_processing", {"2", "8", "0.001", "0.0001", "100", "10000", "3600000", "0.3"}},
-    {"for_ephemeral", {"2", "4", "0.002", "0.0001", "50", "500", "60000", "0.3"}},
-    {"for_coordinator", {"2", "16", "0.001", "0.0005", "200", "50000", "300000", "0.4"}},
+    {"default", {"2", "8", "0.002", "0.0001", "100", "10000", "3600000", "0.3", "2000"}},
+    {"max_throughput", {"2", "4", "0.0005", "0.0001", "100", "5000", "7200000", "0.4", "2000"}},
+    {"max_quality", {"2", "16", "0.002", "0.001", "100", "20000", "1800000", "0.2", "2000"}},
+    {"edge_deployment", {"1", "4", "0.001", "0.0001", "50", "200", "3600000", "0.5", "1000"}},
+    {"batch_processing", {"2", "8", "0.001", "0.0001", "100", "10000", "3600000", "0.3", "2000"}},
+    {"for_ephemeral", {"2", "4", "0.002", "0.0001", "50", "500", "60000", "0.3", "1000"}},
+    {"for_coordinator", {"2", "16", "0.001", "0.0005", "200", "50000", "300000", "0.4", "2000"}},
 };
-static const char *const key[8] = {
-    "micro_lora_rank",  "base_lora_rank",      "micro_lora_lr",          "base_lora_lr",
-    "pattern_clusters", "trajectory_capacity", "background_interval_ms", "quality_threshold"};
+static const char *const key[9] = {
+    "micro_lora_rank",        "base_lora_rank",    "micro_lora_lr",
+    "base_lora_lr",           "pattern_clusters",  "trajectory_capacity",
+    "background_interval_ms", "quality_threshold", "ewc_lambda"};
 
 static sona_config preset(const char *name)
 {
@@ -41,7 +42,7 @@ Test(presets, each_has_the_values_that_were_promised)
     for (int i = 0; i < PRESETS; i++) {
         sona_config config = preset(promised[i].name);
 
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < 9; j++) {
             sona_config same = config;
 
             cr_assert(eq(int, sona_config_set(&same, key[j], promised[i].value[j], NULL), 0));

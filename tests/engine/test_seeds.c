@@ -329,3 +329,91 @@ Test(seeds, activations_and_embeddings_may_differ_in_length)
     cr_assert(gt(u64, engine_count(engine, SONA_COUNTER_layer_updates), 0));
     sona_engine_destroy(&engine);
 }
+
+/* Three kinds of queries, one after the other: route t is good at topic t of each. */
+static void live_through_kinds(sona_engine *engine)
+{
+    struct dice dice = {.state = 8};
+
+    for (uint64_t n = 0; n < 1200; n++) {
+        uint32_t topic = dice_below(&dice, 3);
+        sona_decision decision;
+        float x[DIM];
+
+        query(x, (uint32_t)(n / 400) * 6 + topic, &dice);
+        cr_assert(eq(int, sona_engine_decide(engine, x, DIM, NULL, n, &decision), 0));
+        cr_assert(
+            eq(int,
+               sona_engine_outcome(engine, decision.id,
+                                   SONA_ROUTE_INDEX(decision.route) == topic ? 0.9f : 0.2f, 0, n),
+               0));
+    }
+}
+
+Test(seeds, ewc_engages_when_queries_shift_tasks_and_penalty_are_not_zero)
+{
+    sona_config config = small_config();
+    sona_engine *engine;
+    sona_stats stats;
+
+    config.gate = false;
+    config.ewc = true;
+    engine = engine_open_with(&config, ROUTES);
+    live_through_kinds(engine);
+    sona_engine_stats(engine, &stats);
+    cr_assert(eq(u32, stats.ewc_tasks, 2));
+    cr_assert(gt(dbl, stats.ewc_penalty, 0));
+    cr_assert(gt(u64, stats.counter[SONA_COUNTER_ewc_holds], 500));
+    cr_assert(eq(u64, stats.counter[SONA_COUNTER_ewc_boundaries], 2));
+    sona_engine_destroy(&engine);
+}
+
+Test(seeds, tasks_and_importances_answer_to_the_names_of_the_seeds)
+{
+    sona_config config = small_config();
+    float importance[DIM], sum = 0, bias = -1;
+    sona_ewc_weight top[3];
+    sona_engine *engine;
+    uint32_t count = 9;
+    sona_ewc ewc;
+    bool changed;
+
+    config.gate = false;
+    config.ewc = true;
+    config.ewc_online = false;
+    engine = engine_open_with(&config, ROUTES);
+    cr_assert(eq(u32, sona_engine_task_count(engine), 0));
+    cr_assert(eq(int, sona_engine_ewc_top(engine, 3, top, &count), 0));
+    cr_assert(eq(u32, count, 0));
+    live_through_kinds(engine);
+    cr_assert(eq(u32, sona_engine_task_count(engine), 2));
+    cr_assert(eq(int, sona_engine_start_new_task(engine), 0));
+    cr_assert(eq(u32, sona_engine_task_count(engine), 3));
+    cr_assert(eq(int, sona_engine_ewc_boundary(engine, &ewc, &changed), 0));
+    cr_assert(not(changed), "nothing was learned since");
+    cr_assert(eq(u32, ewc.tasks, 3));
+    cr_assert(eq(dbl, sona_engine_regularization_loss(engine), ewc.penalty));
+    cr_assert(gt(dbl, ewc.penalty, 0));
+    cr_assert(eq(int, sona_engine_importance_scores(engine, 1, DIM, importance), 0));
+    for (int i = 0; i < DIM; i++)
+        sum += importance[i];
+    cr_assert(gt(flt, sum, 0));
+    cr_assert(eq(int, sona_engine_ewc_importance(engine, 1, DIM, importance, &bias), 0));
+    cr_assert(gt(flt, bias, 0));
+    cr_assert(eq(int, sona_engine_ewc_top(engine, 3, top, &count), 0));
+    cr_assert(eq(u32, count, 3));
+    cr_assert(eq(u32, top[0].index, SONA_EWC_BIAS), "every outcome moves it");
+    cr_assert(eq(int, sona_engine_consolidate_all_tasks(engine), 0));
+    cr_assert(eq(u32, sona_engine_task_count(engine), 1));
+    cr_assert(eq(int, sona_engine_ewc_consolidate(engine, &ewc, &changed), 0));
+    cr_assert(not(changed));
+    cr_assert(
+        eq(int, sona_engine_ewc_importance(engine, 1, DIM - 1, importance, NULL), SONA_E_SHAPE));
+    cr_assert(eq(int, sona_engine_ewc_importance(engine, 7, DIM, importance, NULL), SONA_E_ROUTE));
+    cr_assert(eq(int, sona_engine_ewc_importance(engine, 1, DIM, NULL, NULL), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_ewc_top(engine, 3, NULL, &count), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_ewc(NULL, &ewc), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_ewc_boundary(NULL, NULL, NULL), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_ewc_consolidate(NULL, NULL, NULL), SONA_E_ARGUMENT));
+    sona_engine_destroy(&engine);
+}

@@ -50,6 +50,9 @@ static void resume_again_and_again(const char *name, const sona_config *config, 
     if (config->gate)
         cr_assert(gt(u64, engine_count(a, SONA_COUNTER_regime_switches), 0), "seed %llu",
                   (unsigned long long)through.dice.seed);
+    if (config->ewc)
+        cr_assert(gt(u64, engine_count(a, SONA_COUNTER_ewc_holds), 0), "seed %llu",
+                  (unsigned long long)through.dice.seed);
     sona_engine_destroy(&a);
     sona_engine_destroy(&b);
 }
@@ -84,6 +87,19 @@ Test(state, so_does_one_whose_tables_are_all_too_small)
     config.tenants_max = 1;
     config.regimes_max = 2;
     resume_again_and_again("state: narrow", &config, 3000);
+}
+
+/* One anchor for each regime; and a ring of them over one learner. */
+Test(state, so_does_one_with_ewc)
+{
+    sona_config config = rich_config();
+
+    config.ewc = true;
+    resume_again_and_again("state: anchors of regimes", &config, 3000);
+    config.gate = false;
+    config.ewc_online = false;
+    config.ewc_tasks_max = 2;
+    resume_again_and_again("state: a ring of anchors", &config, 3000);
 }
 
 Test(state, another_process_goes_on_as_this_one_does)
@@ -218,6 +234,13 @@ static const struct key keys[] = {
     {"queue_capacity", "128", SONA_OK},
     {"tenants_max", "5", SONA_E_CONFIG},
     {"tenant_lora_rank", "1", SONA_E_CONFIG},
+    {"ewc", "1", SONA_E_CONFIG},
+    {"ewc_lambda", "20", SONA_OK},
+    {"ewc_strength", "0.1", SONA_OK},
+    {"ewc_gamma", "0.5", SONA_OK},
+    {"ewc_fisher_samples", "10", SONA_OK},
+    {"ewc_online", "0", SONA_E_CONFIG},
+    {"ewc_tasks_max", "2", SONA_E_CONFIG},
 };
 
 static void is_listed(void *arg, const char *name, const char *alias, const char *value,

@@ -362,9 +362,35 @@ static void live(struct world *w, uint32_t i)
     case 7:
         look(w, i);
         break;
+    case 8:
+        if (below(w, 8) == 0)
+            (void)sona_engine_ewc_boundary(w->engine, NULL, NULL);
+        else if (below(w, 16) == 0)
+            (void)sona_engine_ewc_consolidate(w->engine, NULL, NULL);
+        break;
     default:
         decide(w, i);
     }
+}
+
+static void check_ewc(struct world *w)
+{
+    sona_ewc_weight top[4];
+    uint32_t count;
+    sona_ewc ewc;
+    double lambda = (double)w->config.ewc_lambda;
+
+    (void)sona_engine_ewc(w->engine, &ewc);
+    (void)sona_engine_ewc_top(w->engine, 4, top, &count);
+    if (!(ewc.penalty >= 0) || !isfinite(ewc.penalty) || !isfinite(ewc.excess))
+        violate(w, "the penalty is no number, or negative");
+    if (ewc.enabled && !(ewc.lambda >= 0.99 / 64 * lambda && ewc.lambda <= 8.01 * lambda))
+        violate(w, "lambda is out of bounds");
+    if (!w->config.ewc_online && !w->config.gate && ewc.tasks > w->config.ewc_tasks_max)
+        violate(w, "too many tasks");
+    for (uint32_t i = 0; i < count; i++)
+        if (!(top[i].importance >= 0 && top[i].importance <= 1e10f) || !isfinite(top[i].anchor))
+            violate(w, "an importance is out of bounds, or an anchor is no number");
 }
 
 /* The whole model: validator, bounds of the stack and the adapters, covariances. */
@@ -391,6 +417,7 @@ static void check_model(struct world *w)
         if (!(oracle_least(sona_learner_part(l, k, layout->route_cov), layout->code_dim,
                            layout->code_padded) > 0))
             violate(w, "a covariance is not symmetric and positive");
+    check_ewc(w);
 }
 
 static void play_block(struct world *w)

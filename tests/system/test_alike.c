@@ -37,10 +37,14 @@ static uint64_t draw(struct pair *p, uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
-static void open_pair(struct pair *p)
+static void open_pair(struct pair *p, bool ewc)
 {
-    static const char *const more[] = {"--background", "inline", "--set=replay_capacity=128",
-                                       "--set=seed=1", NULL};
+    const char *const more[] = {"--background",
+                                "inline",
+                                "--set=replay_capacity=128",
+                                "--set=seed=1",
+                                ewc ? "--set=ewc=on" : "--set=ewc=off",
+                                NULL};
     static const char *const names[ROUTES] = {"a", "b", "c"};
     sona_route_spec specs[ROUTES];
     sona_config config;
@@ -57,6 +61,7 @@ static void open_pair(struct pair *p)
     config.base_lora_layers = 2;
     config.replay_capacity = 128;
     config.seed = 1;
+    config.ewc = ewc;
     for (int k = 0; k < ROUTES; k++) {
         specs[k] = (sona_route_spec){.prior_quality = 0.5f, .prior_weight = 1};
         (void)snprintf(specs[k].name, sizeof specs[k].name, "%s", names[k]);
@@ -198,7 +203,7 @@ Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
     struct pair p;
     sona_stats stats;
 
-    open_pair(&p);
+    open_pair(&p, false);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         decide(&p, round);
         for (uint64_t n = draw(&p, 4); n > 0; n--)
@@ -226,5 +231,36 @@ Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
             eq(u64, stage_counter(&p.stage, sona_counter_name(same[i])), stats.counter[same[i]]),
             "%s", sona_counter_name(same[i]));
     }
+    close_pair(&p);
+}
+
+Test(alike, ewc_across_the_ends_of_tasks, .timeout = 120)
+{
+    static const sona_counter same[] = {SONA_COUNTER_learned, SONA_COUNTER_ewc_boundaries,
+                                        SONA_COUNTER_ewc_holds};
+    struct pair p;
+    sona_stats stats;
+
+    open_pair(&p, true);
+    for (uint64_t round = 0; round < 200; round++) {
+        decide(&p, round);
+        for (uint64_t n = draw(&p, 4); n > 0; n--)
+            tell(&p);
+        flush(&p);
+        if (round % 60 == 50) {
+            cr_assert(eq(int, sona_engine_ewc_boundary(p.engine, NULL, NULL), SONA_OK));
+            command(&p, (struct sona_wire_command){.what = SONA_WIRE_EWC_BOUNDARY});
+        }
+    }
+    sona_engine_stats(p.engine, &stats);
+    cr_assert(eq(u32, stats.ewc_tasks, 3));
+    cr_assert(gt(dbl, stats.ewc_penalty, 0));
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        cr_assert(gt(u64, stats.counter[same[i]], 0), "%s", sona_counter_name(same[i]));
+        cr_assert(
+            eq(u64, stage_counter(&p.stage, sona_counter_name(same[i])), stats.counter[same[i]]),
+            "%s", sona_counter_name(same[i]));
+    }
+    cr_assert(eq(u64, stage_counter(&p.stage, "ewc_tasks"), 3));
     close_pair(&p);
 }

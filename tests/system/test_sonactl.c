@@ -268,3 +268,35 @@ Test(sonactl, changes_routes_and_loops_and_says_what_it_did, .timeout = 60)
     stage_close(&stage);
     expect(&stage, "flush", 3, "start sona-sidecar");
 }
+
+Test(sonactl, ends_tasks_merges_anchors_and_shows_what_they_hold, .timeout = 60)
+{
+    static const char *const more[] = {"--set=ewc=on", "--set=ewc_online=off", NULL};
+    struct stage stage;
+
+    stage_open(&stage, NULL);
+    expect(&stage, "ewc", 0, "EWC++ is off");
+    stage_close(&stage);
+    stage_open(&stage, more);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    expect(&stage, "ewc boundary", 0, "nothing to end");
+    live(lane, 1, 1, 20);
+    (void)stage_await(&stage, "learned", 20);
+    expect(&stage, "ewc boundary", 0, "1 remembered by an anchor each, 1 ended");
+    expect(&stage, "ewc consolidate", 0, "nothing to merge");
+    live(lane, 1, 1, 20);
+    (void)stage_await(&stage, "learned", 40);
+    json_t *o = ask(&stage, "--json ewc boundary");
+    const json_t *top = json_array_get(json_object_get(o, "top"), 0);
+    cr_assert(eq(int, (int)json_integer_value(json_object_get(o, "tasks")), 2));
+    cr_assert(gt(dbl, json_real_value(json_object_get(o, "penalty")), 0));
+    cr_assert(eq(str, (char *)json_string_value(json_object_get(top, "route")), "b"));
+    cr_assert(eq(str, (char *)json_string_value(json_object_get(top, "index")), "bias"));
+    json_decref(o);
+    expect(&stage, "ewc consolidate", 0, "tasks      1 ");
+    expect(&stage, "stats", 0, "ewc_penalty");
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}

@@ -105,7 +105,7 @@ static const char help_text[] =
     "loaded;\n"
     "                   the decisions are the same as without\n"
     "  --without LIST   switch parts off: micro,base,patterns,background,drift,gate,\n"
-    "                   tenants\n"
+    "                   tenants,ewc\n"
     "  --preset NAME    begin with a preset (below); --set goes on from it\n"
     "  --set KEY=VALUE  any configuration key (below); may be repeated\n"
     "  --json           one JSON object per line, one line per seed\n"
@@ -198,7 +198,7 @@ static sona_err parse_without(struct sona_tools_settings *settings, const char *
                               sona_diag *reterr)
 {
     static const char *const parts[] = {"micro", "base",    "patterns", "background",
-                                        "drift", "tenants", "gate"};
+                                        "drift", "tenants", "gate",     "ewc"};
 
     while (*text != '\0') {
         size_t n = strcspn(text, ",");
@@ -211,7 +211,7 @@ static sona_err parse_without(struct sona_tools_settings *settings, const char *
         if (part == NULL)
             return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                    "--without %.*s is not known; the parts are micro, base, "
-                                   "patterns, background, drift, gate and tenants",
+                                   "patterns, background, drift, gate, tenants and ewc",
                                    n < 40 ? (int)n : 40, text);
         err = sona_tools_settings_add(settings, reterr, "%s%s=0", part,
                                       strcmp(part, "tenants") == 0 ? "_max" : "");

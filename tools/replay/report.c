@@ -146,6 +146,8 @@ json_t *sona_replay_report_json(const struct sona_replay_setup *setup,
     (void)json_object_set_new(root, "dropped", sona_replay_report_dropped(&result->totals));
     (void)json_object_set_new(root, "regime_switches",
                               json_integer((json_int_t)counter[SONA_COUNTER_regime_switches]));
+    (void)json_object_set_new(root, "ewc_boundaries",
+                              json_integer((json_int_t)counter[SONA_COUNTER_ewc_boundaries]));
     (void)json_object_set_new(root, "snapshots",
                               json_integer((json_int_t)counter[SONA_COUNTER_snapshots]));
     (void)json_object_set_new(root, "seconds", real(result->seconds));

@@ -192,6 +192,91 @@ Test(attachments, another_dimension_after_the_restart_is_taken_when_none_was_ask
     fake_restart(&fake);
 }
 
+/* A sidecar that is killed, and one that goes on in its place. */
+static void crash_and_go_on(bool same_segment, bool take_back)
+{
+    fake_crash(&fake);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_E_DETACHED));
+    fake.adopt = same_segment;
+    fake.take_back = take_back;
+}
+
+Test(attachments, a_killed_sidecar_leaves_the_ring_open_until_it_is_full)
+{
+    uint64_t version = decide(SONA_OK).version;
+
+    crash_and_go_on(true, true);
+    for (uint32_t i = 1; i < FAKE_SLOTS - 1; i++) {
+        sona_decision d = decide(SONA_OK);
+
+        cr_assert(eq(u64, SONA_ID_SEQ(d.id), i));
+        cr_assert(eq(u64, d.version, version), "the last model answers");
+    }
+    (void)decide(SONA_E_DETACHED);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_E_DETACHED));
+    sona_client_stats s = stats();
+    cr_assert(eq(u64, s.dropped_detached, 1));
+    cr_assert(eq(u64, s.dropped_full, 0));
+    cr_assert(eq(u64, s.dropped_restart, FAKE_SLOTS - 1), "nobody has come for them yet");
+    fake_restart(&fake);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_OK));
+    cr_assert(eq(u64, stats().dropped_restart, 0), "now somebody has");
+}
+
+/* Three decisions in the ring, one of them said while nobody was there; they are all drained. */
+static void expect_rings_go_on(bool same_segment)
+{
+    char record[4 * 2048];
+    uint32_t tag = fake.peer[0].tag;
+
+    (void)decide(SONA_OK);
+    (void)decide(SONA_OK);
+    crash_and_go_on(same_segment, true);
+    uint64_t before = decide(SONA_OK).version;
+    fake_restart(&fake);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_OK));
+    cr_assert(fake.peer[0].came_back);
+    sona_decision d = decide(SONA_OK);
+    cr_assert(eq(u64, d.id, SONA_ID(tag, 0, 3)), "the same ring goes on");
+    cr_assert(gt(u64, d.version, before));
+    cr_assert(eq(u32, fake_drain(&fake, 0, 0, record, 4), 4));
+    cr_assert(eq(u64, stats().attachments, 2));
+    cr_assert(eq(u64, stats().dropped_restart, 0));
+    cr_assert(eq(int, models_mapped(), 1));
+}
+
+Test(attachments, in_the_same_segment_rings_go_on_and_nothing_is_mapped)
+{
+    expect_rings_go_on(true);
+}
+
+Test(attachments, in_another_segment_rings_go_on_in_the_same_memory)
+{
+    expect_rings_go_on(false);
+}
+
+Test(attachments, lanes_that_are_not_taken_back_are_replaced_and_counted)
+{
+    (void)decide(SONA_OK);
+    crash_and_go_on(true, false);
+    fake_restart(&fake);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_OK));
+    cr_assert(not(fake.peer[0].came_back));
+    cr_assert(eq(u64, decide(SONA_OK).id, SONA_ID(fake.peer[0].tag, 0, 0)), "a new ring");
+    cr_assert(eq(u64, stats().dropped_restart, 1));
+}
+
+Test(attachments, lanes_that_a_sidecar_closed_are_not_handed_back)
+{
+    (void)decide(SONA_OK);
+    atomic_store_explicit(&fake_lane(&fake, 0, 1)->control.closed, 1, memory_order_relaxed);
+    crash_and_go_on(true, true);
+    (void)decide(SONA_E_DETACHED);
+    fake_restart(&fake);
+    cr_assert(eq(int, sona_client_maintain(client), SONA_OK));
+    cr_assert(not(fake.peer[0].came_back));
+}
+
 Test(attachments, the_maintenance_thread_does_all_this_by_itself)
 {
     sona_client_options options = fake_options(&fake);

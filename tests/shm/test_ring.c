@@ -238,3 +238,41 @@ Test(ring, queue_hands_over_every_record_once_and_in_order)
     cr_assert(eq(u64, out, in));
     free(queue);
 }
+
+/* Another consumer was killed at `noted`; it had given back up to `given`. */
+static bool resume(struct lane *lane, uint64_t noted, uint64_t given)
+{
+    poke(lane, C_HEAD, (uint32_t)given);
+    sona_shm_drain_bind(&lane->drain, lane->ring, lane->records, SLOTS, STRIDE, noted);
+    return sona_shm_drain_resume(&lane->drain);
+}
+
+Test(ring, a_drain_goes_on_at_its_cursor_and_skips_what_was_not_given_back)
+{
+    const uint64_t starts[] = {0, (UINT64_C(1) << 32) - 3, (UINT64_C(7) << 32) - 1};
+
+    for (size_t k = 0; k < sizeof starts / sizeof starts[0]; k++) {
+        struct lane lane;
+
+        lane_init(&lane, starts[k]);
+        for (uint64_t n = 0; n < 6; n++)
+            cr_assert(push(&lane, starts[k] + n));
+        cr_assert(resume(&lane, starts[k] + 4, starts[k] + 1));
+        cr_assert(eq(i64, sona_shm_drain_ready(&lane.drain), 2));
+        cr_assert(eq(u64, look(&lane, 0), starts[k] + 4));
+        cr_assert(eq(u32, peek(&lane, C_HEAD), (uint32_t)(starts[k] + 4)), "now they are");
+    }
+}
+
+Test(ring, a_drain_does_not_go_on_where_no_drain_of_ours_stopped)
+{
+    struct lane lane;
+
+    lane_init(&lane, 100);
+    for (uint64_t n = 0; n < 6; n++)
+        cr_assert(push(&lane, n));
+    cr_assert(not(resume(&lane, 102, 103)), "c_head is ahead of the cursor");
+    cr_assert(not(resume(&lane, 102, 102 - SLOTS)), "c_head is a ring behind");
+    cr_assert(not(resume(&lane, 107, 107)), "p_tail is behind the cursor");
+    cr_assert(resume(&lane, 106, 106));
+}

@@ -22,7 +22,10 @@ static int connect_to(const struct stage *stage)
     return fd;
 }
 
-void raw_open(struct raw *raw, const struct stage *stage)
+/* HELLO, with the lanes to hand back unless old_fd is -1, and WELCOME. Returns how many descriptors
+ * came with it. */
+static int shake_hands(struct raw *raw, const struct stage *stage, int old_fd,
+                       int fds[SONA_WIRE_FDS_MAX])
 {
     struct sona_wire_hello hello = {
         .head.kind = SONA_WIRE_HELLO,
@@ -31,34 +34,61 @@ void raw_open(struct raw *raw, const struct stage *stage)
         .fence_modes = SONA_SHM_FENCE_FULL,
     };
     sona_diag diag = {0};
-    int fds[SONA_WIRE_FDS_MAX], n_fds = 0;
     size_t bytes = 0;
+    int n_fds = 0;
 
-    memset(raw, 0, sizeof *raw);
     raw->socket = connect_to(stage);
-    cr_assert(
-        eq(int, sona_wire_send(raw->socket, &hello.head, sizeof hello, NULL, 0, &diag), SONA_OK));
+    cr_assert(eq(
+        int,
+        sona_wire_send(raw->socket, &hello.head, sizeof hello, &old_fd, old_fd < 0 ? 0 : 1, &diag),
+        SONA_OK));
     cr_assert(eq(int,
                  sona_wire_receive(raw->socket, &raw->welcome, sizeof raw->welcome, 5000, &bytes,
                                    fds, &n_fds, &diag),
                  SONA_OK),
               "%s", diag.text);
     cr_assert(eq(sz, bytes, sizeof raw->welcome));
-    cr_assert(eq(int, n_fds, 2));
     cr_assert(eq(int, sona_shm_header_plan(&raw->welcome.segment, RAW_LANES, &raw->plan), SONA_OK));
-    raw->model = mmap(NULL, (size_t)raw->plan.model_bytes, PROT_READ, MAP_SHARED, fds[0], 0);
-    raw->lanes =
-        mmap(NULL, (size_t)raw->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0);
+    return n_fds;
+}
+
+static void map_model(struct raw *raw, int fd)
+{
+    raw->model = mmap(NULL, (size_t)raw->plan.model_bytes, PROT_READ, MAP_SHARED, fd, 0);
     cr_assert(ne(ptr, (void *)(uintptr_t)raw->model, MAP_FAILED));
+    (void)close(fd);
+}
+
+void raw_open(struct raw *raw, const struct stage *stage)
+{
+    int fds[SONA_WIRE_FDS_MAX];
+
+    memset(raw, 0, sizeof *raw);
+    cr_assert(eq(int, shake_hands(raw, stage, -1, fds), 2));
+    map_model(raw, fds[0]);
+    raw->lanes_fd = fds[1];
+    raw->lanes = mmap(NULL, (size_t)raw->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      raw->lanes_fd, 0);
     cr_assert(ne(ptr, raw->lanes, MAP_FAILED));
-    (void)close(fds[0]);
-    (void)close(fds[1]);
+}
+
+void raw_reopen(struct raw *raw, const struct stage *stage)
+{
+    uint32_t tag = raw->welcome.tag;
+    int fds[SONA_WIRE_FDS_MAX];
+
+    (void)munmap((void *)(uintptr_t)raw->model, (size_t)raw->plan.model_bytes);
+    (void)close(raw->socket);
+    cr_assert(eq(int, shake_hands(raw, stage, raw->lanes_fd, fds), 1), "they were not taken back");
+    cr_assert(eq(u32, raw->welcome.tag, tag));
+    map_model(raw, fds[0]);
 }
 
 void raw_close(struct raw *raw)
 {
     (void)munmap((void *)(uintptr_t)raw->model, (size_t)raw->plan.model_bytes);
     (void)munmap(raw->lanes, (size_t)raw->plan.lanes_bytes);
+    (void)close(raw->lanes_fd);
     (void)close(raw->socket);
 }
 

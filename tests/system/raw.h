@@ -22,11 +22,14 @@ struct raw {
     struct sona_shm_plan plan;
     const char *model; /* read-only, as clients map it; stays when the sidecar is gone */
     char *lanes;
+    int lanes_fd;
     uint64_t seq[RAW_LANES]; /* of the next record */
 };
 
 void raw_open(struct raw *raw, const struct stage *stage);
 void raw_close(struct raw *raw);
+/* After a restart: hand the lanes back. They must be taken. */
+void raw_reopen(struct raw *raw, const struct stage *stage);
 
 struct sona_shm_lane *raw_lane(const struct raw *raw, uint32_t lane);
 /* The id that the next record of a lane would have as a decision. */

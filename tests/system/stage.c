@@ -27,7 +27,8 @@ void stage_pause(void)
     (void)nanosleep(&nap, NULL);
 }
 
-void stage_open(struct stage *stage, const char *const *more)
+/* Under the names of `before`; null: under new ones. */
+static void start(struct stage *stage, const struct sona_spawn *before, const char *const *more)
 {
     const char *args[ARGS_MAX] = {"--routes=a,b,c", "--dim=16", "--set=hidden_dim=16",
                                   "--set=attention_dim=4", "--set=base_lora_layers=2"};
@@ -36,24 +37,30 @@ void stage_open(struct stage *stage, const char *const *more)
 
     for (; more && *more && n < ARGS_MAX - 1; more++)
         args[n++] = *more;
-    cr_assert(eq(int, sona_spawn_start(&stage->spawn, NULL, NULL, NULL, args, &diag), SONA_OK),
+    cr_assert(eq(int,
+                 sona_spawn_start(&stage->spawn, NULL, before ? before->instance : NULL,
+                                  before ? before->runtime_dir : NULL, args, &diag),
+                 SONA_OK),
               "%s", diag.text);
+    if (before)
+        stage->spawn.own_dir = before->own_dir; /* the first start made it */
+}
+
+void stage_open(struct stage *stage, const char *const *more)
+{
+    start(stage, NULL, more);
 }
 
 void stage_reopen(struct stage *stage)
 {
-    static const char *const args[] = {"--routes=a,b,c",           "--dim=16",
-                                       "--set=hidden_dim=16",      "--set=attention_dim=4",
-                                       "--set=base_lora_layers=2", NULL};
-    struct sona_spawn before = stage->spawn;
-    sona_diag diag = {0};
+    stage_reopen_with(stage, NULL);
+}
 
-    cr_assert(
-        eq(int,
-           sona_spawn_start(&stage->spawn, NULL, before.instance, before.runtime_dir, args, &diag),
-           SONA_OK),
-        "%s", diag.text);
-    stage->spawn.own_dir = before.own_dir; /* the first start made it */
+void stage_reopen_with(struct stage *stage, const char *const *more)
+{
+    const struct sona_spawn before = stage->spawn;
+
+    start(stage, &before, more);
 }
 
 void stage_close(struct stage *stage)

@@ -30,8 +30,9 @@ struct stage {
 /* Start a sidecar of 16 dimensions and 3 routes, and `more` arguments (null-terminated, or null).
  */
 void stage_open(struct stage *stage, const char *const *more);
-/* Start again under the same names, after sona_spawn_kill(). */
+/* Start again under the same names, after sona_spawn_kill(); with other arguments, too. */
 void stage_reopen(struct stage *stage);
+void stage_reopen_with(struct stage *stage, const char *const *more);
 /* Stop it; fails the test unless it ended with status 0. */
 void stage_close(struct stage *stage);
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* The segment of a sidecar that was killed: when it goes on, and what may be written meanwhile. */
+#include "publisher_fixture.h"
+
+#include <fcntl.h>
+
+#define SKIP (UINT64_C(1) << 20)
+
+static struct fixture f;
+static char *map; /* writable: what a killed or hostile process may have left */
+static bool sound = true;
+
+static bool judge(const void *arg, const void *hot, const void *cold)
+{
+    (void)hot, (void)cold;
+    return *(const bool *)arg;
+}
+
+/* A pair in every slot: three hot ones and two cold ones. */
+static void start(void)
+{
+    char name[80];
+
+    fixture_open(&f, "adopt", 3, 2);
+    (void)fixture_publish_cold(&f, 1, 0);
+    (void)fixture_publish(&f, false, 0);
+    (void)fixture_publish_cold(&f, 2, 0);
+    sona_shm_publisher_set_state(f.publisher, SONA_SHM_LIVE);
+    (void)snprintf(name, sizeof name, "/sona.%s.model", f.instance);
+    int fd = shm_open(name, O_RDWR, 0);
+    map = mmap(NULL, (size_t)f.plan.model_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cr_assert(ne(ptr, map, MAP_FAILED));
+    (void)close(fd);
+    f.options.adopt = true;
+    f.options.judge = judge;
+    f.options.judge_arg = &sound;
+}
+
+static void stop(void)
+{
+    fixture_close(&f);
+}
+
+TestSuite(adopt, .init = start, .fini = stop);
+
+/* Killed, and started again at `now_ms`. True: it went on in the same segment. */
+static bool again(uint64_t now_ms)
+{
+    sona_diag diag = {0};
+
+    sona_shm_publisher_destroy(&f.publisher, false); /* the lock goes with its descriptor */
+    f.options.now_ms = now_ms;
+    cr_assert(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_OK), "%s",
+              diag.text);
+    cr_assert(eq(int, sona_shm_publisher_scan_add(f.publisher, f.lanes, &f.lanes_plan), SONA_OK));
+    return sona_shm_publisher_adopted(f.publisher);
+}
+
+static uint32_t state(void)
+{
+    const struct sona_shm_live *live = (const void *)(f.map + SONA_SHM_PAGE);
+
+    return atomic_load_explicit(&live->state, memory_order_acquire);
+}
+
+Test(adopt, the_segment_goes_on_with_another_incarnation_and_greater_numbers)
+{
+    struct sona_shm_header before = *sona_shm_publisher_header(f.publisher);
+    const struct sona_shm_live *live = (const void *)(f.map + SONA_SHM_PAGE);
+    uint64_t cur = fixture_cur(&f), incarnation = live->incarnation;
+
+    cr_assert(again(0));
+    cr_assert(eq(int, memcmp(&before, sona_shm_publisher_header(f.publisher), sizeof before), 0));
+    cr_assert(gt(u64, live->incarnation, incarnation));
+    cr_assert(eq(u64, fixture_cur(&f), cur), "readers go on with the last pair");
+    cr_assert(eq(u64, sona_shm_publisher_current(f.publisher), cur));
+    cr_assert(eq(ptr, (void *)(uintptr_t)sona_shm_publisher_renewed(f.publisher), NULL));
+    sona_shm_publisher_grace_end(f.publisher);
+    uint64_t id = fixture_publish(&f, false, 0).id;
+    cr_assert(gt(u64, SONA_SHM_ID_G(id), SONA_SHM_ID_G(cur) + SKIP));
+    cr_assert(eq(u64, fixture_cur(&f), id));
+}
+
+Test(adopt, a_number_that_cur_did_not_show_any_more_is_not_used_again)
+{
+    uint64_t cur = fixture_cur(&f);
+    uint64_t newer = SONA_SHM_ID(SONA_SHM_ID_G(cur) + 5 * SKIP, SONA_SHM_ID_COLD(cur), 0);
+    struct sona_shm_hot *hot = (void *)(map + f.plan.hot_offset);
+
+    cr_assert(ne(u32, SONA_SHM_ID_HOT(cur), 0));
+    atomic_store(&hot->seq, newer); /* killed after it was bound, before cur was moved */
+    cr_assert(again(0));
+    sona_shm_publisher_grace_end(f.publisher);
+    cr_assert(
+        gt(u64, SONA_SHM_ID_G(fixture_publish(&f, false, 0).id), SONA_SHM_ID_G(newer) + SKIP));
+}
+
+Test(adopt, slots_that_were_bound_count_as_pinned_until_the_grace_is_over)
+{
+    cr_assert(again(1000));
+    cr_assert(eq(u64, fixture_publish(&f, false, 1000).id, 0), "coalesced");
+    cr_assert(eq(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1499), NULL), "postponed");
+    cr_assert(eq(u64, fixture_publish(&f, false, 1499).id, 0));
+    cr_assert(ne(u64, fixture_publish(&f, false, 1500).id, 0));
+    cr_assert(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1500), NULL));
+}
+
+Test(adopt, the_grace_ends_early_when_all_lanes_are_back_and_their_hazards_count)
+{
+    uint64_t cur = fixture_cur(&f), older = 0;
+
+    for (uint32_t i = 0; i < 3; i++)
+        if (fixture_hot_seq(&f, i) != cur &&
+            SONA_SHM_ID_COLD(fixture_hot_seq(&f, i)) != SONA_SHM_ID_COLD(cur))
+            older = fixture_hot_seq(&f, i);
+    cr_assert(ne(u64, older, 0));
+    fixture_pin(&f, 3, older); /* a reader that is stopped since before the kill */
+    cr_assert(again(1000));
+    sona_shm_publisher_grace_end(f.publisher);
+    for (int n = 0; n < 10; n++) {
+        (void)fixture_publish(&f, false, 1000);
+        cr_assert(eq(u64, fixture_hot_seq(&f, SONA_SHM_ID_HOT(older)), older), "its slot is kept");
+    }
+    cr_assert(ne(u64, fixture_cur(&f), cur), "the others are used");
+    cr_assert(eq(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1000), NULL),
+              "the cold half it reads is kept, too");
+    fixture_pin(&f, 3, 0);
+    cr_assert(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1001), NULL));
+}
+
+Test(adopt, a_slot_is_written_whole_before_it_is_gone_on_from)
+{
+    struct sona_shm_hot *hot = (void *)(map + f.plan.hot_offset);
+
+    for (uint32_t i = 0; i < 3; i++) {
+        hot = (void *)(map + f.plan.hot_offset + i * f.plan.hot_stride);
+        memset((char *)(hot + 1) + FIXTURE_DENSE, 0xee, FIXTURE_HOT_BYTES - FIXTURE_DENSE);
+    }
+    cr_assert(again(0));
+    sona_shm_publisher_grace_end(f.publisher);
+    for (int n = 0; n < 6; n++) {
+        uint64_t id = fixture_publish(&f, false, 0).id;
+        const struct sona_shm_hot *now = fixture_hot(&f, SONA_SHM_ID_HOT(id));
+
+        cr_assert(eq(int, memcmp(now + 1, f.bytes, FIXTURE_HOT_BYTES), 0), "a row was believed");
+    }
+}
+
+/* What is not adopted is retired, and a new generation begins. */
+static void expect_renewed(const char *words)
+{
+    uint64_t generation = sona_shm_publisher_header(f.publisher)->generation;
+    uint64_t g = SONA_SHM_ID_G(fixture_cur(&f));
+
+    cr_assert(not(again(0)));
+    cr_assert(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), words), NULL), "%s",
+              sona_shm_publisher_renewed(f.publisher));
+    cr_assert(eq(u32, state(), SONA_SHM_RETIRED), "readers are told");
+    cr_assert(eq(u64, sona_shm_publisher_header(f.publisher)->generation, generation + 1));
+    cr_assert(gt(u64, SONA_SHM_ID_G(fixture_publish_cold(&f, 3, 0).id), g));
+}
+
+Test(adopt, another_geometry_begins_a_new_generation)
+{
+    f.options.geometry.routes_max++;
+    expect_renewed("geometry");
+}
+
+Test(adopt, other_rings_begin_a_new_generation)
+{
+    f.options.ring_slots = 64;
+    expect_renewed("rings");
+}
+
+Test(adopt, a_broken_current_id_begins_a_new_generation)
+{
+    struct sona_shm_live *live = (void *)(map + SONA_SHM_PAGE);
+
+    atomic_store(&live->cur, fixture_cur(&f) | 7);
+    expect_renewed("names no pair");
+}
+
+Test(adopt, a_pair_that_is_not_bound_begins_a_new_generation)
+{
+    uint32_t j = SONA_SHM_ID_COLD(fixture_cur(&f));
+    struct sona_shm_cold *cold = (void *)(map + f.plan.cold_offset + j * f.plan.cold_stride);
+
+    atomic_store(&cold->seq, 0);
+    expect_renewed("not bound");
+}
+
+Test(adopt, a_model_that_is_not_sound_begins_a_new_generation)
+{
+    sound = false;
+    expect_renewed("not sound");
+}
+
+Test(adopt, a_first_page_that_is_broken_begins_a_new_generation)
+{
+    ((struct sona_shm_header *)(void *)map)->hot_bytes ^= 1;
+    cr_assert(not(again(0)));
+    cr_assert(eq(u32, state(), SONA_SHM_RETIRED));
+}
+
+Test(adopt, a_segment_that_is_retired_is_not_taken_up_again)
+{
+    sona_shm_publisher_set_state(f.publisher, SONA_SHM_RETIRED);
+    expect_renewed("retired");
+}

@@ -146,6 +146,7 @@ void sona_sidecar_pages_manual(FILE *to)
     (void)fputs(".\\\" SPDX-License-Identifier: MIT OR Apache-2.0\n"
                 ".\\\" Copyright (c) 2026 The SONA authors\n"
                 ".TH SONA\\-SIDECAR 8 \"\" \"sona " SONA_VERSION "\" \"System Administration\"\n"
+                ".nh\n.ad l\n"
                 ".SH NAME\nsona\\-sidecar \\- learn which route serves which query best\n"
                 ".SH SYNOPSIS\n.B sona\\-sidecar\n"
                 "[\\-c FILE] [\\-\\-set KEY=VALUE]... [\\-\\-check] [\\-\\-print\\-config]\n"

@@ -75,6 +75,9 @@ void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *pat
                 return; /* what follows may be no text at all */
             }
             sona_sidecar_gather_mistake(gather, where, "a tab indents this line; use spaces");
+        } else if (at[0] == '%' && column == 1) { /* no value begins a line with it */
+            sona_sidecar_text_place(where, path, line, column);
+            sona_sidecar_gather_mistake(gather, where, "directives mean nothing here");
         }
         indents = at[0] == '\n' || (indents && at[0] == ' ');
         column++;

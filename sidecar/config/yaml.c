@@ -31,12 +31,24 @@ static const char *place(struct reader *r, int line, int column)
     return r->where;
 }
 
+static bool is_quoted(const struct reader *r)
+{
+    enum fy_scalar_style style =
+        r->event->scalar.value ? fy_token_scalar_style(r->event->scalar.value) : FYSS_PLAIN;
+
+    return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+}
+
 /* Where the event is; an empty value is nowhere, and stays where its key was. */
 static const char *here(struct reader *r)
 {
     const struct fy_mark *mark = r->event ? fy_event_start_mark(r->event) : NULL;
 
-    return mark ? place(r, mark->line, mark->column) : r->where;
+    if (!mark)
+        return r->where;
+    /* The library's mark is behind the quote. */
+    bool quoted = r->event->type == FYET_SCALAR && is_quoted(r) && mark->column > 0;
+    return place(r, mark->line, mark->column - quoted);
 }
 
 static enum fy_event_type stop(struct reader *r, const char *what, unsigned limit)
@@ -101,16 +113,20 @@ static void skip(struct reader *r, enum fy_event_type type)
 static bool text_of(struct reader *r, char ret[SCALAR_MAX])
 {
     size_t n = 0;
-    const char *text = fy_token_get_text(r->event->scalar.value, &n);
+    const char *text = fy_token_get_text(r->event->scalar.value, &n); /* may have no end */
+    bool fits = n < SCALAR_MAX;
 
-    if (n >= SCALAR_MAX) {
+    if (!fits)
         sona_sidecar_gather_mistake(r->gather, here(r), "a value of %zu bytes; at most %u make one",
                                     n, SCALAR_MAX - 1);
+    if (!text || !fits)
         n = 0;
-    }
-    memcpy(ret, text ? text : "", text ? n : 0);
-    ret[text ? n : 0] = '\0';
-    return n > 0 || !text || text[0] == '\0';
+    memcpy(ret, text ? text : "", n);
+    ret[n] = '\0';
+    bool whole = strlen(ret) == n; /* "\0" in quotes would end it early */
+    if (!whole)
+        sona_sidecar_gather_mistake(r->gather, here(r), "a value with a NUL in it");
+    return fits && whole;
 }
 
 /* A plain scalar with nothing in it: `key:`. */
@@ -119,14 +135,6 @@ static bool is_empty(const struct reader *r)
     size_t n = 0;
 
     return !r->event->scalar.value || (!fy_token_get_text(r->event->scalar.value, &n) || n == 0);
-}
-
-static bool is_quoted(const struct reader *r)
-{
-    enum fy_scalar_style style =
-        r->event->scalar.value ? fy_token_scalar_style(r->event->scalar.value) : FYSS_PLAIN;
-
-    return style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
 }
 
 /* ---- routes ---- */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "shm/wire.h"
@@ -219,6 +220,39 @@ Test(configuration, routes_of_a_new_file_are_added_and_priced_but_none_is_taken_
     assert_value(&s, "routes", "3");
     sona_lane_release(&lane);
     sona_client_close(&client);
+    close_scene(&s);
+}
+
+/* What `sona-sidecar --check` says; returns its exit status. */
+static int check(const struct scene *s, const char *instance, char said[1024])
+{
+    char command[640];
+
+    (void)snprintf(command, sizeof command,
+                   "'%s' --isolated -c '%s' --instance %s --runtime-dir '%s' --check 2>&1",
+                   getenv("SONA_SIDECAR"), s->file, instance, s->stage.spawn.runtime_dir);
+    FILE *out = popen(command, "r");
+    cr_assert(ne(ptr, out, NULL));
+    size_t n = fread(said, 1, 1023, out);
+    said[n] = '\0';
+    int status = pclose(out);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(configuration, a_check_disturbs_nobody_and_works_beside_the_one_that_runs, .timeout = 60)
+{
+    struct scene s;
+    char said[1024];
+
+    open_scene(&s, "routes: [a, b]\n");
+    cr_expect(eq(int, check(&s, s.stage.spawn.instance, said), 0), "%s", said);
+    cr_expect(ne(ptr, strstr(said, "2 routes; it is running now"), NULL), "%s", said);
+    cr_expect(eq(int, check(&s, "another", said), 0), "%s", said);
+    cr_expect(ne(ptr, strstr(said, "bytes of shared memory"), NULL), "%s", said);
+    write_file(&s, "routes: [a, b]\nlog_level: loud\n");
+    cr_expect(eq(int, check(&s, s.stage.spawn.instance, said), 2), "%s", said);
+    cr_expect(ne(ptr, strstr(said, "sidecar.yaml:2:12: log_level"), NULL), "%s", said);
+    assert_value(&s, "log_level", "info");
     close_scene(&s);
 }
 

@@ -119,4 +119,6 @@ Test(presets, an_engine_of_the_edge_preset_takes_less_than_five_megabytes)
 
     cr_assert(gt(sz, bytes, 0));
     cr_assert(lt(sz, bytes, 5000000), "%zu", bytes);
+    config.ewc = true;
+    cr_assert(lt(sz, sona_engine_bytes(&config), 5000000), "with EWC++, too");
 }

@@ -3,11 +3,13 @@
 /* See join.h. */
 #include "sidecar/join.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/learner/learner.h"
 #include "engine/pending/pending.h"
+#include "engine/pending/save.h"
 #include "shm/diag.h"
 
 size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_model_layout *layout)
@@ -254,6 +256,48 @@ bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, u
         return false;
     hand_over(join, &joined, word_kind[joined.word], now_ms, ret);
     return true;
+}
+
+void sona_sidecar_join_save(const struct sona_sidecar_join *join, struct sona_state_writer *writer)
+{
+    const uint64_t head[] = {join->taken, join->signals};
+
+    assert(!join->rest.open); /* its sums would be lost */
+    sona_pending_save(join->pending, writer);
+    sona_state_writer_put(writer, "join.head", sizeof head, 1, head);
+    sona_state_writer_put(writer, "join.accepted", sizeof(uint64_t), SONA_SIDECAR_KINDS,
+                          join->accepted);
+    sona_state_writer_put(writer, "join.refused", sizeof(uint64_t), SONA_COUNTER_COUNT,
+                          join->refused);
+}
+
+/* Kinds and reasons are appended: an older state has fewer of them. */
+static bool load_counters(struct sona_state_reader *reader, const char *name, uint64_t most,
+                          uint64_t *ret)
+{
+    uint64_t n;
+    const void *from = sona_state_reader_find(reader, name, sizeof *ret, &n);
+
+    if (n == 0 || n > most)
+        return false;
+    memcpy(ret, from, (size_t)n * sizeof *ret);
+    return true;
+}
+
+sona_err sona_sidecar_join_load(struct sona_sidecar_join *join, struct sona_state_reader *reader)
+{
+    uint64_t head[2];
+    sona_err err = sona_pending_load(join->pending, reader);
+
+    if (err != SONA_OK)
+        return err;
+    if (!sona_state_reader_take(reader, "join.head", sizeof head, 1, head) ||
+        !load_counters(reader, "join.accepted", SONA_SIDECAR_KINDS, join->accepted) ||
+        !load_counters(reader, "join.refused", SONA_COUNTER_COUNT, join->refused))
+        return sona_state_reader_refuse(reader, "join.head");
+    join->taken = head[0];
+    join->signals = head[1];
+    return SONA_OK;
 }
 
 void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats)

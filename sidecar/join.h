@@ -15,6 +15,7 @@
 
 #include "engine/model/model.h"
 #include "engine/pending/pending.h"
+#include "engine/state/container.h"
 #include "sidecar/joined.h"
 #include "sidecar/judge.h"
 
@@ -70,6 +71,11 @@ void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag);
 #define SONA_SIDECAR_EXPIRE_BUDGET 256u
 bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, uint32_t *budget,
                               struct sona_sidecar_joined *ret);
+/* What waits, and every counter, as sections of a container (engine/state); between two records,
+ * with nothing more to come of the last one. Loading is into a join that was just initialised with
+ * the same capacities: SONA_E_FORMAT with a diagnostic, and it must be initialised again. */
+void sona_sidecar_join_save(const struct sona_sidecar_join *join, struct sona_state_writer *writer);
+sona_err sona_sidecar_join_load(struct sona_sidecar_join *join, struct sona_state_reader *reader);
 /* Add the counters and gauges to `stats`. */
 void sona_sidecar_join_stats(const struct sona_sidecar_join *join, sona_stats *stats);
 

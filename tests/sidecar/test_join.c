@@ -423,3 +423,92 @@ Test(join, every_record_ends_in_exactly_one_counter)
     cr_assert(eq(u64, queries, c[SONA_COUNTER_decisions] + c[SONA_COUNTER_trajectories]));
     sona_sidecar_join_done(&f.join);
 }
+
+struct saved {
+    unsigned char *bytes;
+    size_t n;
+};
+
+static struct saved save(const struct fixture *f)
+{
+    struct sona_state_writer writer;
+    struct saved ret;
+
+    sona_state_writer_init(&writer, NULL, 0);
+    sona_sidecar_join_save(&f->join, &writer);
+    ret = (struct saved){.bytes = malloc(writer.end), .n = writer.end};
+    sona_state_writer_init(&writer, ret.bytes, ret.n);
+    sona_sidecar_join_save(&f->join, &writer);
+    cr_assert(sona_state_writer_end(&writer, 1));
+    (void)sona_state_seal(ret.bytes, ret.n);
+    return ret;
+}
+
+static void load(struct fixture *f, const struct saved *saved)
+{
+    struct sona_state_reader reader;
+    sona_diag diag = {.text = ""};
+
+    cr_assert(eq(int, sona_state_reader_open(&reader, saved->bytes, saved->n, 1, &diag), SONA_OK));
+    cr_assert(eq(int, sona_sidecar_join_load(&f->join, &reader), SONA_OK), "%s", diag.text);
+    cr_assert(eq(int, sona_state_reader_done(&reader), SONA_OK), "%s", diag.text);
+}
+
+/* One of everything that can wait, and of what can be refused. Returns ids of a decision and of a
+ * trajectory that wait. */
+static void fill(struct fixture *f, uint64_t *ret_decision, uint64_t *ret_trajectory)
+{
+    uint64_t told = decide(f, NULL), early;
+    struct sona_record *r;
+
+    cr_assert(outcome(f, told, 1, false));
+    cr_assert(not(outcome(f, told, 2, false)), "another's");
+    *ret_decision = decide(f, NULL);
+    *ret_trajectory = record_init(&f->room, SONA_RECORD_BEGIN, f->next)->id;
+    cr_assert(take(f, 1, false, 1));
+    r = record_init(&f->room, SONA_RECORD_STEP, f->next);
+    r->id = *ret_trajectory;
+    r->n_floats = DIM;
+    cr_assert(not(take(f, 1, false, 1)));
+    early = record_init(&f->room, SONA_RECORD_DECIDE, f->next + 500)->id;
+    cr_assert(not(outcome(f, early, 1, true)), "parked");
+    record_init(&f->room, SONA_RECORD_STEP, f->next)->version = 99;
+    cr_assert(not(take(f, 1, false, 1)), "refused at sight");
+}
+
+Test(join, what_waits_and_every_counter_come_back_from_a_save)
+{
+    uint64_t decision, trajectory;
+    struct fixture f, g;
+    struct saved saved, again;
+    sona_stats before = {.step = 0}, after = {.step = 0};
+
+    open_fixture(&f, 16);
+    open_fixture(&g, 16);
+    fill(&f, &decision, &trajectory);
+    saved = save(&f);
+    load(&g, &saved);
+    g.next = f.next;
+    again = save(&g);
+    cr_assert(eq(sz, saved.n, again.n));
+    cr_assert(eq(int, memcmp(saved.bytes, again.bytes, saved.n), 0));
+    sona_sidecar_join_stats(&f.join, &before);
+    sona_sidecar_join_stats(&g.join, &after);
+    cr_assert(eq(int, memcmp(before.counter, after.counter, sizeof before.counter), 0));
+    cr_assert(eq(u64, after.pending, 2));
+    cr_assert(eq(u64, after.parked_now, 1));
+    cr_assert(eq(u64, g.join.taken, f.join.taken));
+
+    cr_assert(outcome(&f, decision, 1, false));
+    cr_assert(outcome(&g, decision, 1, false));
+    cr_assert(eq(int, memcmp(&f.out, &g.out, sizeof f.out.joined + 32 * sizeof(float)), 0));
+    record_init(&g.room, SONA_RECORD_END, g.next)->id = trajectory;
+    cr_assert(take(&g, 1, false, 1));
+    cr_assert(eq(u32, g.out.joined.kind, SONA_LEARNER_STEPS), "the sums of its step came back");
+    cr_assert(sona_sidecar_join_more(&g.join, &g.out.joined));
+    cr_assert(eq(u32, g.out.joined.kind, SONA_LEARNER_OUTCOME));
+    free(saved.bytes);
+    free(again.bytes);
+    sona_sidecar_join_done(&f.join);
+    sona_sidecar_join_done(&g.join);
+}

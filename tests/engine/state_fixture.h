@@ -248,6 +248,10 @@ static inline sona_config rich_config(void)
     config.step_capacity = 24;
     config.tenants_max = 4;
     config.regimes_max = 3;
+    config.ewc = true;
+    config.ewc_online = false;
+    config.ewc_tasks_max = 3;
+    config.ewc_fisher_samples = 40;
     return config;
 }
 

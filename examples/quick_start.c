@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* The quick start of the other dialect (Rust and Node.js), in C: two routing steps, one outcome. */
+/* The quick start of the seeds (Rust), in C: two routing steps, one outcome, one thumb. */
 #include <math.h>
 #include <sona/seeds.h>
 #include <stdio.h>
@@ -38,9 +38,13 @@ int main(void)
     sona_engine_set_trajectory_route(engine, id, 0);
     sona_engine_end_trajectory(engine, id, 0.90f, 0);
 
-    /* 5. Let the loops run, 6. and apply what was learned. */
-    sona_engine_run_instant_cycle(engine, 0, NULL);
-    sona_engine_run_background_cycle(engine, 0, NULL);
+    /* 5. Learn from what the user said. No decision was made here, so it moves the baseline that
+     * rewards are measured by. */
+    sona_signal thumb = sona_signal_feedback(true, 50, 0.95f);
+    sona_signal_effect effect;
+    sona_engine_learn(engine, &thumb, 0, &effect);
+
+    /* 6. Apply what was learned to the next query. */
     sona_engine_apply_lora(engine, next, DIM, optimized);
     sona_engine_score(engine, query, DIM, scores);
     sona_engine_stats(engine, &stats);

@@ -177,6 +177,49 @@ static inline sona_err sona_set_trajectory_route(sona_lane *lane, uint64_t id, s
     return sona_trajectory_route(lane, id, route);
 }
 
+/** The enabled route of this name among @p n rows of a route table; SONA_ROUTE_NONE: none is. */
+static inline sona_route sona_route_named(const sona_route_info *rows, uint32_t n, const char *name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (rows[i].state == SONA_ROUTE_ENABLED && strcmp(rows[i].name, name) == 0)
+            return rows[i].id;
+    return SONA_ROUTE_NONE;
+}
+
+/** set_trajectory_route(id, route), the route by its name. It reads the whole table: on a busy path
+ *  look the id up once, and use that.
+ *  @return as sona_engine_route(); SONA_E_ROUTE, not counted, when no enabled route has the name;
+ *          SONA_E_ARGUMENT for a null pointer */
+static inline sona_err sona_engine_set_trajectory_route_named(sona_engine *engine, uint64_t id,
+                                                              const char *name)
+{
+    sona_route_info rows[SONA_ROUTES_MAX];
+    uint32_t n = 0;
+    sona_err err = sona_engine_routes(engine, rows, SONA_ROUTES_MAX, &n);
+    sona_route route;
+
+    if (err != SONA_OK || name == NULL)
+        return err != SONA_OK ? err : SONA_E_ARGUMENT;
+    route = sona_route_named(rows, n, name);
+    return route == SONA_ROUTE_NONE ? SONA_E_ROUTE : sona_engine_route(engine, id, route);
+}
+
+/** set_trajectory_route(id, route), the route by its name, as of the latest snapshot.
+ *  @return as sona_trajectory_route() and sona_routes(); else as above */
+static inline sona_err sona_set_trajectory_route_named(sona_lane *lane, uint64_t id,
+                                                       const char *name)
+{
+    sona_route_info rows[SONA_ROUTES_MAX];
+    uint32_t n = 0;
+    sona_err err = sona_routes(lane, rows, SONA_ROUTES_MAX, &n);
+    sona_route route;
+
+    if (err != SONA_OK || name == NULL)
+        return err != SONA_OK ? err : SONA_E_ARGUMENT;
+    route = sona_route_named(rows, n, name);
+    return route == SONA_ROUTE_NONE ? SONA_E_ROUTE : sona_trajectory_route(lane, id, route);
+}
+
 /** add_trajectory_context(id, context) */
 static inline sona_err sona_engine_add_trajectory_context(sona_engine *engine, uint64_t id,
                                                           const char *context)

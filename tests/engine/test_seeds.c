@@ -247,6 +247,31 @@ Test(seeds, a_wrong_dimension_or_a_number_that_is_none_changes_nothing)
     sona_engine_destroy(&untouched);
 }
 
+Test(seeds, a_route_is_known_by_its_name_as_long_as_it_is_enabled)
+{
+    sona_engine *named = engine_open(), *numbered = engine_open();
+    float x[DIM] = {1};
+    uint64_t id, other;
+
+    cr_assert(eq(int, sona_engine_begin(named, x, DIM, 0, &id), SONA_OK));
+    cr_assert(eq(int, sona_engine_set_trajectory_route_named(named, id, "route-2"), SONA_OK));
+    cr_assert(eq(int, sona_engine_end(named, id, 0.9f, 0), SONA_OK));
+    cr_assert(eq(int, sona_engine_begin(numbered, x, DIM, 0, &other), SONA_OK));
+    cr_assert(eq(int, sona_engine_set_trajectory_route(numbered, other, 2), SONA_OK));
+    cr_assert(eq(int, sona_engine_end(numbered, other, 0.9f, 0), SONA_OK));
+    cr_assert(same_model(named, numbered));
+    cr_assert(gt(flt, score(named, x, 2), score(named, x, 1)));
+
+    cr_assert(eq(int, sona_engine_begin(named, x, DIM, 0, &id), SONA_OK));
+    cr_assert(eq(int, sona_engine_set_trajectory_route_named(named, id, "route"), SONA_E_ROUTE));
+    cr_assert(eq(int, sona_engine_set_trajectory_route_named(named, id, NULL), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_set_trajectory_route_named(NULL, id, "x"), SONA_E_ARGUMENT));
+    cr_assert(eq(int, sona_engine_route_retire(named, 2), SONA_OK));
+    cr_assert(eq(int, sona_engine_set_trajectory_route_named(named, id, "route-2"), SONA_E_ROUTE));
+    sona_engine_destroy(&named);
+    sona_engine_destroy(&numbered);
+}
+
 Test(seeds, the_output_of_an_adapter_is_its_input_and_a_delta)
 {
     sona_engine *engine = engine_open();

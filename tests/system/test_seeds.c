@@ -31,12 +31,18 @@ Test(seeds, a_trajectory_in_either_dialect_is_learned_by_the_sidecar, .timeout =
     cr_assert(eq(int, sona_start_trajectory(lane, x, STAGE_DIM, &id), 0));
     cr_assert(eq(int, sona_record_step(lane, id, 42, 0.85f, 150), 0));
     cr_assert(eq(int, sona_add_trajectory_step(lane, id, x, STAGE_DIM, attention, 4, 0.9f), 0));
+    cr_assert(eq(int, sona_set_trajectory_route_named(lane, id, "nobody"), SONA_E_ROUTE));
+    cr_assert(eq(int, sona_set_trajectory_route_named(lane, id, "b"), 0));
     cr_assert(eq(int, sona_end_trajectory(lane, id, 0.9f), 0));
     cr_assert(eq(u64, stage_await(&stage, "learned", 2), 2));
     cr_assert(eq(u64, stage_counter(&stage, "steps"), 3));
     cr_assert(eq(u64, stage_counter(&stage, "positive_feedback"), 2));
     cr_assert(eq(u64, stage_counter(&stage, "trajectories_recorded"), 2));
     cr_assert(eq(u64, stage_counter(&stage, "total_requests"), 2));
+    json_t *stats = stage_stats(&stage);
+    const json_t *b = json_array_get(json_object_get(stats, "routes"), 1);
+    cr_assert(eq(dbl, json_number_value(json_object_get(b, "outcomes")), 2), "by name and number");
+    json_decref(stats);
     sona_decision decision;
     cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &decision), 0));
     cr_assert(eq(int, sona_learn_from_feedback(lane, sona_signal_negative(50, 0.2f)), 0));

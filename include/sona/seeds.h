@@ -36,6 +36,25 @@ static inline sona_err sona_engine_with_config(sona_engine **ret, const sona_con
     return sona_engine_create(ret, config, &spec, 1, reterr);
 }
 
+/** withConfig(micro_lora_rank, base_lora_rank, trajectory_buffer_size, ewc_lambda), in this order:
+ *  the other dialect's, whose ewc_lambda of 0..1 is our ewc_strength. EWC++ is on.
+ *  @return as sona_engine_create(); a rank that is out of range names itself in @p reterr */
+static inline sona_err sona_engine_with_positions(sona_engine **ret, uint32_t micro_lora_rank,
+                                                  uint32_t base_lora_rank,
+                                                  uint32_t trajectory_buffer_size,
+                                                  float ewc_strength, sona_diag *reterr)
+{
+    sona_config config;
+
+    sona_config_init(&config);
+    config.micro_lora_rank = micro_lora_rank;
+    config.base_lora_rank = base_lora_rank;
+    config.trajectory_capacity = trajectory_buffer_size;
+    config.ewc = true;
+    config.ewc_strength = ewc_strength;
+    return sona_engine_with_config(ret, &config, reterr);
+}
+
 /** new(hidden_dim): the same with the defaults and embeddings of @p hidden_dim floats. */
 static inline sona_err sona_engine_new(sona_engine **ret, uint32_t hidden_dim, sona_diag *reterr)
 {

@@ -247,6 +247,22 @@ Test(seeds, a_wrong_dimension_or_a_number_that_is_none_changes_nothing)
     sona_engine_destroy(&untouched);
 }
 
+Test(seeds, a_configuration_by_position_sets_ranks_buffer_and_ewc)
+{
+    sona_engine *engine = NULL;
+    sona_diag diag;
+
+    cr_assert(eq(int, sona_engine_with_positions(&engine, 1, 16, 9000, 0.4f, &diag), SONA_OK));
+    cr_assert(eq(u32, engine->layout.geometry.micro_rank, 1));
+    cr_assert(eq(u32, engine->layout.geometry.base_rank, 16));
+    cr_assert(eq(u32, engine->config.trajectory_capacity, 9000));
+    cr_assert(engine->config.ewc);
+    cr_assert(eq(flt, engine->config.ewc_lambda, 2000));
+    sona_engine_destroy(&engine);
+    cr_assert(ne(int, sona_engine_with_positions(&engine, 4, 16, 9000, 0.4f, &diag), SONA_OK));
+    cr_assert(ne(int, sona_engine_with_positions(&engine, 2, 16, 9000, 2000, &diag), SONA_OK));
+}
+
 Test(seeds, a_route_is_known_by_its_name_as_long_as_it_is_enabled)
 {
     sona_engine *named = engine_open(), *numbered = engine_open();

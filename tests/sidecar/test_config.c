@@ -4,6 +4,9 @@
  * option is everywhere. */
 #include <criterion/redirect.h>
 
+#include "sidecar/config/gather.h"
+#include "sidecar/config/yaml.h"
+#include "tests/engine/dice.h"
 #include "tests/sidecar/config_fixture.h"
 
 static struct sona_sidecar_options options, again;
@@ -337,4 +340,77 @@ Test(config_files, a_mistake_between_two_options_is_told_where_one_was_said)
         cr_expect(ne(ptr, strstr(text, texts[i][1]), NULL), "%s is not in:\n%s", texts[i][1], text);
         config_close(&p);
     }
+}
+
+/* ---- bytes thrown in ---- */
+
+static void judge_place(void *arg, const char *where, const char *what)
+{
+    uint32_t *told = arg;
+    unsigned line = 0, column = 0;
+
+    (*told)++;
+    cr_expect(eq(int, sscanf(where, "file:%u:%u", &line, &column), 2), "\"%s\": %s", where, what);
+    cr_expect(gt(u32, line, 0));
+    cr_expect(gt(u32, column, 0), "%s: %s", where, what);
+    cr_expect(gt(sz, strlen(what), 3), "%s", where);
+}
+
+/* One to three strokes of somebody who is not looking. */
+static size_t spoil(char *text, size_t n, size_t room, struct dice *dice)
+{
+    static const char strokes[] = "{}[],:#&*!|>'\"%@`-? \t\n\r\\~<.0eE\x00\x1b\x7f\x80\xc3\xff";
+
+    for (uint32_t k = 1 + dice_below(dice, 3); k > 0; k--) {
+        uint32_t at = dice_below(dice, (uint32_t)n);
+        char stroke = strokes[dice_below(dice, sizeof strokes - 1)];
+
+        switch (dice_below(dice, 4)) {
+        case 0:
+            text[at] = stroke;
+            break;
+        case 1:
+            memmove(text + at, text + at + 1, n - at - 1);
+            n--;
+            break;
+        case 2:
+            if (n + 1 < room) {
+                memmove(text + at + 1, text + at, n - at);
+                text[at] = stroke;
+                n++;
+            }
+            break;
+        default:
+            n = n > 200 ? n - dice_below(dice, 100) : n;
+        }
+    }
+    return n;
+}
+
+Test(config_files, whatever_bytes_are_thrown_in_each_mistake_has_its_place, .timeout = 120)
+{
+    static const char *const more[] = {"--routes=small:0.1,large", NULL};
+    struct dice dice = dice_open("whatever bytes");
+    uint32_t sound = 0, refused = 0;
+
+    cr_assert(eq(int, config_parse(&options, "/dev/null", more), 0));
+    char *good = config_printed(&options);
+    size_t bytes = strlen(good), room = bytes + 16;
+    char *text = malloc(room);
+    for (int i = 0; i < 2000; i++) {
+        uint32_t told = 0;
+        struct sona_sidecar_gather *g = sona_sidecar_gather_open(judge_place, &told);
+
+        memcpy(text, good, bytes);
+        size_t n = spoil(text, bytes, room, &dice);
+        sona_sidecar_yaml_gather(g, "file", text, n);
+        cr_assert(eq(u32, told, g->mistakes));
+        sound += told == 0;
+        refused += told > 0;
+        sona_sidecar_gather_close(&g);
+    }
+    cr_expect(gt(u32, sound, 50), "%u: comments and what looks like a value pass", sound);
+    cr_expect(gt(u32, refused, 500), "%u", refused);
+    free(text);
+    free(good);
 }

@@ -13,7 +13,7 @@
 
 #define SONA_STORE_APPLICATION_ID 0x534f4e41 /* "SONA" */
 #define SONA_STORE_SCHEMA         2          /* user_version; the number of schema steps */
-#define SONA_STORE_PAGE_BYTES     8192       /* 7 records of 256 dims */
+#define SONA_STORE_PAGE_BYTES     16384      /* 14 records of 256 dims */
 
 /* Beside SQLite's codes: a batch in the intake log is not what was appended. */
 #define SONA_STORE_LOG_OVERWRITTEN SQLITE_MISMATCH

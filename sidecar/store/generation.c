@@ -22,15 +22,12 @@ static uint32_t parts_of(uint64_t bytes)
 
 int sona_store_generation_look(struct sona_store *store)
 {
-    int64_t number = 0, newest = 0, behind = 0;
-    int rc = sona_store_sqlite_number(store->db, "SELECT coalesce(max(number),0) FROM generation",
-                                      &number);
+    int64_t newest = 0, behind = 0;
+    int rc = sona_store_sqlite_number(
+        store->db,
+        "SELECT coalesce((SELECT position FROM generation ORDER BY number DESC LIMIT 1),0)",
+        &newest);
 
-    if (rc == SQLITE_OK)
-        rc = sona_store_sqlite_number(
-            store->db,
-            "SELECT coalesce((SELECT position FROM generation ORDER BY number DESC LIMIT 1),0)",
-            &newest);
     /* A damaged generation falls back to the one before: its records stay exact. */
     if (rc == SQLITE_OK)
         rc = sona_store_sqlite_number(store->db,
@@ -39,7 +36,8 @@ int sona_store_generation_look(struct sona_store *store)
                                       &behind);
     if (rc != SQLITE_OK)
         return rc;
-    store->newest_number = (uint64_t)number;
+    if (store->newest != (uint64_t)newest)
+        store->since_newest = 0;
     store->newest = (uint64_t)newest;
     store->cover = (uint64_t)(behind < newest ? behind : newest);
     return SQLITE_OK;

@@ -58,13 +58,13 @@ struct sona_store {
     struct sona_store_touched *touched; /* lanes of the group: SONA_STORE_GROUP_MAX + a batch */
     struct sona_store_row_buffer *tidy_buffer;
     uint16_t half[SONA_STORE_FLOATS_MAX];
-    uint64_t intake_seq; /* of the last batch in the journal */
-    uint64_t cover;      /* rows up to here are behind the generation before the last */
-    uint64_t newest;     /* position of the last generation */
-    uint64_t newest_number;
-    uint64_t tidied_ms; /* wall clock of the last look for something to tidy */
-    bool tidy_more;
-    bool own_sync; /* synchronous=FULL now */
+    uint64_t intake_seq;     /* of the last batch in the journal */
+    uint64_t cover;          /* rows up to here are behind the generation before the last */
+    uint64_t newest;         /* position of the last generation */
+    uint64_t since_newest;   /* bytes of records behind it, about */
+    uint64_t tidied_ms;      /* wall clock of the last look for something to tidy */
+    bool tidy_more, pressed; /* there is more to tidy; the file is far beyond its limit */
+    bool own_sync;           /* synchronous=FULL now */
 
     /* the keeper's */
     sqlite3 *keeper_db;

@@ -120,6 +120,8 @@ static sona_err open_database(struct sona_store *s, sona_diag *reterr)
     int rc = sona_store_generation_clean(s);
     if (rc == SQLITE_OK)
         rc = sona_store_generation_look(s);
+    if (s->newest < state.position) /* how much is not known: a resume had better save soon */
+        s->since_newest = s->options.retain_bytes;
     if (rc == SQLITE_OK)
         rc = sona_store_measure(s);
     return rc == SQLITE_OK ? SONA_OK : sona_store_sqlite_error(s->db, rc, path, reterr);

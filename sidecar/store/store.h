@@ -37,7 +37,7 @@ struct sona_store;
 #define SONA_STORE_PAYLOAD_MAX     65536u      /* bytes of a record's payload */
 #define SONA_STORE_LANES_MAX       16384u      /* lanes with a cursor */
 #define SONA_STORE_INTAKE_MIN      (4u << 20)  /* bytes of the intake log */
-#define SONA_STORE_INTAKE_BYTES    (64u << 20) /* by default: 0.6 s of 100,000 records of 256 dims */
+#define SONA_STORE_INTAKE_BYTES    (64u << 20) /* by default */
 #define SONA_STORE_GENERATION_MAX  (1u << 30)  /* bytes of one generation */
 #define SONA_STORE_GENERATIONS_MIN 2u          /* kept: the last, and the one behind it */
 

@@ -15,6 +15,8 @@
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
 
+#define REMOVE_ROWS 1024u /* in one transaction */
+
 static uint64_t get(const _Atomic uint64_t *position)
 {
     return atomic_load_explicit(position, memory_order_relaxed); /* ours */
@@ -34,9 +36,10 @@ int sona_store_measure(struct sona_store *store)
     atomic_store_explicit(&store->file_bytes, (uint64_t)pages * SONA_STORE_PAGE_BYTES,
                           memory_order_relaxed);
     atomic_store_explicit(&store->used_bytes, used, memory_order_relaxed);
-    atomic_store_explicit(&store->generation_due,
-                          limit > 0 && used > limit / 2 && store->newest < get(&store->committed),
+    /* Exact rows reach back over two generations at most: half of the limit. */
+    atomic_store_explicit(&store->generation_due, limit > 0 && store->since_newest > limit / 4,
                           memory_order_relaxed);
+    store->pressed = limit > 0 && used > limit + limit / 4;
     return SQLITE_OK;
 }
 
@@ -142,23 +145,24 @@ static int oldest(struct sona_store *store, uint64_t *position, uint64_t *writte
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
-/* Remove the oldest rows: up to a slice of those that are thinned. */
-static int remove_oldest(struct sona_store *store, uint64_t position)
+/* Remove the oldest rows, `position` the first, none behind `bound`. */
+static int remove_oldest(struct sona_store *store, uint64_t position, uint64_t bound)
 {
-    uint64_t thinned = get(&store->thinned), until = position + 4 * SONA_STORE_SLICE_ROWS;
-    int rc;
-
-    if (until > thinned + 1)
-        until = thinned + 1;
-    rc = set_position(store, SONA_STORE_SQL_remove, until);
+    uint64_t until = position + REMOVE_ROWS < bound + 1 ? position + REMOVE_ROWS : bound + 1;
+    uint64_t thinned = until - 1 > get(&store->thinned) ? until - 1 : get(&store->thinned);
+    int rc = set_position(store, SONA_STORE_SQL_remove, until);
     uint64_t removed = (uint64_t)sqlite3_changes64(store->db);
+
     if (rc == SQLITE_OK)
         rc = set_position(store, SONA_STORE_SQL_removed, until);
+    if (rc == SQLITE_OK)
+        rc = set_position(store, SONA_STORE_SQL_thinned, thinned);
     if (rc == SQLITE_OK)
         rc = sona_store_sql_run(store, SONA_STORE_SQL_commit);
     if (rc == SQLITE_OK) {
         if (until > get(&store->first))
             atomic_store_explicit(&store->first, until, memory_order_release);
+        atomic_store_explicit(&store->thinned, thinned, memory_order_release);
         sona_store_count(&store->n_removed, removed);
     }
     return rc;
@@ -177,14 +181,14 @@ int sona_store_tidy(struct sona_store *store, bool *more)
         return rc;
     bool large = o->retain_bytes > 0 && get(&store->used_bytes) > o->retain_bytes;
     bool old = o->retain_ms > 0 && written_ms + o->retain_ms < now_ms;
-    bool removable = position != 0 && position <= get(&store->thinned);
-    bool thinnable = get(&store->thinned) < store->cover;
+    uint64_t bound = store->pressed ? store->cover : get(&store->thinned);
+    bool removable = (large || old) && position != 0 && position <= bound;
 
-    if (!((large || old) && removable) && !thinnable)
+    if (!removable && get(&store->thinned) >= store->cover)
         return SQLITE_OK;
     rc = sona_store_sql_run(store, SONA_STORE_SQL_begin);
     if (rc == SQLITE_OK)
-        rc = (large || old) && removable ? remove_oldest(store, position) : thin(store);
+        rc = removable ? remove_oldest(store, position, bound) : thin(store);
     if (!sqlite3_get_autocommit(store->db))
         (void)sona_store_sql_run(store, SONA_STORE_SQL_rollback);
     *more = rc == SQLITE_OK;

@@ -18,7 +18,9 @@
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
 
-#define CACHE 256u /* lanes that a group merges; others are written twice, which does no harm */
+#define PRESSED_SLICES 8u /* of 1024 rows: two groups */
+/* Lanes that a group merges; others are written twice, which does no harm. */
+#define CACHE 256u
 
 sqlite3_stmt *sona_store_sql(struct sona_store *store, enum sona_store_statement statement)
 {
@@ -215,6 +217,7 @@ int sona_store_writer_group(struct sona_store *store)
     atomic_store_explicit(&store->committed, g.position, memory_order_release);
     if (store->own_sync)
         atomic_store_explicit(&store->durable, g.position, memory_order_release);
+    store->since_newest += g.to - g.from;
     sona_store_log_trim(&store->log, g.to);
     sona_store_count(&store->n_groups, 1);
     sona_store_count(&store->n_committed, g.rows);
@@ -356,16 +359,19 @@ static void report(struct sona_store *store, int rc)
         sona_store_notice(store, "journal_recovered", "%s is written again", store->files.db);
 }
 
+/* One slice between two groups; with the file far too large as much as a group may add. */
 static void tidy(struct sona_store *store)
 {
     uint64_t now = sona_sidecar_wall_us() / 1000;
+    uint32_t slices = 0;
 
     if (!store->tidy_more && now - store->tidied_ms < 1000)
         return;
     if (!store->tidy_more)
         store->tidied_ms = now;
-    if (sona_store_tidy(store, &store->tidy_more) != SQLITE_OK)
-        store->tidy_more = false; /* the disk refuses: a group will say so */
+    do /* a disk that refuses will be told by a group */
+        (void)sona_store_tidy(store, &store->tidy_more);
+    while (store->tidy_more && store->pressed && ++slices < PRESSED_SLICES);
 }
 
 void *sona_store_writer_main(void *argument)

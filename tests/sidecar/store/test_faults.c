@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* Disks that are full, read-only or broken; files that are others', damaged or of another time.
+ * Each is told with the file and what to do. */
+#include <sqlite3.h>
+#include <sys/wait.h>
+
+#include "sidecar/store/database.h"
+#include "tests/sidecar/store/faulty.h"
+#include "tests/sidecar/store/store_fixture.h"
+
+static void setup(void)
+{
+    fixture_setup();
+    faulty_reset();
+}
+
+TestSuite(faults, .init = setup, .fini = fixture_teardown);
+
+static struct sona_store_options faulty_options(void)
+{
+    struct sona_store_options options = fixture_options();
+
+    options.vfs = FAULTY_VFS;
+    options.commit_ms = 1;
+    options.durability = SONA_STORE_INTERVAL;
+    options.sync_ms = 10;
+    return options;
+}
+
+/* The store cannot be opened: `err`, the file and the remedy. */
+static void expect_refused(const struct sona_store_options *options, sona_err err, const char *file,
+                           const char *remedy)
+{
+    struct sona_store *store = NULL;
+    sona_err got = sona_store_open(&store, options, &fixture_diag);
+
+    cr_expect(eq(int, got, err), "%s", fixture_diag.text);
+    cr_expect(eq(ptr, store, NULL));
+    cr_expect(ne(ptr, strstr(fixture_diag.text, file), NULL), "%s", fixture_diag.text);
+    cr_expect(ne(ptr, strstr(fixture_diag.text, remedy), NULL), "%s", fixture_diag.text);
+}
+
+/* Append until the store says that it cannot write; then let it, and see all that was taken. */
+static void sicken_and_heal(enum faulty_error error, const char *words)
+{
+    struct sona_store_options options = faulty_options();
+    struct sona_store *store = fixture_open(&options);
+    sona_err err = SONA_OK;
+    uint64_t n = 100;
+
+    fixture_fill(store, 1, n);
+    cr_assert(eq(int, sona_store_flush(store, n, 10000, &fixture_diag), SONA_OK));
+    faulty_set(error);
+    while (err == SONA_OK || err == SONA_E_FULL) {
+        err = fixture_append(store, n + 1);
+        n += err == SONA_OK;
+        (void)usleep(200); /* what is taken meanwhile is read back below */
+    }
+    cr_expect(eq(int, err, SONA_E_SYSTEM));
+    cr_expect(eq(int, sona_store_health(store, &fixture_diag), SONA_E_SYSTEM));
+    cr_expect(ne(ptr, strstr(fixture_diag.text, words), NULL), "%s", fixture_diag.text);
+    cr_expect(ne(ptr, strstr(fixture_diag.text, "one.db"), NULL), "%s", fixture_diag.text);
+    cr_expect(eq(int, sona_store_flush(store, n, 10000, &fixture_diag), SONA_E_SYSTEM));
+    cr_expect(ne(ptr, strstr(fixture_notices, "_failed: "), NULL), "%s", fixture_notices);
+    cr_expect(eq(int, sona_store_generation_save(store, n, "state", 5, false, NULL, &fixture_diag),
+                 SONA_E_SYSTEM),
+              "%s", fixture_diag.text);
+    faulty_set(FAULTY_NONE);
+    while (sona_store_health(store, NULL) != SONA_OK)
+        (void)usleep(1000); /* the test's time-out is the limit */
+    cr_expect(eq(int, sona_store_flush(store, n, 10000, &fixture_diag), SONA_OK), "%s",
+              fixture_diag.text);
+    fixture_expect(store, n);
+    cr_expect(eq(u32, fixture_findings(store), 0), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+Test(faults, full_disk_stops_the_journal_until_there_is_room, .timeout = 250)
+{
+    sicken_and_heal(FAULTY_FULL, "no space left");
+}
+
+Test(faults, write_error_is_told_and_survived, .timeout = 250)
+{
+    sicken_and_heal(FAULTY_WRITE, "look at the disk");
+}
+
+Test(faults, failed_sync_is_told_and_what_it_covered_is_written_again, .timeout = 250)
+{
+    sicken_and_heal(FAULTY_SYNC, "look at the disk");
+}
+
+Test(faults, file_system_gone_read_only_is_told_and_survived, .timeout = 250)
+{
+    sicken_and_heal(FAULTY_READ_ONLY, "writable");
+}
+
+Test(faults, with_the_disk_refusing_to_the_end_the_intake_log_keeps_what_was_taken, .timeout = 250)
+{
+    struct sona_store_options options = faulty_options();
+    struct sona_store *store = fixture_open(&options);
+    struct sona_store_stats stats;
+    uint64_t n = 0;
+
+    faulty_set(FAULTY_WRITE);
+    while (fixture_append(store, n + 1) == SONA_OK) {
+        n++;
+        (void)usleep(200);
+    }
+    cr_assert(gt(u64, n, 0));
+    sona_store_close(&store);
+    faulty_set(FAULTY_NONE);
+    store = fixture_open(&options);
+    sona_store_stats(store, &stats);
+    cr_expect(eq(u64, stats.recovered, n));
+    fixture_expect(store, n);
+    sona_store_close(&store);
+}
+
+/* In a child that is nobody, if we are root: root may write anything. */
+static void read_only_directory(const char *dir)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = NULL;
+
+    options.state_dir = dir;
+    if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0)
+        _exit(2);
+    sona_err err = sona_store_open(&store, &options, &fixture_diag);
+    (void)fprintf(stderr, "%s\n", fixture_diag.text);
+    _exit(err == SONA_E_PERMISSION && strstr(fixture_diag.text, "make it writable") ? 0 : 1);
+}
+
+Test(faults, read_only_directory_is_named_with_the_remedy)
+{
+    char dir[128];
+    int status;
+
+    (void)snprintf(dir, sizeof dir, "%s/state", fixture_dir);
+    cr_assert(eq(int, mkdir(dir, 0700), 0));
+    if (geteuid() == 0) {
+        cr_assert(eq(int, chown(dir, 65534, 65534), 0));
+        cr_assert(eq(int, chmod(fixture_dir, 0755), 0));
+    }
+    cr_assert(eq(int, chmod(dir, 0500), 0));
+    pid_t pid = fork();
+    if (pid == 0)
+        read_only_directory(dir);
+    cr_assert(eq(i64, waitpid(pid, &status, 0), pid));
+    cr_expect(eq(int, status, 0));
+    cr_assert(eq(int, chmod(dir, 0700), 0));
+}
+
+Test(faults, directory_open_to_others_is_refused)
+{
+    struct sona_store_options options = fixture_options();
+
+    cr_assert(eq(int, chmod(fixture_dir, 0750), 0));
+    expect_refused(&options, SONA_E_PERMISSION, fixture_dir, "chmod 700");
+}
+
+Test(faults, file_of_another_owner_is_refused)
+{
+    static const char *const suffixes[] = {".db", ".intake", ".db.lock"};
+    struct sona_store_options options = fixture_options();
+
+    if (geteuid() != 0)
+        cr_skip("needs root, who can give files away");
+    for (size_t i = 0; i < 3; i++) {
+        struct sona_store *store = fixture_open(&options);
+
+        sona_store_close(&store);
+        cr_assert(eq(int, chown(fixture_path(suffixes[i]), 65534, 65534), 0));
+        expect_refused(&options, SONA_E_PERMISSION, suffixes[i], "chown");
+        cr_assert(eq(int, chown(fixture_path(suffixes[i]), 0, 0), 0));
+    }
+}
+
+Test(faults, symbolic_link_in_a_files_place_is_refused)
+{
+    static const char *const suffixes[] = {".db", ".intake", ".db.lock", ".db-wal"};
+    struct sona_store_options options = fixture_options();
+
+    for (size_t i = 0; i < 4; i++) {
+        cr_assert(eq(int, symlink("/etc/passwd", fixture_path(suffixes[i])), 0));
+        expect_refused(&options, SONA_E_PERMISSION, suffixes[i], "move it away");
+        cr_assert(eq(int, unlink(fixture_path(suffixes[i])), 0));
+    }
+}
+
+Test(faults, two_on_one_store_is_refused_and_the_first_goes_on)
+{
+    struct sona_store_options options = fixture_options(), elsewhere = options;
+    struct sona_store *store = fixture_open(&options);
+    char dir[128];
+
+    expect_refused(&options, SONA_E_BUSY, "one.db", "--instance");
+    /* Another journal, but the same intake log. */
+    (void)snprintf(dir, sizeof dir, "%s/other", fixture_dir);
+    elsewhere.state_dir = dir;
+    elsewhere.intake_dir = fixture_dir;
+    expect_refused(&elsewhere, SONA_E_BUSY, "one.intake", "--instance");
+    fixture_fill(store, 1, 10);
+    cr_assert(eq(int, sona_store_flush(store, 10, 10000, &fixture_diag), SONA_OK));
+    fixture_expect(store, 10);
+    sona_store_close(&store);
+}
+
+static void sql(const char *text)
+{
+    sqlite3 *db;
+
+    cr_assert(eq(int, sqlite3_open(fixture_path(".db"), &db), SQLITE_OK));
+    cr_assert(eq(int, sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK), "%s",
+              sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
+}
+
+Test(faults, newer_schema_is_refused_and_left_alone)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = fixture_open(&options);
+
+    sona_store_close(&store);
+    sql("PRAGMA user_version=3");
+    expect_refused(&options, SONA_E_ABI, "one.db", "upgrade");
+    sql("PRAGMA user_version=2");
+    store = fixture_open(&options);
+    sona_store_close(&store);
+}
+
+Test(faults, older_schema_is_brought_up_to_date_with_all_its_rows)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = fixture_open(&options);
+
+    fixture_fill(store, 1, 50);
+    sona_store_close(&store);
+    sql("DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; PRAGMA user_version=1");
+    store = fixture_open(&options);
+    fixture_expect(store, 50);
+    sona_store_close(&store);
+    sql("SELECT * FROM outcome; SELECT * FROM journal");
+}
+
+Test(faults, database_of_another_program_is_refused_and_left_alone)
+{
+    struct sona_store_options options = fixture_options();
+
+    sql("CREATE TABLE mine(x); INSERT INTO mine VALUES(1)");
+    (void)chmod(fixture_path(".db"), 0600);
+    expect_refused(&options, SONA_E_FORMAT, "one.db", "another state_dir");
+    sql("SELECT x FROM mine");
+}
+
+Test(faults, file_that_is_no_database_is_refused)
+{
+    struct sona_store_options options = fixture_options();
+    char noise[20000];
+
+    memset(noise, 'x', sizeof noise);
+    FILE *file = fopen(fixture_path(".db"), "wb");
+    cr_assert(eq(u64, fwrite(noise, 1, sizeof noise, file), sizeof noise));
+    (void)fclose(file);
+    (void)chmod(fixture_path(".db"), 0600);
+    expect_refused(&options, SONA_E_FORMAT, "one.db", "move it away");
+}
+
+/* Flip a bit at the only place of the database that holds these bytes. */
+static void damage(const void *bytes, size_t n, size_t in)
+{
+    FILE *file = fopen(fixture_path(".db"), "r+b");
+    static uint8_t all[8u << 20];
+    size_t size = fread(all, 1, sizeof all, file);
+    uint8_t *at = memmem(all, size, bytes, n);
+
+    cr_assert(ne(ptr, at, NULL));
+    at[in] ^= 1;
+    cr_assert(eq(int, fseek(file, at - all + (long)in, SEEK_SET), 0));
+    cr_assert(eq(u64, fwrite(at + in, 1, 1, file), 1));
+    (void)fclose(file);
+}
+
+Test(faults, flipped_bit_in_an_embedding_stops_the_replay_and_is_found)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = fixture_open(&options);
+    struct fixture_seen seen = {.first = 1};
+    struct fixture_record f;
+
+    fixture_fill(store, 1, 500);
+    sona_store_close(&store);
+    fixture_make(&f, 321);
+    damage(f.x, sizeof f.x, 17);
+    store = fixture_open(&options);
+    cr_expect(
+        eq(int, sona_store_replay(store, 1, fixture_see, &seen, &fixture_diag), SONA_E_FORMAT));
+    cr_expect(ne(ptr, strstr(fixture_diag.text, "position 321"), NULL), "%s", fixture_diag.text);
+    cr_expect(eq(u64, seen.last, 320));
+    cr_expect(eq(u32, fixture_findings(store), 1), "%s", fixture_notices);
+    cr_expect(ne(ptr, strstr(fixture_notices, "position 321"), NULL), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+Test(faults, corrupt_page_is_told_and_found)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = fixture_open(&options);
+    struct fixture_seen seen = {.first = 1};
+    static const uint8_t zeros[SONA_STORE_PAGE_BYTES];
+
+    fixture_fill(store, 1, 2000);
+    sona_store_close(&store);
+    int fd = open(fixture_path(".db"), O_RDWR);
+    off_t size = lseek(fd, 0, SEEK_END);
+    cr_assert(eq(i64, pwrite(fd, zeros, sizeof zeros, size / 2 / sizeof zeros * sizeof zeros),
+                 sizeof zeros));
+    (void)close(fd);
+    store = fixture_open(&options);
+    cr_expect(
+        eq(int, sona_store_replay(store, 1, fixture_see, &seen, &fixture_diag), SONA_E_FORMAT),
+        "%s", fixture_diag.text);
+    cr_expect(ne(ptr, strstr(fixture_diag.text, "one.db"), NULL), "%s", fixture_diag.text);
+    cr_expect(lt(u64, seen.rows, 2000));
+    cr_expect(gt(u32, fixture_findings(store), 0));
+    sona_store_close(&store);
+}
+
+Test(faults, damaged_generation_falls_back_to_the_one_before_loudly)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store *store = fixture_open(&options);
+    struct sona_store_generation g;
+    void *bytes = NULL;
+
+    fixture_fill(store, 1, 300);
+    cr_assert(eq(
+        int,
+        sona_store_generation_save(store, 100, "the first state", 15, false, NULL, &fixture_diag),
+        SONA_OK));
+    cr_assert(eq(
+        int,
+        sona_store_generation_save(store, 200, "the second state", 16, false, NULL, &fixture_diag),
+        SONA_OK));
+    sona_store_close(&store);
+    damage("the second state", 16, 5);
+    store = fixture_open(&options);
+    cr_expect(eq(u32, fixture_findings(store), 1));
+    fixture_notices[0] = '\0';
+    cr_assert(eq(int, sona_store_generation_read(store, 0, &g, &bytes, &fixture_diag), SONA_OK));
+    cr_expect(eq(u64, g.position, 100));
+    cr_expect(eq(int, memcmp(bytes, "the first state", 15), 0));
+    cr_expect(ne(ptr, strstr(fixture_notices, "generation_damaged: "), NULL), "%s",
+              fixture_notices);
+    cr_expect(g.exact, "what came since is there to be replayed");
+    struct fixture_seen seen = {.first = 1, .last = 100};
+    cr_expect(eq(int, sona_store_replay(store, 101, fixture_see, &seen, &fixture_diag), SONA_OK));
+    cr_expect(eq(u64, seen.rows, 200));
+    cr_expect(eq(u64, seen.wrong, 0));
+    cr_expect(
+        eq(int, sona_store_generation_rollback(store, 2, NULL, &fixture_diag), SONA_E_FORMAT));
+    free(bytes);
+    sona_store_close(&store);
+}
+
+Test(faults, options_out_of_range_are_refused)
+{
+    struct sona_store_options options = fixture_options();
+
+    options.sample = 1.5f;
+    expect_refused(&options, SONA_E_RANGE, "sample", "0..1");
+    options = fixture_options();
+    options.instance = "../one";
+    expect_refused(&options, SONA_E_RANGE, "instance", "letters");
+}

@@ -3,6 +3,7 @@
 /*
  * See ledger.h. The file is one struct, mapped shared: what a killed process stored last is what
  * the next one reads. An entry is valid from the store of its state on; its issue has a checksum.
+ * The file is allocated whole, its pages are mapped as they are used.
  * The atomics order nothing between processes, which never live at the same time, and little within
  * one: each word has one writer. Relaxed, where nothing else is said.
  */
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +33,7 @@ enum { FREE, ISSUED };
 struct entry {
     struct sona_sidecar_issue issue;
     uint32_t crc; /* of the issue */
-    _Atomic uint32_t state;
+    uint32_t reserved;
     uint64_t number; /* issues are numbered, to find the oldest */
     _Atomic uint64_t cursor[SONA_LANES_MAX];
 };
@@ -41,6 +43,8 @@ struct file {
     uint32_t entry_bytes, entries;
     _Atomic uint64_t g;
     uint64_t gone; /* taken from lanes that are forgotten */
+    /* Side by side, so that no page of an entry is touched that is not in use. */
+    _Atomic uint32_t state[ENTRIES];
     struct entry entry[ENTRIES];
 };
 
@@ -58,9 +62,9 @@ static uint32_t crc_of(const struct sona_sidecar_issue *issue)
     return sona_shm_crc32c(issue, sizeof *issue);
 }
 
-static bool is_issued(const struct entry *e)
+static bool is_issued(const struct sona_sidecar_ledger *l, int k)
 {
-    return atomic_load_explicit(&e->state, memory_order_relaxed) == ISSUED;
+    return atomic_load_explicit(&l->file->state[k], memory_order_relaxed) == ISSUED;
 }
 
 static uint64_t taken_from(const struct entry *e)
@@ -95,12 +99,12 @@ static void load(struct sona_sidecar_ledger *l)
     struct file *f = l->file;
 
     l->taken = f->gone;
-    for (uint32_t k = 0; k < ENTRIES; k++) {
-        struct entry *e = &f->entry[k];
+    for (int k = 0; k < (int)ENTRIES; k++) {
+        const struct entry *e = &f->entry[k];
 
-        if (is_issued(e) && !issue_ok(e))
-            atomic_store_explicit(&e->state, FREE, memory_order_relaxed);
-        if (!is_issued(e))
+        if (is_issued(l, k) && !issue_ok(e))
+            atomic_store_explicit(&f->state[k], FREE, memory_order_relaxed);
+        if (!is_issued(l, k))
             continue;
         l->waiting++;
         l->taken += taken_from(e);
@@ -165,8 +169,7 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
     }
     sona_err err = open_file(path, &fd, &fresh, reterr);
     if (err == SONA_OK) {
-        void *map = mmap(NULL, sizeof(struct file), PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_POPULATE, fd, 0);
+        void *map = mmap(NULL, sizeof(struct file), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
         if (map == MAP_FAILED)
             err = refused(path, "map", reterr);
@@ -182,7 +185,7 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
     struct file *f = l->file;
     if (fresh || f->magic != MAGIC || f->entry_bytes != sizeof(struct entry) ||
         f->entries != ENTRIES) {
-        memset(f, 0, sizeof *f);
+        memset(f, 0, offsetof(struct file, entry));
         f->entry_bytes = sizeof(struct entry);
         f->entries = ENTRIES;
         f->magic = MAGIC;
@@ -214,7 +217,7 @@ static int room(struct sona_sidecar_ledger *l)
     for (int k = 0; k < (int)ENTRIES; k++) {
         const struct entry *e = &l->file->entry[k];
 
-        if (!is_issued(e))
+        if (!is_issued(l, k))
             return k;
         if (!l->in_use[k] && (oldest < 0 || e->number < l->file->entry[oldest].number))
             oldest = k;
@@ -240,7 +243,7 @@ int sona_sidecar_ledger_issue(struct sona_sidecar_ledger *ledger,
     for (uint32_t lane = 0; lane < SONA_LANES_MAX; lane++)
         atomic_store_explicit(&e->cursor[lane], 0, memory_order_relaxed);
     /* Release: the stores above come first, for a kill in between. */
-    atomic_store_explicit(&e->state, ISSUED, memory_order_release);
+    atomic_store_explicit(&ledger->file->state[slot], ISSUED, memory_order_release);
     ledger->in_use[slot] = true;
     return slot;
 }
@@ -251,7 +254,8 @@ int sona_sidecar_ledger_find(const struct sona_sidecar_ledger *ledger,
     for (int k = 0; k < (int)ENTRIES; k++) {
         const struct entry *e = &ledger->file->entry[k];
 
-        if (is_issued(e) && memcmp(e->issue.identity, identity, SONA_SHM_IDENTITY_BYTES) == 0)
+        if (is_issued(ledger, k) &&
+            memcmp(e->issue.identity, identity, SONA_SHM_IDENTITY_BYTES) == 0)
             return k;
     }
     return SONA_SIDECAR_LEDGER_NONE;
@@ -278,11 +282,12 @@ void sona_sidecar_ledger_claim(struct sona_sidecar_ledger *ledger, int slot)
 
 void sona_sidecar_ledger_forget(struct sona_sidecar_ledger *ledger, int slot)
 {
-    struct entry *e = &ledger->file->entry[slot];
+    const struct entry *e = &ledger->file->entry[slot];
 
     if (!ledger->in_use[slot])
         sona_sidecar_ledger_claim(ledger, slot);
-    atomic_store_explicit(&e->state, FREE, memory_order_release); /* first: none is counted twice */
+    /* First: nothing is counted twice. */
+    atomic_store_explicit(&ledger->file->state[slot], FREE, memory_order_release);
     ledger->file->gone += taken_from(e);
     ledger->in_use[slot] = false;
 }
@@ -307,8 +312,8 @@ uint32_t sona_sidecar_ledger_waiting(const struct sona_sidecar_ledger *ledger)
 
 bool sona_sidecar_ledger_has_tag(const struct sona_sidecar_ledger *ledger, uint32_t tag)
 {
-    for (uint32_t k = 0; k < ENTRIES; k++)
-        if (is_issued(&ledger->file->entry[k]) && ledger->file->entry[k].issue.tag == tag)
+    for (int k = 0; k < (int)ENTRIES; k++)
+        if (is_issued(ledger, k) && ledger->file->entry[k].issue.tag == tag)
             return true;
     return false;
 }

@@ -143,7 +143,7 @@ Test(ledger, an_entry_that_is_not_whole_is_not_believed)
         ledger, &(struct sona_sidecar_issue){.identity = {0xab}, .tag = 11, .n_lanes = 1});
     sona_sidecar_ledger_close(&ledger, false);
     int fd = open(path, O_RDWR);
-    char bytes[256];
+    static char bytes[4096];
     cr_assert(eq(i64, pread(fd, bytes, sizeof bytes, 0), (int64_t)sizeof bytes));
     char *inode = memchr(bytes + 32, 7, sizeof bytes - 32); /* behind the head: the 7 of issue 9 */
     cr_assert(ne(ptr, inode, NULL));

@@ -79,6 +79,8 @@ static void use(const struct stage *stage)
     /* How many there are is a matter of how long each takes. */
     (void)stage_await(stage, "background_cycles", 1);
     sona_client_close(&client);
+    /* Until it is reclaimed, its lanes are mapped by the sidecar alone, and look like its own. */
+    (void)stage_await(stage, "clients_reclaimed", 1);
 }
 
 Test(memory, an_edge_sidecar_in_use_has_less_than_five_megabytes_of_its_own, .timeout = 120)

@@ -192,7 +192,7 @@ Test(store, promises_no_more_than_it_holds)
     sona_store_close(&store);
 }
 
-Test(store, groups_by_count_and_by_time)
+Test(store, groups_by_count_and_by_time, .timeout = 50)
 {
     struct sona_store_options options = fixture_options();
     struct sona_store_stats stats;

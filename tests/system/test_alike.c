@@ -8,9 +8,7 @@
 
 #include <sona/engine.h>
 
-#include "shm/wire.h"
-#include "stage.h"
-#include "tools/query.h"
+#include "reload_fixture.h"
 
 #define ROUNDS 400
 #define ROUTES 3
@@ -20,6 +18,7 @@ struct pair {
     sona_client *client;
     sona_lane *lane;
     sona_engine *engine;
+    sona_config config; /* of the engine */
     uint64_t rng;
     /* The last decisions, by both names. */
     struct {
@@ -37,13 +36,16 @@ static uint64_t draw(struct pair *p, uint64_t below)
     return (z ^ z >> 31) % below;
 }
 
-static void open_pair(struct pair *p, bool ewc)
+/* `file`: a configuration of the sidecar's, or null. */
+static void open_pair(struct pair *p, bool ewc, const char *file)
 {
     const char *const more[] = {"--background",
                                 "inline",
                                 "--set=replay_capacity=128",
                                 "--set=seed=1",
                                 ewc ? "--set=ewc=on" : "--set=ewc=off",
+                                file ? "-c" : NULL,
+                                file,
                                 NULL};
     static const char *const names[ROUTES] = {"a", "b", "c"};
     sona_route_spec specs[ROUTES];
@@ -62,6 +64,7 @@ static void open_pair(struct pair *p, bool ewc)
     config.replay_capacity = 128;
     config.seed = 1;
     config.ewc = ewc;
+    p->config = config;
     for (int k = 0; k < ROUTES; k++) {
         specs[k] = (sona_route_spec){.prior_quality = 0.5f, .prior_weight = 1};
         (void)snprintf(specs[k].name, sizeof specs[k].name, "%s", names[k]);
@@ -203,7 +206,7 @@ Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
     struct pair p;
     sona_stats stats;
 
-    open_pair(&p, false);
+    open_pair(&p, false, NULL);
     for (uint64_t round = 0; round < ROUNDS; round++) {
         decide(&p, round);
         for (uint64_t n = draw(&p, 4); n > 0; n--)
@@ -241,7 +244,7 @@ Test(alike, ewc_across_the_ends_of_tasks, .timeout = 120)
     struct pair p;
     sona_stats stats;
 
-    open_pair(&p, true);
+    open_pair(&p, true, NULL);
     for (uint64_t round = 0; round < 200; round++) {
         decide(&p, round);
         for (uint64_t n = draw(&p, 4); n > 0; n--)
@@ -263,4 +266,46 @@ Test(alike, ewc_across_the_ends_of_tasks, .timeout = 120)
     }
     cr_assert(eq(u64, stage_counter(&p.stage, "ewc_tasks"), 3));
     close_pair(&p);
+}
+
+Test(alike, a_configuration_that_changes_in_between, .timeout = 120)
+{
+    struct reload_file file;
+    struct pair p;
+    sona_diag diag;
+
+    reload_open(&file, "");
+    open_pair(&p, false, file.path);
+    for (uint64_t round = 0; round < 300; round++) {
+        decide(&p, round);
+        for (uint64_t n = draw(&p, 4); n > 0; n--)
+            tell(&p);
+        flush(&p);
+        if (round % 100 != 50)
+            continue;
+        p.config.micro_lora_lr = round == 50 ? 0.05f : 0.01f;
+        p.config.lora_dropout = round == 50 ? 0.25f : 0;
+        p.config.max_explore = 0.5f;
+        p.config.consolidation_interval = 20;
+        p.config.pattern_similarity = 0.5f;
+        p.config.drift = round == 250;
+        reload_write(
+            &file, round == 50 ? "learner: {micro_lora_lr: 0.05, lora_dropout: 0.25, max_explore: "
+                                 "0.5, consolidation_interval: 20, pattern_similarity: 0.5, "
+                                 "drift: off}\n"
+                   : round == 150
+                       ? "learner: {micro_lora_lr: 0.01, max_explore: 0.5, "
+                         "consolidation_interval: 20, pattern_similarity: 0.5, drift: off}\n"
+                       : "learner: {micro_lora_lr: 0.01, max_explore: 0.5, "
+                         "consolidation_interval: 20, pattern_similarity: 0.5}\n");
+        reload_await(&p.stage, round == 250 ? "learner.drift" : "learner.micro_lora_lr",
+                     round == 50    ? "0.05"
+                     : round == 150 ? "0.01"
+                                    : "true");
+        cr_assert(eq(int, sona_engine_configure(p.engine, &p.config, &diag), SONA_OK), "%s",
+                  diag.text);
+    }
+    assert_same_answers(&p);
+    close_pair(&p);
+    reload_close(&file);
 }

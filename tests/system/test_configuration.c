@@ -8,40 +8,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/wire.h"
-#include "stage.h"
-#include "tools/query.h"
+#include "reload_fixture.h"
 
 struct scene {
     struct stage stage;
-    char dir[64], file[96];
+    struct reload_file file;
 };
-
-static void write_file(const struct scene *s, const char *text)
-{
-    FILE *f = fopen(s->file, "w");
-
-    cr_assert(ne(ptr, f, NULL));
-    cr_assert(ge(int, fputs(text, f), 0));
-    cr_assert(eq(int, fclose(f), 0));
-}
 
 static void open_scene(struct scene *s, const char *text)
 {
-    const char *more[] = {"-c", s->file, NULL};
+    const char *more[] = {"-c", s->file.path, NULL};
 
-    (void)snprintf(s->dir, sizeof s->dir, "/tmp/sona-configuration-XXXXXX");
-    cr_assert(ne(ptr, mkdtemp(s->dir), NULL));
-    (void)snprintf(s->file, sizeof s->file, "%s/sidecar.yaml", s->dir);
-    write_file(s, text);
+    reload_open(&s->file, text);
     stage_open(&s->stage, more);
 }
 
 static void close_scene(struct scene *s)
 {
     stage_close(&s->stage);
-    cr_assert(eq(int, unlink(s->file), 0));
-    cr_assert(eq(int, rmdir(s->dir), 0));
+    reload_close(&s->file);
 }
 
 /* The whole log so far; the caller's to free. */
@@ -85,37 +70,11 @@ static void reload(const struct scene *s, const char *event)
     }
 }
 
-/* The value of an option, as the sidecar itself says it is in effect. */
-static void value_of(const struct scene *s, const char *key, char ret[64])
-{
-    char *text = NULL;
-    json_error_t error;
-    const json_t *row;
-    sona_diag diag;
-    size_t i;
-
-    cr_assert(eq(int,
-                 sona_tools_query(s->stage.spawn.runtime_dir, s->stage.spawn.instance,
-                                  SONA_WIRE_CONFIG, &text, &diag),
-                 SONA_OK),
-              "%s", diag.text);
-    json_t *o = json_loads(text, 0, &error);
-    cr_assert(ne(ptr, o, NULL), "%s", text);
-    ret[0] = '\0';
-    json_array_foreach(json_object_get(o, "options"), i, row)
-    {
-        if (strcmp(json_string_value(json_object_get(row, "key")), key) == 0)
-            (void)snprintf(ret, 64, "%s", json_string_value(json_object_get(row, "value")));
-    }
-    json_decref(o);
-    free(text);
-}
-
 static void assert_value(const struct scene *s, const char *key, const char *value)
 {
     char is[64];
 
-    value_of(s, key, is);
+    reload_value(&s->stage, key, is);
     cr_assert(eq(str, is, (char *)(uintptr_t)value), "%s", key);
 }
 
@@ -153,7 +112,8 @@ Test(configuration, a_changed_rate_is_learned_with_and_a_changed_size_says_resta
     assert_value(&s, "learner.micro_lora_lr", "0");
     cr_assert(lt(dbl, moved_by_fifty(lane, &s), 1e-6), "a rate of nothing moves nothing");
 
-    write_file(&s, "learner: {micro_lora_lr: 0.05, background: off, replay_capacity: 999}\n");
+    reload_write(&s.file,
+                 "learner: {micro_lora_lr: 0.05, background: off, replay_capacity: 999}\n");
     reload(&s, "event=config_reloaded");
     assert_value(&s, "learner.micro_lora_lr", "0.05");
     assert_value(&s, "learner.replay_capacity", "5000");
@@ -175,16 +135,16 @@ Test(configuration, with_mistakes_everything_stays_and_each_is_in_the_log, .time
     struct scene s;
 
     open_scene(&s, "learner: {lambda: 0.25}\n");
-    write_file(&s,
-               "learner: {lambda: 0.5, max_explore: 7}\nclients:\n  lanes_max: many\ntypo: 1\n");
+    reload_write(&s.file,
+                 "learner: {lambda: 0.5, max_explore: 7}\nclients:\n  lanes_max: many\ntypo: 1\n");
     reload(&s, "event=config_refused mistakes=3");
     assert_value(&s, "learner.lambda", "0.25");
     cr_assert(eq(u32, count_of(&s, "sidecar.yaml:1:37\" reason=\"max_explore must be"), 1));
     cr_assert(eq(u32, count_of(&s, "sidecar.yaml:3:14\" reason=\"lanes_max must be"), 1));
     cr_assert(eq(u32, count_of(&s, "sidecar.yaml:4:1\" reason=\"unknown key"), 1));
-    cr_assert(eq(int, unlink(s.file), 0));
+    cr_assert(eq(int, unlink(s.file.path), 0));
     reload(&s, "event=config_refused mistakes=1");
-    write_file(&s, "learner: {lambda: 0.5}\n");
+    reload_write(&s.file, "learner: {lambda: 0.5}\n");
     reload(&s, "event=config_reloaded");
     assert_value(&s, "learner.lambda", "0.5");
     close_scene(&s);
@@ -198,15 +158,12 @@ Test(configuration, routes_of_a_new_file_are_added_and_priced_but_none_is_taken_
     uint32_t n;
 
     /* The stage names its routes on the command line, which wins: a sidecar of its own. */
-    (void)snprintf(s.dir, sizeof s.dir, "/tmp/sona-configuration-XXXXXX");
-    cr_assert(ne(ptr, mkdtemp(s.dir), NULL));
-    (void)snprintf(s.file, sizeof s.file, "%s/sidecar.yaml", s.dir);
-    write_file(&s, "routes: [small, {name: large, cost: 1}]\nlearner: {dim: 16}\n");
-    more[1] = s.file;
+    reload_open(&s.file, "routes: [small, {name: large, cost: 1}]\nlearner: {dim: 16}\n");
+    more[1] = s.file.path;
     sona_diag diag;
     cr_assert(eq(int, sona_spawn_start(&s.stage.spawn, NULL, NULL, NULL, more, &diag), SONA_OK),
               "%s", diag.text);
-    write_file(&s, "routes: [{name: small, cost: 0.5}, fresh]\nlearner: {dim: 16}\n");
+    reload_write(&s.file, "routes: [{name: small, cost: 0.5}, fresh]\nlearner: {dim: 16}\n");
     reload(&s, "event=config_reloaded changed=2 need_restart=1");
     sona_client *client = stage_client(&s.stage, 1);
     sona_lane *lane = stage_lane(client);
@@ -230,7 +187,7 @@ static int check(const struct scene *s, const char *instance, char said[1024])
 
     (void)snprintf(command, sizeof command,
                    "'%s' --isolated -c '%s' --instance %s --runtime-dir '%s' --check 2>&1",
-                   getenv("SONA_SIDECAR"), s->file, instance, s->stage.spawn.runtime_dir);
+                   getenv("SONA_SIDECAR"), s->file.path, instance, s->stage.spawn.runtime_dir);
     FILE *out = popen(command, "r");
     cr_assert(ne(ptr, out, NULL));
     size_t n = fread(said, 1, 1023, out);
@@ -249,7 +206,7 @@ Test(configuration, a_check_disturbs_nobody_and_works_beside_the_one_that_runs, 
     cr_expect(ne(ptr, strstr(said, "2 routes; it is running now"), NULL), "%s", said);
     cr_expect(eq(int, check(&s, "another", said), 0), "%s", said);
     cr_expect(ne(ptr, strstr(said, "bytes of shared memory"), NULL), "%s", said);
-    write_file(&s, "routes: [a, b]\nlog_level: loud\n");
+    reload_write(&s.file, "routes: [a, b]\nlog_level: loud\n");
     cr_expect(eq(int, check(&s, s.stage.spawn.instance, said), 2), "%s", said);
     cr_expect(ne(ptr, strstr(said, "sidecar.yaml:2:12: log_level"), NULL), "%s", said);
     assert_value(&s, "log_level", "info");
@@ -261,13 +218,8 @@ Test(configuration, fewer_lanes_and_a_quieter_log_are_taken_over, .timeout = 60)
     struct scene s;
 
     open_scene(&s, "");
-    write_file(&s, "clients: {lanes_max: 1}\nlog_level: error\n");
-    cr_assert(eq(int, kill(s.stage.spawn.pid, SIGHUP), 0));
-    uint64_t limit = stage_now_ms() + STAGE_LIMIT_MS;
-    for (char is[64] = ""; strcmp(is, "1") != 0; stage_pause()) {
-        cr_assert(lt(u64, stage_now_ms(), limit));
-        value_of(&s, "clients.lanes_max", is);
-    }
+    reload_write(&s.file, "clients: {lanes_max: 1}\nlog_level: error\n");
+    reload_await(&s.stage, "clients.lanes_max", "1");
     assert_value(&s, "log_level", "error");
     sona_client *client = stage_client(&s.stage, 1);
     cr_assert(eq(u32, count_of(&s, "event=client_attached"), 0), "that is news, no error");

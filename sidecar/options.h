@@ -30,8 +30,6 @@ enum sona_sidecar_memory_wish {
 struct sona_sidecar_options {
     const char *instance, *runtime_dir; /* in the buffers below; runtime_dir null: default place */
     sona_config config;
-    uint32_t n_routes;
-    sona_route_spec routes[SONA_ROUTES_MAX];
     uint32_t background_inline; /* 0 or 1 */
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
     uint32_t preset;            /* index of sona_config_preset_name() */
@@ -43,6 +41,9 @@ struct sona_sidecar_options {
     int ready_fd;                         /* -1: none */
 
     char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX];
+    /* Large, and mostly zero: what is not said here costs no memory. */
+    uint32_t n_routes;
+    sona_route_spec routes[SONA_ROUTES_MAX];
     /* Where the value of each row of the table is from; "" for a built-in one. */
     char where[SONA_SIDECAR_SETTINGS_MAX][SONA_SIDECAR_WHERE_MAX];
 };

@@ -73,7 +73,7 @@ static void compare_routes(struct sona_sidecar_reload *r, const struct sona_side
     const char *where = o->where[sona_sidecar_setting_index(s)];
     char from[32], to[32];
 
-    r->change.n_routes = 0;
+    r->change->n_routes = 0;
     for (uint32_t k = 0; k < o->n_routes; k++) {
         uint32_t at = find(now, o->routes[k].name);
         const sona_route_spec *before = at < now->n_routes ? &now->routes[at] : NULL;
@@ -84,7 +84,7 @@ static void compare_routes(struct sona_sidecar_reload *r, const struct sona_side
         (void)snprintf(to, sizeof to, "cost %g", (double)o->routes[k].cost);
         if (!before || cost) {
             tell_change(r, o->routes[k].name, from, to, where, true);
-            r->change.route[r->change.n_routes++] = o->routes[k];
+            r->change->route[r->change->n_routes++] = o->routes[k];
         }
         if (before && (!same(before->prior_quality, o->routes[k].prior_quality) ||
                        !same(before->prior_weight, o->routes[k].prior_weight)))
@@ -99,7 +99,9 @@ static void compare_routes(struct sona_sidecar_reload *r, const struct sona_side
 void sona_sidecar_reload_close(struct sona_sidecar_reload *reload)
 {
     free(reload->wanted);
+    free(reload->change);
     reload->wanted = NULL;
+    reload->change = NULL;
 }
 
 void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_sidecar *sidecar)
@@ -112,8 +114,10 @@ void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_s
         return;
     }
     r->wanted = calloc(1, sizeof *r->wanted);
-    uint32_t mistakes =
-        r->wanted ? sona_sidecar_options_again(r->wanted, tell_mistake, NULL) : UINT32_MAX;
+    r->change = calloc(1, sizeof *r->change);
+    uint32_t mistakes = r->wanted && r->change
+                            ? sona_sidecar_options_again(r->wanted, tell_mistake, NULL)
+                            : UINT32_MAX;
     if (mistakes > 0) {
         sona_sidecar_log(SONA_SIDECAR_ERROR, "config_refused",
                          "mistakes=%u reason=\"the configuration stays what it was\"", mistakes);
@@ -123,9 +127,9 @@ void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_s
     r->changed = r->restart = 0;
     compare_values(r, now);
     compare_routes(r, now);
-    r->change.config = r->wanted->config;
+    r->change->config = r->wanted->config;
     const struct sona_sidecar_command command = {.request.what = SONA_SIDECAR_CONFIGURE,
-                                                 .change = &r->change};
+                                                 .change = r->change};
     if (!sona_sidecar_commands_put(&sidecar->asked, &command)) {
         sona_sidecar_log(SONA_SIDECAR_ERROR, "config_refused",
                          "reason=\"%u commands wait already; send SIGHUP again\"",
@@ -151,13 +155,13 @@ static void take_over(struct sona_sidecar *s, const struct sona_sidecar_reload *
     for (uint32_t i = 0; i < sona_sidecar_setting_count(); i++)
         if (sona_sidecar_setting_live(&sona_sidecar_settings[i]))
             memcpy(o->where[i], wanted->where[i], sizeof o->where[i]);
-    for (uint32_t k = 0; k < r->change.n_routes; k++) {
-        uint32_t at = find(o, r->change.route[k].name);
+    for (uint32_t k = 0; k < r->change->n_routes; k++) {
+        uint32_t at = find(o, r->change->route[k].name);
 
         if (at < o->n_routes)
-            o->routes[at].cost = r->change.route[k].cost;
+            o->routes[at].cost = r->change->route[k].cost;
         else if (o->n_routes < SONA_ROUTES_MAX)
-            o->routes[o->n_routes++] = r->change.route[k];
+            o->routes[o->n_routes++] = r->change->route[k];
     }
 }
 

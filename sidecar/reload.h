@@ -23,7 +23,7 @@ struct sona_sidecar_options;
 
 struct sona_sidecar_reload {
     struct sona_sidecar_options *wanted; /* null: none is running */
-    struct sona_sidecar_change change;
+    struct sona_sidecar_change *change;
     bool again; /* SIGHUP came while one was running */
     uint32_t changed, restart;
 };

@@ -7,15 +7,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sidecar/config/routes.h"
 
 struct sona_sidecar_gather *
 sona_sidecar_gather_open(void (*told)(void *arg, const char *where, const char *what), void *arg)
 {
-    struct sona_sidecar_gather *g = calloc(1, sizeof *g);
+    /* Its own mapping: it is gone at once when it is closed, from the allocator's books too. */
+    struct sona_sidecar_gather *g =
+        mmap(NULL, sizeof *g, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    if (!g)
+    if (g == MAP_FAILED)
         return NULL;
     g->told = told;
     g->arg = arg;
@@ -43,7 +46,7 @@ void sona_sidecar_gather_close(struct sona_sidecar_gather **gather)
         forget(g->first);
         g->first = next;
     }
-    free(g);
+    (void)munmap(g, sizeof *g);
     *gather = NULL;
 }
 
@@ -124,9 +127,10 @@ void sona_sidecar_gather_say_routes(struct sona_sidecar_gather *gather,
 
     if (!said)
         return;
-    said->routes = malloc(sizeof *said->routes);
+    size_t bytes = offsetof(struct sona_sidecar_routes, spec) + routes->n * sizeof routes->spec[0];
+    said->routes = malloc(bytes);
     if (said->routes)
-        *said->routes = *routes;
+        memcpy(said->routes, routes, bytes);
     else
         sona_sidecar_gather_mistake(gather, where, "out of memory");
 }
@@ -138,12 +142,14 @@ static void take(struct sona_sidecar_options *o, const struct sona_sidecar_said 
     char why[SONA_DIAG_TEXT_MAX];
 
     if (said->routes) {
+        memset(o->routes, 0, o->n_routes * sizeof o->routes[0]);
         o->n_routes = said->routes->n;
-        memcpy(o->routes, said->routes->spec, sizeof o->routes);
+        memcpy(o->routes, said->routes->spec, o->n_routes * sizeof o->routes[0]);
     } else if (!said->text || !sona_sidecar_setting_take(said->setting, o, said->text, why)) {
         return; /* told when it was said */
     }
-    memcpy(o->where[sona_sidecar_setting_index(said->setting)], said->where, sizeof said->where);
+    (void)snprintf(o->where[sona_sidecar_setting_index(said->setting)], SONA_SIDECAR_WHERE_MAX,
+                   "%s", said->where);
 }
 
 static const char *where_of(const struct sona_sidecar_options *o, const char *key)

@@ -28,7 +28,7 @@ struct sona_sidecar_said {
     const struct sona_sidecar_setting *setting;
     char where[SONA_SIDECAR_WHERE_MAX];
     char *text;                         /* null for routes */
-    struct sona_sidecar_routes *routes; /* null for the rest */
+    struct sona_sidecar_routes *routes; /* null for the rest; `n` specs of it are there */
     struct sona_sidecar_said *next;
 };
 

@@ -101,7 +101,7 @@ static void take_route(struct sona_sidecar_gather *gather, const char *where, ch
 void sona_sidecar_routes_parse(struct sona_sidecar_gather *gather, const char *where,
                                const char *text, struct sona_sidecar_routes *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    ret->n = 0;
     if (text[0] != '\0' && strspn(text, "0123456789") == strlen(text)) {
         unsigned long count = strlen(text) < 9 ? strtoul(text, NULL, 10) : 0;
 

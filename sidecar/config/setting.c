@@ -449,7 +449,13 @@ void sona_sidecar_setting_variable(const struct sona_sidecar_setting *setting,
 
 void sona_sidecar_options_init(struct sona_sidecar_options *ret)
 {
-    memset(ret, 0, sizeof *ret);
+    /* Written only where it is not zero yet: the pages of what nobody says are never touched. */
+    if (ret->n_routes > 0)
+        memset(ret->routes, 0, sizeof ret->routes);
+    for (size_t i = 0; i < SONA_SIDECAR_SETTINGS_MAX; i++)
+        if (ret->where[i][0] != '\0')
+            ret->where[i][0] = '\0';
+    memset(ret, 0, offsetof(struct sona_sidecar_options, routes));
     (void)snprintf(ret->instance_text, sizeof ret->instance_text, "default");
     ret->instance = ret->instance_text;
     ret->ready_fd = -1;

@@ -87,7 +87,7 @@ const char *sona_sidecar_setting_unit(const struct sona_sidecar_setting *setting
 void sona_sidecar_setting_variable(const struct sona_sidecar_setting *setting,
                                    char ret[SONA_SIDECAR_VALUE_MAX]);
 
-/* The options before anybody said anything. */
+/* The options before anybody said anything. `ret` is zero, or was filled in before. */
 void sona_sidecar_options_init(struct sona_sidecar_options *ret);
 
 #endif

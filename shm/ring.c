@@ -255,13 +255,18 @@ void sona_shm_queue_commit(struct sona_shm_queue *queue)
     producer_commit(&queue->words);
 }
 
+void *sona_shm_queue_peek_at(struct sona_shm_queue *queue, uint32_t k)
+{
+    if (queue->tail - queue->head <= k)
+        queue->tail = atomic_load_explicit(&queue->words.p_tail, memory_order_acquire); /* [R2] */
+    if (queue->tail - queue->head <= k)
+        return NULL;
+    return queue->records + (size_t)((queue->head + k) & (queue->slots - 1)) * queue->stride;
+}
+
 void *sona_shm_queue_peek(struct sona_shm_queue *queue)
 {
-    if (queue->head == queue->tail)
-        queue->tail = atomic_load_explicit(&queue->words.p_tail, memory_order_acquire); /* [R2] */
-    if (queue->head == queue->tail)
-        return NULL;
-    return queue->records + (size_t)(queue->head & (queue->slots - 1)) * queue->stride;
+    return sona_shm_queue_peek_at(queue, 0);
 }
 
 void sona_shm_queue_release(struct sona_shm_queue *queue)

@@ -69,6 +69,8 @@ struct sona_shm_queue *sona_shm_queue_init(void *memory, uint32_t slots, uint32_
 void *sona_shm_queue_reserve(struct sona_shm_queue *queue); /* producer; null when full */
 void sona_shm_queue_commit(struct sona_shm_queue *queue);
 void *sona_shm_queue_peek(struct sona_shm_queue *queue); /* consumer; null when empty */
+/* Consumer: the `k`th behind the oldest; null when there are not so many. */
+void *sona_shm_queue_peek_at(struct sona_shm_queue *queue, uint32_t k);
 void sona_shm_queue_release(struct sona_shm_queue *queue);
 
 #endif

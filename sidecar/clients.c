@@ -24,14 +24,14 @@
  * Those of lanes that may be handed back are in the ledger. */
 sona_err sona_sidecar_clients_init(struct sona_sidecar_clients *ret,
                                    struct sona_shm_publisher *publisher,
-                                   struct sona_sidecar_ledger *ledger, uint32_t lanes_max,
-                                   sona_diag *reterr)
+                                   struct sona_sidecar_ledger *ledger, bool kept,
+                                   uint32_t lanes_max, sona_diag *reterr)
 {
     *ret = (struct sona_sidecar_clients){
         .publisher = publisher, .ledger = ledger, .lanes_max = lanes_max};
-    /* What was learned from them was in the memory of a process that is dead. */
+    /* Without a store, what was learned from them was in the memory of a process that is dead. */
     sona_sidecar_tally_set(&ret->tally, SONA_COUNTER_lost_killed,
-                           sona_sidecar_ledger_taken(ledger));
+                           kept ? 0 : sona_sidecar_ledger_taken(ledger));
     if (getrandom(&ret->last_tag, sizeof ret->last_tag, 0) != (ssize_t)sizeof ret->last_tag)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot draw the first tag");
     return SONA_OK;

@@ -36,10 +36,11 @@ struct sona_sidecar_clients {
     struct sona_sidecar_tally tally;
 };
 
+/* `kept`: what earlier sidecars learned is not lost. */
 sona_err sona_sidecar_clients_init(struct sona_sidecar_clients *ret,
                                    struct sona_shm_publisher *publisher,
-                                   struct sona_sidecar_ledger *ledger, uint32_t lanes_max,
-                                   sona_diag *reterr);
+                                   struct sona_sidecar_ledger *ledger, bool kept,
+                                   uint32_t lanes_max, sona_diag *reterr);
 
 /* Judge a HELLO and make its attachment, with its lanes in the publisher's scan. Every refusal is
  * one sentence with the remedy. old_fd: the lane memfd that came with it, or -1; the caller's to

@@ -23,8 +23,10 @@
 #include "shm/diag.h"
 #include "shm/fault.h"
 #include "sidecar/clock.h"
+#include "sidecar/figures.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/recall.h"
 
 #define BUDGET          64u     /* records of one lane in one round */
 #define SPIN_US         20u     /* idle: look again at once for so long, */
@@ -37,7 +39,7 @@
 #define STOP_MAX_MS     1000u /* or now: a client that does not stop counts its own loss */
 
 struct sona_sidecar_intake {
-    struct sona_sidecar_join join;
+    struct sona_sidecar_recall recall;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;
@@ -70,50 +72,21 @@ struct sona_sidecar_intake {
 static void refresh_rules(struct sona_sidecar_intake *in)
 {
     const struct sona_sidecar_version *v = sona_sidecar_version_read(in->versions);
-    struct sona_sidecar_rules *rules = &in->join.rules;
+    struct sona_sidecar_route routes[SONA_ROUTES_MAX];
 
     if (v && v->route_changes + 1 != in->route_changes) {
-        rules->n_routes = v->n_routes;
         for (uint32_t i = 0; i < v->n_routes; i++)
-            rules->route[i] = (struct sona_sidecar_route){.id = v->route[i].id,
-                                                          .state = (uint32_t)v->route[i].state};
+            routes[i] = (struct sona_sidecar_route){.id = v->route[i].id,
+                                                    .state = (uint32_t)v->route[i].state};
+        sona_sidecar_recall_rules(&in->recall, routes, v->n_routes);
         in->route_changes = v->route_changes + 1;
     }
     sona_sidecar_version_unread();
 }
 
-/* Relaxed: figures for people. A row that did not change is not written. */
-static void refresh_nodes(struct sona_sidecar_intake *in, const sona_stats *stats)
-{
-    for (uint32_t i = 0; i < stats->n_nodes; i++) {
-        const sona_node_stats *from = &stats->node[i];
-
-        if (atomic_load_explicit(&in->figures.node[i].steps, memory_order_relaxed) == from->steps)
-            continue;
-        atomic_store_explicit(&in->figures.node[i].node, from->node, memory_order_relaxed);
-        atomic_store_explicit(&in->figures.node[i].score, from->mean_score, memory_order_relaxed);
-        atomic_store_explicit(&in->figures.node[i].reward, from->mean_reward, memory_order_relaxed);
-        atomic_store_explicit(&in->figures.node[i].latency_us, from->mean_latency_us,
-                              memory_order_relaxed);
-        atomic_store_explicit(&in->figures.node[i].steps, from->steps, memory_order_relaxed);
-    }
-}
-
 static void refresh_figures(struct sona_sidecar_intake *in)
 {
-    sona_stats stats;
-
-    memset(&stats, 0, sizeof stats);
-    sona_sidecar_join_stats(&in->join, &stats);
-    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
-        sona_sidecar_tally_set(&in->figures.tally, (sona_counter)c, stats.counter[c]);
-    /* Relaxed: figures for people. */
-    atomic_store_explicit(&in->figures.taken, in->join.taken, memory_order_relaxed);
-    for (int k = 0; k < SONA_SIDECAR_KINDS; k++)
-        atomic_store_explicit(&in->figures.accepted[k], in->join.accepted[k], memory_order_relaxed);
-    atomic_store_explicit(&in->figures.pending, stats.pending, memory_order_relaxed);
-    atomic_store_explicit(&in->figures.parked_now, stats.parked_now, memory_order_relaxed);
-    refresh_nodes(in, &stats);
+    sona_sidecar_figures_refresh(&in->figures, &in->recall.join);
 }
 
 static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
@@ -141,7 +114,7 @@ static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attac
 {
     a->lane[index].quarantined = true;
     close_lane(&a->lane[index]);
-    in->join.refused[SONA_COUNTER_lanes_quarantined]++;
+    in->recall.join.refused[SONA_COUNTER_lanes_quarantined]++;
     refresh_figures(in);
     sona_sidecar_log(SONA_SIDECAR_WARN, "lane_quarantined", "pid=%d lane=%u reason=\"%s\"",
                      (int)a->pid, index, why);
@@ -151,10 +124,10 @@ static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attac
  * may be taken before. */
 static bool finish_record(struct sona_sidecar_intake *in)
 {
-    while (sona_sidecar_join_has_more(&in->join)) {
+    while (sona_sidecar_join_has_more(&in->recall.join)) {
         struct sona_sidecar_joined *slot = sona_shm_queue_reserve(in->stream->queue);
 
-        if (!slot || !sona_sidecar_join_more(&in->join, slot)) {
+        if (!slot || !sona_sidecar_recall_more(&in->recall, slot)) {
             in->blocked = true;
             return false;
         }
@@ -177,6 +150,13 @@ static void give_back(struct sona_sidecar_intake *in, const struct sona_sidecar_
     SONA_FAULT(drain_given_back);
 }
 
+/* Acquire: pairs with the learner's release. */
+static bool may_take(struct sona_sidecar_intake *in)
+{
+    return sona_sidecar_recall_ready(
+        &in->recall, atomic_load_explicit(&in->stream->kept, memory_order_acquire) == in->handed);
+}
+
 /* One visit: up to BUDGET records. Returns how many were taken. */
 static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
                       uint32_t index)
@@ -186,6 +166,10 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
 
     if (lane->quarantined)
         return 0;
+    if (!may_take(in)) {
+        in->blocked = true;
+        return 0;
+    }
     int64_t ready = sona_shm_drain_ready(&lane->drain);
     if (ready < 0 || sona_sidecar_guard_broken(a->guard)) {
         quarantine(in, a, index, ready < 0 ? "its indices make no sense" : "a page is missing");
@@ -198,7 +182,7 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
     for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
         struct sona_sidecar_joined *slot = NULL;
 
-        if (finish_record(in))
+        if (finish_record(in) && sona_sidecar_recall_has_room(&in->recall))
             slot = sona_shm_queue_reserve(in->stream->queue);
         if (!slot) {
             in->blocked = true;
@@ -213,7 +197,7 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
             .now_ms = in->now_us / 1000,
             .record = in->record,
         };
-        if (sona_sidecar_join_take(&in->join, &taken, slot)) {
+        if (sona_sidecar_recall_take(&in->recall, &taken, slot)) {
             sona_shm_queue_commit(in->stream->queue);
             in->handed++;
         }
@@ -254,10 +238,11 @@ static void finish_ended(struct sona_sidecar_intake *in)
 
         if (!a->ending)
             continue;
-        if (!a->drained && is_drained(a) && !sona_sidecar_join_has_more(&in->join)) {
+        if (!a->drained && is_drained(a) && may_take(in) &&
+            !sona_sidecar_join_has_more(&in->recall.join)) {
             a->drained = true;
             a->handed = in->handed;
-            sona_sidecar_join_forget_tag(&in->join, a->tag);
+            sona_sidecar_recall_forget_tag(&in->recall, a->tag);
             refresh_figures(in);
         }
         if (a->drained && shown >= a->handed)
@@ -316,7 +301,7 @@ static bool may_stop(const struct sona_sidecar_intake *in)
     uint64_t stopping_ms = (in->now_us - in->stop_since_us) / 1000;
     uint64_t quiet_ms = (in->now_us - in->last_record_us) / 1000;
 
-    if (in->blocked)
+    if (in->blocked && stopping_ms < STOP_MAX_MS)
         return false; /* the learner takes what it has, and then there is room */
     if (in->n_attached == 0 || stopping_ms >= STOP_MAX_MS)
         return true;
@@ -382,13 +367,34 @@ static void expire(struct sona_sidecar_intake *in)
     uint64_t before = in->handed;
     struct sona_sidecar_joined *slot;
 
-    while (finish_record(in) && (slot = sona_shm_queue_reserve(in->stream->queue)) &&
-           sona_sidecar_join_expire(&in->join, in->expired_ms, &budget, slot)) {
+    while (finish_record(in) && may_take(in) &&
+           (slot = sona_shm_queue_reserve(in->stream->queue)) &&
+           sona_sidecar_recall_expire(&in->recall, in->expired_ms, &budget, slot)) {
         sona_shm_queue_commit(in->stream->queue);
         in->handed++;
     }
     if (in->handed != before)
         sona_sidecar_wake_notify(&in->stream->wake);
+}
+
+static struct sona_sidecar_joined *wait_for_slot(void *context)
+{
+    const struct timespec nap = {.tv_nsec = NAP_US * 1000};
+    struct sona_sidecar_intake *in = context;
+    struct sona_sidecar_joined *slot;
+
+    while (!(slot = sona_shm_queue_reserve(in->stream->queue)))
+        (void)nanosleep(&nap, NULL);
+    return slot;
+}
+
+static void commit_slot(void *context)
+{
+    struct sona_sidecar_intake *in = context;
+
+    sona_shm_queue_commit(in->stream->queue);
+    in->handed++;
+    sona_sidecar_wake_notify(&in->stream->wake);
 }
 
 static void *intake_loop(void *arg)
@@ -448,7 +454,12 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
         free(in);
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the intake");
     }
-    sona_err err = sona_sidecar_join_init(&in->join, options->config, options->layout, reterr);
+    const struct sona_sidecar_recall_options recall = {.config = options->config,
+                                                       .layout = options->layout,
+                                                       .record_stride = options->record_stride,
+                                                       .path = options->arena_path,
+                                                       .taken = options->taken};
+    sona_err err = sona_sidecar_recall_init(&in->recall, &recall, reterr);
     if (err != SONA_OK) {
         free(in->record);
         free(in);
@@ -463,6 +474,37 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
     sona_sidecar_mailbox_init(&in->outbox);
     *ret = in;
     return SONA_OK;
+}
+
+/* What the arena has of a lane was taken, though the ledger may not know it yet. */
+static void settle_lanes(struct sona_sidecar_intake *in)
+{
+    for (uint32_t i = 0; i < in->recall.n_lanes; i++)
+        for (int slot = 0; slot < (int)SONA_SIDECAR_LEDGER_MAX; slot++) {
+            const struct sona_sidecar_recalled_lane *lane = &in->recall.lanes[i];
+            const struct sona_sidecar_issue *issue = sona_sidecar_ledger_at(in->ledger, slot);
+
+            if (issue && issue->tag == lane->tag && lane->lane < issue->n_lanes &&
+                sona_sidecar_ledger_cursor(in->ledger, slot, lane->lane) < lane->next)
+                sona_sidecar_ledger_advance(in->ledger, slot, lane->lane, lane->next);
+        }
+}
+
+void sona_sidecar_intake_recall(struct sona_sidecar_intake *intake)
+{
+    struct sona_sidecar_intake *in = intake;
+    const struct sona_sidecar_recall_hand hand = {
+        .context = in, .slot = wait_for_slot, .commit = commit_slot};
+    sona_diag diag;
+
+    if (sona_sidecar_recall_replay(&in->recall, &hand, &diag) != SONA_OK)
+        sona_sidecar_log(SONA_SIDECAR_ERROR, "arena_not_recalled",
+                         "reason=\"%s; what waited for an outcome is gone\"", diag.text);
+    else if (in->recall.arena)
+        sona_sidecar_log(SONA_SIDECAR_INFO, "arena_recalled", "handed=%llu next=%llu",
+                         (unsigned long long)in->handed, (unsigned long long)in->recall.made);
+    settle_lanes(in);
+    refresh_figures(in);
 }
 
 sona_err sona_sidecar_intake_start(struct sona_sidecar_intake *intake, sona_diag *reterr)
@@ -506,7 +548,7 @@ void sona_sidecar_intake_destroy(struct sona_sidecar_intake **intake)
 
     if (!in)
         return;
-    sona_sidecar_join_done(&in->join);
+    sona_sidecar_recall_done(&in->recall, false);
     (void)pthread_mutex_destroy(&in->inbox.lock);
     (void)pthread_mutex_destroy(&in->outbox.lock);
     free(in->record);
@@ -522,7 +564,7 @@ sona_sidecar_intake_figures(const struct sona_sidecar_intake *intake)
 
 uint64_t sona_sidecar_intake_bytes(const struct sona_sidecar_intake *intake)
 {
-    return intake->join.bytes + sizeof *intake;
+    return intake->recall.join.bytes + sizeof *intake;
 }
 
 uint64_t sona_sidecar_intake_bytes_of(const sona_config *config,

@@ -17,6 +17,7 @@
 #include "engine/model/model.h"
 #include "sidecar/join.h"
 #include "sidecar/attachment.h"
+#include "sidecar/figures.h"
 #include "sidecar/joined.h"
 #include "sidecar/ledger.h"
 #include "sidecar/tally.h"
@@ -29,23 +30,12 @@ struct sona_sidecar_intake_options {
     const struct sona_model_layout *layout;
     uint32_t record_stride;
     uint32_t idle_cap_us;
+    const char *arena_path; /* null: what waits for an outcome ends with the process */
+    uint64_t taken;         /* events that the learner has, over all starts */
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;
     int gone_fd; /* eventfd: written when a letter lies in the outbox */
-};
-
-/* What it counts, for the report. */
-struct sona_sidecar_intake_figures {
-    struct sona_sidecar_tally tally;
-    _Atomic uint64_t taken;                        /* records taken from lanes */
-    _Atomic uint64_t accepted[SONA_SIDECAR_KINDS]; /* of them, by kind, not refused at sight */
-    _Atomic uint64_t pending, parked_now;
-    /* Steps by node: `steps` is written last. */
-    struct {
-        _Atomic uint64_t node, steps;
-        _Atomic double score, reward, latency_us;
-    } node[SONA_NODES_MAX + 1];
 };
 
 struct sona_sidecar_intake;
@@ -53,6 +43,9 @@ struct sona_sidecar_intake;
 sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
                                     const struct sona_sidecar_intake_options *options,
                                     sona_diag *reterr);
+/* Know what the last process's intake knew; the learner, which runs, gets what it has not. Once,
+ * before the start, and before any lane is handed back. */
+void sona_sidecar_intake_recall(struct sona_sidecar_intake *intake);
 sona_err sona_sidecar_intake_start(struct sona_sidecar_intake *intake, sona_diag *reterr);
 /* Hand over an attachment (ATTACHED), say that its client is gone (ENDED), or ask for a flush
  * (FLUSH, null). From control. */

@@ -69,6 +69,7 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
         .propensity = from->entry.propensity,
         .tenant = from->entry.tenant,
         .type = from->entry.type,
+        .uid = (uint32_t)from->entry.owner,
     };
     if (from->entry.x)
         memcpy(sona_sidecar_joined_x(ret), from->entry.x,
@@ -149,6 +150,7 @@ bool sona_sidecar_join_more(struct sona_sidecar_join *join, struct sona_sidecar_
         .quality = layer.reward,
         .layer = layer.layer,
         .credit = layer.credit,
+        .uid = (uint32_t)from->entry.owner,
     };
     memcpy(sona_sidecar_joined_x(ret), layer.wins, bytes);
     memcpy(sona_sidecar_joined_base(ret, join->rules.dim_padded), layer.base, bytes);
@@ -182,7 +184,8 @@ static bool hit(const struct sona_sidecar_taken *t, struct sona_sidecar_joined *
                                         .id = t->record->id,
                                         .now_ms = t->now_ms,
                                         .route = SONA_ROUTE_NONE,
-                                        .layer = t->record->node};
+                                        .layer = t->record->node,
+                                        .uid = (uint32_t)t->owner};
     return true;
 }
 
@@ -193,6 +196,7 @@ static bool signal(struct sona_sidecar_join *join, const struct sona_sidecar_tak
     struct sona_record *r = t->record;
     struct sona_pending_joined joined = {
         .entry = {.id = r->id,
+                  .owner = t->owner,
                   .route = SONA_ROUTE_NONE,
                   .x = r->n_floats > 0 ? sona_record_floats(r) : NULL},
         .quality = r->value};

@@ -32,6 +32,7 @@ struct sona_sidecar_joined {
     uint32_t type;  /* sona_pattern_type of its contexts */
     uint32_t layer; /* STEPS: BaseLoRA layer; HIT: pattern row */
     float credit;   /* STEPS */
+    uint32_t uid;   /* who said it */
 };
 static_assert(sizeof(struct sona_sidecar_joined) == 64, "the embedding is aligned");
 
@@ -80,6 +81,7 @@ struct sona_sidecar_stream {
      * learner loads the count, acquire, then the position. */
     _Atomic uint64_t flush_handed; /* events handed over when the last flush was drained */
     _Atomic uint64_t flushed;      /* flushes drained */
+    _Atomic uint64_t kept;         /* events in the journal; learner, release; intake, acquire */
     _Atomic uint64_t
         shown; /* learner, release: events in the version that is shown; intake: acquire */
 };

@@ -14,28 +14,29 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 
-#include "engine/learner/learner.h"
 #include "shm/diag.h"
-#include "sidecar/background.h"
+#include "sidecar/chronicle.h"
 #include "sidecar/clock.h"
+#include "sidecar/core.h"
+#include "sidecar/keeper.h"
 #include "sidecar/log.h"
 #include "sidecar/publication.h"
+#include "sidecar/worker.h"
 
-#define BATCH      64u  /* events between two looks at the clock */
 #define LAST_TRIES 1000 /* at the last publication, while readers hold every slot */
 
 struct sona_sidecar_learner {
-    const struct sona_model_layout *layout;
-    struct sona_learner *learner;
-    struct sona_learner_job *job;
+    struct sona_sidecar_core core;
+    struct sona_sidecar_chronicle chronicle;
+    struct sona_sidecar_keeper keeper;
+    struct sona_sidecar_publication out;
     struct sona_sidecar_stream *stream;
-    struct sona_sidecar_background *background; /* null: inline */
+    struct sona_sidecar_worker *background; /* runs cycles; null: inline */
     pthread_t thread;
     bool started;
 
-    struct sona_sidecar_publication out;
     uint64_t now_us;
-    bool running;             /* a cycle is under way */
+    bool finished;            /* the cycle that runs is done, and waits to be installed */
     bool postponed;           /* the cycle that is due was counted as put off */
     sona_cycle_report report; /* of the last cycle installed */
 
@@ -47,28 +48,39 @@ struct sona_sidecar_learner {
 
 /* ---- cycles ---- */
 
-static void install(struct sona_sidecar_learner *l)
+static void run_job(void *work)
 {
-    sona_learner_cycle_install(l->learner, l->job, &l->report);
-    l->running = false;
+    sona_learner_cycle_run(work);
+}
+
+/* False: the chronicle cannot take it now; again later. */
+static bool install(struct sona_sidecar_learner *l)
+{
+    if (!sona_sidecar_chronicle_cycle(&l->chronicle, SONA_STORE_cycle_install, l->now_us / 1000))
+        return false;
+    sona_sidecar_core_cycle_install(&l->core, &l->report);
+    l->finished = false;
     sona_sidecar_publication_renew(&l->out);
     sona_sidecar_log(SONA_SIDECAR_INFO, "cycle_installed",
                      "step=%llu replayed=%llu patterns=%u ms=%.1f",
-                     (unsigned long long)sona_learner_step(l->learner),
+                     (unsigned long long)sona_learner_step(l->core.learner),
                      (unsigned long long)l->report.replayed, l->report.patterns, l->out.cycle_ms);
+    return true;
 }
 
 /* At the event where it is due, whatever readers do: the same events give the same model. */
 static bool cycle_inline(struct sona_sidecar_learner *l, uint64_t now_ms, bool force)
 {
-    if (!(force || sona_learner_cycle_due(l->learner, now_ms)) ||
-        !sona_learner_cycle_start(l->learner, l->job, now_ms))
+    if (l->core.running)
+        return install(l); /* it was refused before */
+    if (!(force || sona_learner_cycle_due(l->core.learner, now_ms)) ||
+        !sona_sidecar_chronicle_cycle(&l->chronicle, SONA_STORE_cycle_start, now_ms) ||
+        !sona_sidecar_core_cycle_start(&l->core, now_ms))
         return false;
     uint64_t start_us = sona_sidecar_now_us();
-    sona_learner_cycle_run(l->job);
+    run_job(l->core.job);
     l->out.cycle_ms = (double)(sona_sidecar_now_us() - start_us) / 1000;
-    install(l);
-    return true;
+    return install(l);
 }
 
 /* False: there is nothing to run a cycle for. True: it runs, or will when a cold slot is free. */
@@ -76,9 +88,9 @@ static bool cycle_start(struct sona_sidecar_learner *l, bool force)
 {
     uint64_t now_ms = l->now_us / 1000;
 
-    if (l->out.cold_new || l->running)
+    if (l->out.cold_new || l->core.running)
         return true;
-    if (!force && !sona_learner_cycle_due(l->learner, now_ms))
+    if (!force && !sona_learner_cycle_due(l->core.learner, now_ms))
         return false;
     if (!sona_sidecar_publication_reserve(&l->out, l->now_us)) {
         if (!l->postponed)
@@ -87,25 +99,26 @@ static bool cycle_start(struct sona_sidecar_learner *l, bool force)
         return true;
     }
     l->postponed = false;
-    if (!sona_learner_cycle_start(l->learner, l->job, now_ms)) {
+    bool kept = sona_sidecar_chronicle_cycle(&l->chronicle, SONA_STORE_cycle_start, now_ms);
+    if (!kept || !sona_sidecar_core_cycle_start(&l->core, now_ms)) {
         sona_sidecar_publication_cancel(&l->out);
-        return false;
+        return !kept;
     }
-    l->running = true;
-    sona_sidecar_background_give(l->background, l->job);
+    sona_sidecar_worker_give(l->background, l->core.job);
     return true;
 }
 
 static void cycle_threaded(struct sona_sidecar_learner *l)
 {
-    if (l->running) {
-        if (sona_sidecar_background_take(l->background, &l->out.cycle_ms))
-            install(l);
+    if (l->core.running) {
+        l->finished |= sona_sidecar_worker_take(l->background, &l->out.cycle_ms);
+        if (l->finished)
+            (void)install(l);
         return;
     }
     (void)cycle_start(l, false);
     /* One that is due and starts while a forced one waits is as good. */
-    if (l->running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
+    if (l->core.running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
         l->commanded = CYCLING;
 }
 
@@ -126,38 +139,32 @@ static bool is_visible(const struct sona_sidecar_learner *l, enum sona_learner_k
 /* Learn from what is there, a batch at most. Returns how many events were taken. */
 static uint32_t learn(struct sona_sidecar_learner *l)
 {
-    uint32_t n = 0;
+    struct sona_sidecar_joined *batch[SONA_SIDECAR_CHRONICLE_BATCH];
+    /* An inline cycle comes right behind the event where it is due, in the chronicle as well. */
+    uint32_t n = 0, limit = l->background ? SONA_SIDECAR_CHRONICLE_BATCH : 1;
 
-    for (; n < BATCH; n++) {
-        struct sona_sidecar_joined *j = sona_shm_queue_peek(l->stream->queue);
+    if (!l->background && l->core.running && !install(l))
+        return 0;
+    while (n < limit && (batch[n] = sona_shm_queue_peek_at(l->stream->queue, n)) != NULL)
+        n++;
+    if (n == 0 || !sona_sidecar_chronicle_events(&l->chronicle, batch, n))
+        return 0;
+    /* Release: pairs with the intake's acquire, which may forget then where they came from. */
+    atomic_store_explicit(&l->stream->kept, l->out.taken + n, memory_order_release);
+    for (uint32_t i = 0; i < n; i++) {
+        enum sona_learner_kind kind = (enum sona_learner_kind)batch[i]->kind;
+        uint64_t now_ms = batch[i]->now_ms;
 
-        if (!j)
-            break;
-        struct sona_learner_event event = {
-            .kind = (enum sona_learner_kind)j->kind,
-            .tenant = j->tenant,
-            .id = j->id,
-            .x = sona_sidecar_joined_x(j),
-            .route = j->route,
-            .quality = j->quality,
-            .propensity = j->propensity,
-            .version = j->version,
-            .now_ms = j->now_ms,
-            .type = j->type,
-            .layer = j->layer,
-            .credit = j->credit,
-            .base = sona_sidecar_joined_base(j, l->layout->dim_padded),
-        };
-        if (sona_learner_learn(l->learner, &event) == SONA_OK && /* else it counted why */
-            is_visible(l, event.kind))
+        if (sona_sidecar_core_learn(&l->core, batch[i]) == SONA_OK && /* else it counted why */
+            is_visible(l, kind))
             l->out.dirty = true;
-        if (sona_learner_switched(l->learner)) /* all of it is another, as after an install */
+        if (sona_learner_switched(l->core.learner)) /* all of it is another, as after an install */
             sona_sidecar_publication_renew(&l->out);
         sona_shm_queue_release(l->stream->queue);
         l->out.taken++;
         l->out.stale = true;
-        if (!l->background && event.kind != SONA_LEARNER_QUERY && !waits(event.kind))
-            (void)cycle_inline(l, event.now_ms, false);
+        if (!l->background && kind != SONA_LEARNER_QUERY && !waits(kind))
+            (void)cycle_inline(l, now_ms, false);
     }
     return n;
 }
@@ -168,14 +175,14 @@ static void command_cycle(struct sona_sidecar_learner *l)
     bool ran = false;
 
     if (l->commanded == CYCLING) {
-        ran = !l->running;
+        ran = !l->core.running;
         if (!ran)
             return;
-    } else if (l->background && (l->running || l->out.cold_new)) {
+    } else if (l->background && (l->core.running || l->out.cold_new)) {
         return;
     } else if (l->background) {
         if (cycle_start(l, true)) {
-            l->commanded = l->running ? CYCLING : WAITING;
+            l->commanded = l->core.running ? CYCLING : WAITING;
             return;
         }
     } else {
@@ -200,13 +207,13 @@ static void command(struct sona_sidecar_learner *l)
             l->out.taken >= atomic_load_explicit(&l->stream->flush_handed, memory_order_relaxed))
             l->commanded = APPLIED;
     } else if (sona_sidecar_command_on_bank(&l->command)) {
-        if (l->running)
+        if (l->core.running || !sona_sidecar_chronicle_command(&l->chronicle, &l->command))
             return;
-        sona_sidecar_command_apply(l->learner, &l->command);
+        sona_sidecar_command_apply(l->core.learner, &l->command);
         sona_sidecar_publication_renew(&l->out);
         l->commanded = APPLIED;
-    } else {
-        sona_sidecar_command_apply(l->learner, &l->command);
+    } else if (sona_sidecar_chronicle_command(&l->chronicle, &l->command)) {
+        sona_sidecar_command_apply(l->core.learner, &l->command);
         l->out.route_changes++;
         l->out.dirty = true;
         l->commanded = APPLIED;
@@ -226,10 +233,11 @@ static void answer(struct sona_sidecar_learner *l)
     l->commanded = NO_COMMAND;
 }
 
-static void doze(struct sona_sidecar_learner *l, uint64_t wait_us)
+/* `blocked`: there are events, and the chronicle cannot take them; another try comes in time. */
+static void doze(struct sona_sidecar_learner *l, uint64_t wait_us, bool blocked)
 {
     sona_sidecar_wake_prepare(&l->stream->wake);
-    if (sona_shm_queue_peek(l->stream->queue) ||
+    if ((!blocked && sona_shm_queue_peek(l->stream->queue)) ||
         (l->commanded == NO_COMMAND &&
          atomic_load_explicit(&l->asked->count, memory_order_relaxed) > 0) || /* after [W] */
         atomic_load_explicit(&l->stream->finished, memory_order_acquire))
@@ -238,14 +246,15 @@ static void doze(struct sona_sidecar_learner *l, uint64_t wait_us)
         sona_sidecar_wake_wait(&l->stream->wake, wait_us);
 }
 
-/* The stream is finished and learned: wait for a running cycle, then show everything. */
+/* The stream is finished and learned: wait for a running cycle, then show and keep everything. */
 static void finish(struct sona_sidecar_learner *l)
 {
-    while (l->running) {
+    while (l->core.running && !l->chronicle.waits) {
         sona_sidecar_wake_prepare(&l->stream->wake);
-        if (sona_sidecar_background_take(l->background, &l->out.cycle_ms)) {
+        l->finished |= sona_sidecar_worker_take(l->background, &l->out.cycle_ms);
+        if (l->finished) {
             sona_sidecar_wake_cancel(&l->stream->wake);
-            install(l);
+            (void)install(l);
         } else {
             sona_sidecar_wake_wait(&l->stream->wake, SONA_SIDECAR_IDLE_US);
         }
@@ -257,6 +266,7 @@ static void finish(struct sona_sidecar_learner *l)
         (void)sched_yield();
     }
     sona_sidecar_publication_show(&l->out, l->now_us);
+    sona_sidecar_keeper_done(&l->keeper, &l->core, &l->chronicle);
 }
 
 static void *learner_loop(void *arg)
@@ -274,16 +284,18 @@ static void *learner_loop(void *arg)
         else if (n == 0)
             (void)cycle_inline(l, l->now_us / 1000, false);
         command(l);
-        bool idle = !sona_shm_queue_peek(l->stream->queue);
+        sona_sidecar_keeper_step(&l->keeper, &l->core, &l->chronicle, l->now_us / 1000);
+        bool blocked = l->chronicle.waits;
+        bool idle = blocked || !sona_shm_queue_peek(l->stream->queue);
         uint64_t wait_us = sona_sidecar_publication_deliver(&l->out, l->now_us, idle);
         answer(l);
         if (!idle)
             continue;
         /* Acquire: pairs with the intake's release; then the queue is looked at once more. */
         if (atomic_load_explicit(&l->stream->finished, memory_order_acquire) &&
-            !sona_shm_queue_peek(l->stream->queue))
+            (blocked || !sona_shm_queue_peek(l->stream->queue)))
             break;
-        doze(l, wait_us);
+        doze(l, wait_us, blocked);
     }
     finish(l);
     sona_sidecar_version_leave();
@@ -292,39 +304,68 @@ static void *learner_loop(void *arg)
 
 /* ---- what others call ---- */
 
-static sona_err allocate(struct sona_sidecar_learner *l, const sona_config *config,
-                         sona_diag *reterr)
-{
-    size_t learner_bytes = (sona_learner_bytes(config) + 63) / 64 * 64;
-    size_t job_bytes = (sona_learner_job_bytes(config) + 63) / 64 * 64;
-    void *learner = aligned_alloc(64, learner_bytes), *job = aligned_alloc(64, job_bytes);
-
-    if (!learner || !job) {
-        free(learner);
-        free(job);
-        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno,
-                                 "no memory for %zu bytes of learner; lower dimension, routes, "
-                                 "patterns or replay_capacity",
-                                 learner_bytes + job_bytes);
-    }
-    l->learner = sona_learner_init(learner, config);
-    l->job = sona_learner_job_init(job, config);
-    l->out.learner = l->learner;
-    l->out.bytes = learner_bytes + job_bytes;
-    return SONA_OK;
-}
-
+/* A route that the state has, or had and retired, stays as it is. */
 static sona_err declare(struct sona_sidecar_learner *l,
                         const struct sona_sidecar_learner_options *o, sona_diag *reterr)
 {
     for (uint32_t k = 0; k < o->n_routes; k++) {
-        sona_route ignored;
-        sona_err err = sona_learner_route_add(l->learner, &o->routes[k], &ignored);
+        struct sona_sidecar_command c = {
+            .request = {.what = SONA_WIRE_ROUTE_ADD, .spec = o->routes[k]}};
 
-        if (err != SONA_OK)
-            return sona_shm_diag_set(reterr, err, 0, "route %s: %s; %s", o->routes[k].name,
-                                     sona_err_text(err), sona_err_remedy(err));
+        if (sona_sidecar_core_knows(&l->core, o->routes[k].name))
+            continue;
+        if (!sona_sidecar_chronicle_command(&l->chronicle, &c))
+            return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
+                                     "route %s cannot be written to the journal",
+                                     o->routes[k].name);
+        sona_sidecar_command_apply(l->core.learner, &c);
+        if (c.diag.code != SONA_OK) {
+            if (reterr)
+                *reterr = c.diag;
+            return c.diag.code;
+        }
     }
+    return SONA_OK;
+}
+
+/* Be what the last sidecar was, and declare what is new. */
+static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar_learner_options *o,
+                       sona_diag *reterr)
+{
+    struct sona_sidecar_resumed resumed;
+
+    l->chronicle = (struct sona_sidecar_chronicle){.store = o->store,
+                                                   .dim = o->layout->geometry.dim,
+                                                   .dim_padded = o->layout->dim_padded,
+                                                   .every = o->learn_durable};
+    sona_err err = sona_sidecar_chronicle_resume(&l->chronicle, &l->core, &resumed, reterr);
+    if (err == SONA_OK)
+        err = declare(l, o, reterr);
+    if (err != SONA_OK)
+        return err;
+    if (resumed.generation != 0 || resumed.replayed != 0)
+        sona_sidecar_log(SONA_SIDECAR_INFO, "resumed",
+                         "generation=%llu passed=%llu replayed=%llu step=%llu",
+                         (unsigned long long)resumed.generation, (unsigned long long)resumed.passed,
+                         (unsigned long long)resumed.replayed,
+                         (unsigned long long)sona_learner_step(l->core.learner));
+    return sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake,
+                                    reterr);
+}
+
+static sona_err publish_first(struct sona_sidecar_learner *l, sona_diag *reterr)
+{
+    l->out.learner = l->core.learner;
+    l->out.bytes = l->core.bytes;
+    l->now_us = sona_sidecar_now_us();
+    /* Until ours is published, readers see a dead sidecar's. */
+    l->out.version = sona_shm_publisher_current(l->out.publisher);
+    l->out.cold_new = l->out.dirty = true;
+    sona_sidecar_publication_publish(&l->out, l->now_us);
+    sona_sidecar_publication_show(&l->out, l->now_us);
+    if (l->out.version == 0)
+        return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                 "the first model could not be published; this is a defect");
     return SONA_OK;
 }
 
@@ -336,7 +377,6 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
 
     if (!l)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the learner");
-    l->layout = options->layout;
     l->stream = options->stream;
     l->out = (struct sona_sidecar_publication){.layout = options->layout,
                                                .publisher = options->publisher,
@@ -345,21 +385,19 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
     l->asked = options->asked;
     l->answered = options->answered;
     l->answered_fd = options->answered_fd;
-    sona_err err = allocate(l, options->config, reterr);
+    sona_err err = sona_sidecar_core_init(&l->core, options->config, options->layout, reterr);
     if (err == SONA_OK)
-        err = declare(l, options, reterr);
+        err = resume(l, options, reterr);
     if (err == SONA_OK && !options->background_inline)
-        err = sona_sidecar_background_create(&l->background, &l->stream->wake, reterr);
-    if (err == SONA_OK) {
-        l->now_us = sona_sidecar_now_us();
-        /* Until ours is published, readers see a dead sidecar's. */
-        l->out.version = sona_shm_publisher_current(options->publisher);
-        l->out.cold_new = l->out.dirty = true;
-        sona_sidecar_publication_publish(&l->out, l->now_us);
-        sona_sidecar_publication_show(&l->out, l->now_us);
-        if (l->out.version == 0)
-            err = sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
-                                    "the first model could not be published; this is a defect");
+        err = sona_sidecar_worker_create(&l->background, "sona-background", run_job,
+                                         &l->stream->wake, reterr);
+    if (err == SONA_OK)
+        err = publish_first(l, reterr);
+    if (err == SONA_OK && l->core.running) { /* it did when the last one ended */
+        if (l->background)
+            sona_sidecar_worker_give(l->background, l->core.job);
+        else
+            run_job(l->core.job);
     }
     if (err != SONA_OK) {
         sona_sidecar_learner_destroy(&l);
@@ -393,11 +431,16 @@ void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner)
 
     if (!l)
         return;
-    sona_sidecar_background_destroy(&l->background);
-    free(l->learner);
-    free(l->job);
+    sona_sidecar_worker_destroy(&l->background);
+    sona_sidecar_worker_destroy(&l->keeper.worker);
+    sona_sidecar_core_done(&l->core);
     free(l);
     *learner = NULL;
+}
+
+uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner)
+{
+    return learner->chronicle.events;
 }
 
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner)

@@ -22,12 +22,16 @@
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
 
+struct sona_store;
+
 struct sona_sidecar_learner_options {
     const sona_config *config;
     const struct sona_model_layout *layout;
     const sona_route_spec *routes;
     uint32_t n_routes;
-    bool background_inline; /* cycles run here, at the event where they are due */
+    bool background_inline;   /* cycles run here, at the event where they are due */
+    struct sona_store *store; /* null: what is learned ends with the process */
+    bool learn_durable;       /* nothing is learned before it is on the disk */
     struct sona_shm_publisher *publisher;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_versions *versions;
@@ -37,7 +41,8 @@ struct sona_sidecar_learner_options {
 
 struct sona_sidecar_learner;
 
-/* Make the learner, declare the routes, publish and show the first pair. */
+/* Make the learner as the store remembers it, declare the routes that are new, publish and show the
+ * first pair. */
 sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
                                      const struct sona_sidecar_learner_options *options,
                                      sona_diag *reterr);
@@ -47,6 +52,9 @@ sona_err sona_sidecar_learner_start(struct sona_sidecar_learner *learner, sona_d
 void sona_sidecar_learner_join(struct sona_sidecar_learner *learner);
 void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner);
 
+/* Events that learners of this store have taken, over all starts: the number of the next. Before
+ * the thread is started. */
+uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner);
 /* Publications refused because a weight was not finite. Any thread. */
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner);
 

@@ -18,7 +18,7 @@
 #define SONA_SIDECAR_LANES_MAX    256u /* of all clients together, by default */
 #define SONA_SIDECAR_WHERE_MAX    256u /* bytes of "file:line:column", a variable or a flag */
 #define SONA_SIDECAR_SETTINGS_MAX 96u  /* rows of the table, and some */
-#define SONA_SIDECAR_DIR_MAX      200u /* bytes of runtime_dir; a socket's path is shorter still */
+#define SONA_SIDECAR_DIR_MAX      200u /* bytes of a directory; a socket's path is shorter still */
 #define SONA_SIDECAR_CONFIG_FILE  "/etc/sona/sidecar.yaml"
 
 enum sona_sidecar_memory_wish {
@@ -28,19 +28,23 @@ enum sona_sidecar_memory_wish {
 };
 
 struct sona_sidecar_options {
-    const char *instance, *runtime_dir; /* in the buffers below; runtime_dir null: default place */
+    /* In the buffers below. runtime_dir null: default place; state_dir null: nothing is kept. */
+    const char *instance, *runtime_dir, *state_dir;
     sona_config config;
     uint32_t background_inline; /* 0 or 1 */
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
     uint32_t preset;            /* index of sona_config_preset_name() */
     uint32_t lanes_max, idle_cap_us, lease_ms;
+    uint32_t durability;  /* enum sona_store_durability */
+    uint32_t journal_off; /* 1: generations only */
 
     /* What only the command line says. */
     bool check, print_config;
     enum sona_sidecar_memory_wish memory; /* print what presets and configuration take */
     int ready_fd;                         /* -1: none */
 
-    char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX];
+    char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX],
+        state_dir_text[SONA_SIDECAR_DIR_MAX];
     /* Large, and mostly zero: what is not said here costs no memory. */
     uint32_t n_routes;
     sona_route_spec routes[SONA_ROUTES_MAX];

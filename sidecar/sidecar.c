@@ -16,6 +16,7 @@
 #include "sidecar/clock.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/store/store.h"
 
 static sona_err make_layout(struct sona_model_layout *ret,
                             const struct sona_sidecar_options *options, sona_diag *reterr)
@@ -75,11 +76,37 @@ static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
         sona_sidecar_log(SONA_SIDECAR_INFO, adopted ? "segment_adopted" : "segment_renewed",
                          "lanes_expected=%u lost_killed=%llu reason=\"%s\"",
                          sona_sidecar_ledger_waiting(s->ledger),
-                         (unsigned long long)sona_sidecar_ledger_taken(s->ledger),
+                         (unsigned long long)(s->store ? 0 : sona_sidecar_ledger_taken(s->ledger)),
                          adopted ? "it fits" : renewed);
     if (sona_sidecar_ledger_waiting(s->ledger) == 0)
         sona_shm_publisher_grace_end(s->publisher);
     return SONA_OK;
+}
+
+/* What the store says on its own threads: what it survived, and what it could not do. */
+static void store_notice(void *context, const char *event, const char *text)
+{
+    (void)context;
+    sona_sidecar_log(SONA_SIDECAR_WARN, event, "reason=\"%s\"", text);
+}
+
+static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
+{
+    const struct sona_sidecar_options *o = s->options;
+
+    if (!o->state_dir)
+        return SONA_OK;
+    (void)snprintf(s->arena_path, sizeof s->arena_path, "%s/%s.arena", s->instance.dir,
+                   s->instance.name);
+    return sona_store_open(
+        &s->store,
+        &(struct sona_store_options){.instance = s->instance.name,
+                                     .state_dir = o->state_dir,
+                                     .intake_dir = s->instance.dir,
+                                     .durability = (enum sona_store_durability)o->durability,
+                                     .journal_off = o->journal_off != 0,
+                                     .notice = store_notice},
+        reterr);
 }
 
 static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
@@ -105,6 +132,8 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .routes = o->routes,
                                                .n_routes = o->n_routes,
                                                .background_inline = o->background_inline,
+                                               .store = s->store,
+                                               .learn_durable = o->durability == SONA_STORE_EVERY,
                                                .publisher = s->publisher,
                                                .stream = &s->stream,
                                                .versions = &s->versions,
@@ -121,15 +150,20 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .layout = &s->layout,
                 .record_stride = sona_shm_publisher_header(s->publisher)->record_stride,
                 .idle_cap_us = o->idle_cap_us,
+                .arena_path = s->store ? s->arena_path : NULL,
+                .taken = sona_sidecar_learner_events(s->learner),
                 .stream = &s->stream,
                 .ledger = s->ledger,
                 .versions = &s->versions,
                 .gone_fd = s->gone_fd},
             reterr);
     if (err == SONA_OK)
-        err = sona_sidecar_clients_init(&s->clients, s->publisher, s->ledger, o->lanes_max, reterr);
+        err = sona_sidecar_clients_init(&s->clients, s->publisher, s->ledger, s->store != NULL,
+                                        o->lanes_max, reterr);
     if (err == SONA_OK)
         err = sona_sidecar_learner_start(s->learner, reterr);
+    if (err == SONA_OK)
+        sona_sidecar_intake_recall(s->intake);
     if (err == SONA_OK)
         err = sona_sidecar_intake_start(s->intake, reterr);
     return err;
@@ -161,6 +195,8 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
         err = sona_sidecar_guard_install(reterr);
     if (err == SONA_OK)
         err = make_ledger(s, reterr);
+    if (err == SONA_OK)
+        err = make_store(s, reterr);
     if (err == SONA_OK)
         err = make_segment(s, reterr);
     if (err == SONA_OK)
@@ -232,6 +268,7 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
     sona_sidecar_clients_done(&s->clients);
     sona_sidecar_intake_destroy(&s->intake);
     sona_sidecar_learner_destroy(&s->learner);
+    sona_store_close(&s->store);
     sona_sidecar_version_done(&s->versions);
     if (s->publisher)
         sona_sidecar_remember(s);

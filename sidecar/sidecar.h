@@ -3,10 +3,12 @@
 /*
  * The whole: what its parts are, and in which order they come and go.
  *
- *     lock ─► ledger ─► segment ─► learner (first pair) ─► intake ─► listen ─► LIVE, READY
+ *     lock ─► ledger ─► store ─► segment ─► learner (resumed; first pair) ─► intake (recalled)
+ *     ─► listen ─► LIVE, READY
  *     kill -9 at any place; then ─► lock ─► ledger: who has which lanes ─► segment: adopted, or
  *     renewed ─► ... ─► READY, and clients hand their lanes back
- *     deafen ─► DRAINING ─► intake drains ─► learner learns, publishes ─► RETIRED ─► all removed
+ *     deafen ─► DRAINING ─► intake drains ─► learner learns, publishes, keeps ─► RETIRED ─►
+ *     removed, but for what is kept
  *
  *     thread       owns                                 is told by
  *     control      socket, connections, attachments     the kernel: packets, deaths, signals
@@ -36,6 +38,8 @@
 struct sona_sidecar {
     struct sona_sidecar_options *options; /* control changes them at SIGHUP (reload.h) */
     struct sona_sidecar_instance instance;
+    struct sona_store *store; /* null: nothing outlives the process */
+    char arena_path[160];     /* with it */
     struct sona_model_layout layout;
     struct sona_sidecar_ledger *ledger;
     struct sona_shm_publisher *publisher;

@@ -119,25 +119,37 @@ static void close_log(struct sona_spawn *s)
     s->log_fd = -1;
 }
 
+static void remove_files(const struct sona_spawn *s, const char *const *ends)
+{
+    char name[sizeof s->runtime_dir + sizeof s->instance + 16];
+
+    for (; *ends; ends++) {
+        (void)snprintf(name, sizeof name, "%s/%s.%s", s->runtime_dir, s->instance, *ends);
+        (void)unlink(name);
+    }
+}
+
 /* A killed sidecar that had no successor leaves its names behind. Those of a clean stop are gone.
  */
 static void remove_names(const struct sona_spawn *s)
 {
-    static const char *const files[] = {"sock", "lock", "lanes"};
-    char name[sizeof s->runtime_dir + sizeof s->instance + 16];
+    static const char *const files[] = {"sock", "lock", "lanes", NULL};
+    char name[sizeof s->instance + 16];
 
-    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        (void)snprintf(name, sizeof name, "%s/%s.%s", s->runtime_dir, s->instance, files[i]);
-        (void)unlink(name);
-    }
+    remove_files(s, files);
     (void)snprintf(name, sizeof name, "/sona.%s.model", s->instance);
     (void)shm_unlink(name);
 }
 
+/* With a state directory, a clean stop leaves what its successor would go on from. */
 static void remove_dir(struct sona_spawn *s)
 {
-    if (s->own_dir)
+    static const char *const kept[] = {"arena", "intake", NULL};
+
+    if (s->own_dir) {
+        remove_files(s, kept);
         (void)rmdir(s->runtime_dir); /* not empty: then something was left behind, to be seen */
+    }
     s->own_dir = false;
 }
 

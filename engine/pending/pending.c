@@ -436,6 +436,16 @@ sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t
                  on_its_way, ret, joined);
 }
 
+bool sona_pending_is_due(const struct sona_pending *pending, uint64_t now_ms)
+{
+    uint32_t waiting = pending->waiting_pool.oldest, parked = pending->parked_pool.oldest;
+
+    return (waiting != SONA_PENDING_NONE &&
+            outlived(pending, pending->waiting[waiting].begun_ms, now_ms)) ||
+           (parked != SONA_PENDING_NONE &&
+            outlived(pending, pending->parked[parked].since_ms, now_ms));
+}
+
 bool sona_pending_expire(struct sona_pending *pending, uint64_t now_ms, uint32_t *budget,
                          struct sona_pending_joined *ret)
 {

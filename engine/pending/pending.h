@@ -108,6 +108,8 @@ sona_err sona_pending_outcome(struct sona_pending *pending, uint64_t id, uint64_
 sona_err sona_pending_revoke(struct sona_pending *pending, uint64_t id, uint64_t owner,
                              uint64_t now_ms, bool on_its_way, struct sona_pending_joined *ret,
                              bool *joined);
+/* Whether anything waited longer than the window. */
+bool sona_pending_is_due(const struct sona_pending *pending, uint64_t now_ms);
 /* Forget what waited longer than the window, counted as drop_abandoned (entries) and
  * drop_unknown_id (what was parked for a decision that never came). True: a decision is to be
  * learned with the default quality, counted as defaulted; call again. At most *budget entries are

@@ -15,6 +15,7 @@
 #include "shm/wire.h"
 #include "sidecar/intake.h"
 #include "sidecar/log.h"
+#include "sidecar/store/store.h"
 
 #define LEASE_MAX    600000
 #define IDLE_MAX     1000000
@@ -54,7 +55,7 @@
 const struct sona_sidecar_setting sona_sidecar_settings[] = {
     OPTION("", "instance", "instance", "name", NAME, .words = "",
            .help = "name of the instance: of its socket, lock and segment"),
-    OPTION("", "runtime_dir", "runtime-dir", "directory", PATH, .words = "",
+    OPTION("", "runtime_dir", "runtime-dir", "directory", PATH, AT(runtime_dir_text), .words = "",
            .help = "where socket and lock are; empty: /run/sona, else $XDG_RUNTIME_DIR/sona"),
     OPTION("", "log_level", "log-level", "word", WORD, AT(log_level), .words = "info|warn|error",
            .live = true, .help = "what is less urgent is not written to the log"),
@@ -68,6 +69,15 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
            .max = LEASE_MAX, .words = "", .help = "a slot pinned longer may be taken back"),
     OPTION("clients", "idle_cap_us", "idle-cap-us", "whole number", WHOLE, AT(idle_cap_us),
            .min = 1, .max = IDLE_MAX, .words = "", .help = "longest nap of the idle intake"),
+    OPTION("state", "state_dir", "state-dir", "directory", PATH, AT(state_dir_text), .words = "",
+           .help = "what is learned is kept in INSTANCE.db there, and a restart goes on where this "
+                   "one ends; empty: a restart begins anew"),
+    OPTION("state", "durability", "durability", "word", WORD, AT(durability),
+           .words = "process|interval|every",
+           .help = "what a failure of the power may cost: what came since the last checkpoint, the "
+                   "last second, or nothing (learning waits for the disk)"),
+    OPTION("state", "journal", "journal", "word", WORD, AT(journal_off), .words = "on|off",
+           .help = "off: generations only; a killed sidecar forgets what came after the last"),
     OPTION("learner", "preset", "preset", "word", PRESET, AT(preset), .words = "",
            .help = "begin with a preset; the other keys of the learner go on from it"),
     OPTION("learner", "background_mode", "background", "word", WORD, AT(background_inline),
@@ -83,6 +93,7 @@ static_assert(COUNT <= SONA_SIDECAR_SETTINGS_MAX, "a place for where each is fro
 static const struct {
     const char *name, *help;
 } sections[] = {{"clients", "what clients may use"},
+                {"state", "what outlives the process"},
                 {"learner", "how it learns: the fields of sona_config"}};
 
 uint32_t sona_sidecar_setting_count(void)
@@ -286,17 +297,23 @@ static bool take_name(struct sona_sidecar_options *o, const char *text,
     return true;
 }
 
-static bool take_path(struct sona_sidecar_options *o, const char *text,
-                      char why[SONA_DIAG_TEXT_MAX])
+static char *path_at(const struct sona_sidecar_setting *s, const struct sona_sidecar_options *o)
 {
-    if (strlen(text) >= sizeof o->runtime_dir_text) {
+    return (char *)(uintptr_t)o + s->offset;
+}
+
+static bool take_path(const struct sona_sidecar_setting *s, struct sona_sidecar_options *o,
+                      const char *text, char why[SONA_DIAG_TEXT_MAX])
+{
+    if (strlen(text) >= SONA_SIDECAR_DIR_MAX) {
         (void)snprintf(why, SONA_DIAG_TEXT_MAX,
-                       "runtime_dir must be shorter than %u bytes, not \"%.64s...\"",
+                       "%s must be shorter than %u bytes, not \"%.64s...\"", s->key,
                        SONA_SIDECAR_DIR_MAX, text);
         return false;
     }
-    (void)snprintf(o->runtime_dir_text, sizeof o->runtime_dir_text, "%s", text);
-    o->runtime_dir = text[0] != '\0' ? o->runtime_dir_text : NULL;
+    (void)snprintf(path_at(s, o), SONA_SIDECAR_DIR_MAX, "%s", text);
+    o->runtime_dir = o->runtime_dir_text[0] != '\0' ? o->runtime_dir_text : NULL;
+    o->state_dir = o->state_dir_text[0] != '\0' ? o->state_dir_text : NULL;
     return true;
 }
 
@@ -316,7 +333,7 @@ bool sona_sidecar_setting_take(const struct sona_sidecar_setting *setting,
     case SONA_SIDECAR_NAME:
         return take_name(options, text, why);
     case SONA_SIDECAR_PATH:
-        return take_path(options, text, why);
+        return take_path(setting, options, text, why);
     case SONA_SIDECAR_ROUTES:
         break;
     case SONA_SIDECAR_FIELD:
@@ -368,8 +385,7 @@ void sona_sidecar_setting_format(const struct sona_sidecar_setting *setting,
         (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%s", options->instance);
         break;
     case SONA_SIDECAR_PATH:
-        (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%s",
-                       options->runtime_dir ? options->runtime_dir : "");
+        (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%s", path_at(setting, options));
         break;
     case SONA_SIDECAR_ROUTES:
         (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%" PRIu32, options->n_routes);
@@ -462,5 +478,6 @@ void sona_sidecar_options_init(struct sona_sidecar_options *ret)
     ret->lanes_max = SONA_SIDECAR_LANES_MAX;
     ret->idle_cap_us = SONA_SIDECAR_IDLE_CAP_US;
     ret->lease_ms = SONA_SHM_LEASE_MS;
+    ret->durability = SONA_STORE_INTERVAL;
     sona_config_init(&ret->config);
 }

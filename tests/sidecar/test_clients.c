@@ -36,7 +36,8 @@ static void setup(void)
               diag.text);
     (void)snprintf(ledger_path, sizeof ledger_path, "/tmp/t-clients-%d.lanes", (int)getpid());
     cr_assert(eq(int, sona_sidecar_ledger_open(&ledger, ledger_path, &diag), SONA_OK));
-    cr_assert(eq(int, sona_sidecar_clients_init(&clients, publisher, ledger, 8, &diag), SONA_OK));
+    cr_assert(
+        eq(int, sona_sidecar_clients_init(&clients, publisher, ledger, false, 8, &diag), SONA_OK));
 }
 
 static void teardown(void)

@@ -37,7 +37,8 @@ static void begin(void)
     cr_assert(eq(int, sona_sidecar_ledger_open(&ledger, path, &diag), SONA_OK), "%s", diag.text);
     cr_assert(eq(int, sona_shm_publisher_create(&publisher, &options, &diag), SONA_OK), "%s",
               diag.text);
-    cr_assert(eq(int, sona_sidecar_clients_init(&clients, publisher, ledger, 8, &diag), SONA_OK));
+    cr_assert(
+        eq(int, sona_sidecar_clients_init(&clients, publisher, ledger, false, 8, &diag), SONA_OK));
 }
 
 static void end(bool killed)

@@ -42,7 +42,7 @@ static void other_value(const struct sona_sidecar_setting *s, char ret[SONA_SIDE
     char now[SONA_SIDECAR_VALUE_MAX], why[SONA_DIAG_TEXT_MAX];
     const char *tries[] = {"true",       "off",          "64",     "4",     "2",
                            "1",          "0.5",          "inline", "error", "max_quality",
-                           "other.name", "/other/place", NULL};
+                           "other.name", "/other/place", "every",  NULL};
 
     (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "a,b:0.25:0.5:3");
     if (s->type == SONA_SIDECAR_ROUTES)

@@ -6,11 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "shm/wire.h"
 #include "tools/query.h"
-
-#define ARGS_MAX 24
 
 uint64_t stage_now_ms(void)
 {
@@ -28,44 +27,88 @@ void stage_pause(void)
 }
 
 /* Under the names of `before`; null: under new ones. */
-static void start(struct stage *stage, const struct sona_spawn *before, const char *const *more)
+static void start(struct stage *stage, const struct sona_spawn *before)
 {
-    const char *args[ARGS_MAX] = {"--routes=a,b,c", "--dim=16", "--set=hidden_dim=16",
-                                  "--set=attention_dim=4", "--set=base_lora_layers=2"};
     sona_diag diag = {0};
-    int n = 5;
 
-    for (; more && *more && n < ARGS_MAX - 1; more++)
-        args[n++] = *more;
     cr_assert(eq(int,
                  sona_spawn_start(&stage->spawn, NULL, before ? before->instance : NULL,
-                                  before ? before->runtime_dir : NULL, args, &diag),
+                                  before ? before->runtime_dir : NULL, stage->args, &diag),
                  SONA_OK),
               "%s", diag.text);
     if (before)
         stage->spawn.own_dir = before->own_dir; /* the first start made it */
 }
 
+static void add_args(struct stage *stage, const char *const *more)
+{
+    int n = stage->own_args;
+
+    for (; more && *more && n < STAGE_ARGS_MAX - 1; more++)
+        stage->args[n++] = *more;
+    stage->args[n] = NULL;
+}
+
 void stage_open(struct stage *stage, const char *const *more)
 {
-    start(stage, NULL, more);
+    *stage = (struct stage){.args = {"--routes=a,b,c", "--dim=16", "--set=hidden_dim=16",
+                                     "--set=attention_dim=4", "--set=base_lora_layers=2"},
+                            .own_args = 5};
+    add_args(stage, more);
+    start(stage, NULL);
+}
+
+void stage_open_kept(struct stage *stage, const char *const *more)
+{
+    *stage = (struct stage){.args = {"--routes=a,b,c", "--dim=16", "--set=hidden_dim=16",
+                                     "--set=attention_dim=4", "--set=base_lora_layers=2",
+                                     stage->state_arg},
+                            .own_args = 6,
+                            .state_dir = "/tmp/sona-state-XXXXXX"};
+    cr_assert(ne(ptr, mkdtemp(stage->state_dir), NULL));
+    (void)snprintf(stage->state_arg, sizeof stage->state_arg, "--state-dir=%s", stage->state_dir);
+    add_args(stage, more);
+    start(stage, NULL);
 }
 
 void stage_reopen(struct stage *stage)
 {
-    stage_reopen_with(stage, NULL);
+    const struct sona_spawn before = stage->spawn;
+
+    start(stage, &before);
 }
 
 void stage_reopen_with(struct stage *stage, const char *const *more)
 {
-    const struct sona_spawn before = stage->spawn;
+    add_args(stage, more);
+    stage_reopen(stage);
+}
 
-    start(stage, &before, more);
+void stage_restart(struct stage *stage)
+{
+    bool own_dir = stage->spawn.own_dir;
+
+    stage->spawn.own_dir = false; /* it stays for the next */
+    cr_assert(eq(int, sona_spawn_stop(&stage->spawn), 0), "the sidecar did not stop cleanly");
+    stage->spawn.own_dir = own_dir;
+    stage_reopen(stage);
 }
 
 void stage_close(struct stage *stage)
 {
+    static const char *const ends[] = {".db", ".db-wal", ".db-shm", ".db.lock"};
+
     cr_assert(eq(int, sona_spawn_stop(&stage->spawn), 0), "the sidecar did not stop cleanly");
+    if (stage->state_dir[0] == '\0')
+        return;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        char path[160];
+
+        (void)snprintf(path, sizeof path, "%s/%s%s", stage->state_dir, stage->spawn.instance,
+                       ends[i]);
+        (void)unlink(path);
+    }
+    cr_expect(zero(int, rmdir(stage->state_dir)), "it left more in %s", stage->state_dir);
 }
 
 sona_client *stage_client(const struct stage *stage, uint32_t lanes)

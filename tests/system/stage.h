@@ -23,17 +23,27 @@
 #define STAGE_LIMIT_MS 30000u
 #define STAGE_DIM      16u
 
+#define STAGE_ARGS_MAX 24
+
 struct stage {
     struct sona_spawn spawn;
+    const char *args[STAGE_ARGS_MAX];  /* null-terminated */
+    int own_args;                      /* of them, those that every start has */
+    char state_dir[48], state_arg[64]; /* "": it keeps nothing */
 };
 
 /* Start a sidecar of 16 dimensions and 3 routes, and `more` arguments (null-terminated, or null).
  */
 void stage_open(struct stage *stage, const char *const *more);
-/* Start again under the same names, after sona_spawn_kill(); with other arguments, too. */
+/* The same with a state directory of its own. */
+void stage_open_kept(struct stage *stage, const char *const *more);
+/* Start again with the same names and arguments, after sona_spawn_kill(); with other arguments in
+ * the place of `more`, too. */
 void stage_reopen(struct stage *stage);
 void stage_reopen_with(struct stage *stage, const char *const *more);
-/* Stop it; fails the test unless it ended with status 0. */
+/* Stop it, and start it again likewise. */
+void stage_restart(struct stage *stage);
+/* Stop it, and remove what it kept; fails the test unless it ended with status 0. */
 void stage_close(struct stage *stage);
 
 /* A client of that sidecar with `lanes` lanes. */

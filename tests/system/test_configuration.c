@@ -153,7 +153,7 @@ Test(configuration, with_mistakes_everything_stays_and_each_is_in_the_log, .time
 Test(configuration, routes_of_a_new_file_are_added_and_priced_but_none_is_taken_away, .timeout = 60)
 {
     const char *more[] = {"-c", NULL, NULL};
-    struct scene s;
+    struct scene s = {0};
     sona_route_info row[16];
     uint32_t n;
 

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * See chronicle.h. Joined events are one lane to the store, numbered by `events`: its cursor, moved
+ * in the same transaction, tells the intake how much of what it handed over was taken.
+ */
+#include "sidecar/chronicle.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/learner/learner.h"
+#include "shm/diag.h"
+#include "sidecar/log.h"
+
+#define FLUSH_MS 1000u /* at a time, with durability "every" */
+
+static const struct sona_store_lane events_lane = {.word = {1, 0}};
+
+/* Vectors that an event brings; what else lies behind it is of an older one. */
+static uint32_t vectors_of(uint32_t kind)
+{
+    switch ((enum sona_learner_kind)kind) {
+    case SONA_LEARNER_OUTCOME:
+    case SONA_LEARNER_QUERY:
+    case SONA_LEARNER_QUERY_OUTCOME:
+    case SONA_LEARNER_GRADIENT:
+        return 1;
+    case SONA_LEARNER_STEPS:
+        return 2;
+    case SONA_LEARNER_REVOKE:
+    case SONA_LEARNER_REPLACE:
+    case SONA_LEARNER_HIT:
+    case SONA_LEARNER_BASELINE:
+    case SONA_LEARNER_KINDS:
+        break;
+    }
+    return 0;
+}
+
+static struct sona_store_record record_of(const struct sona_sidecar_chronicle *c,
+                                          struct sona_sidecar_joined *j)
+{
+    uint32_t vectors = vectors_of(j->kind);
+
+    return (struct sona_store_record){
+        .kind = j->kind,
+        .uid = j->uid,
+        .tenant = j->tenant,
+        .route = j->route,
+        .lane = events_lane,
+        .id = j->id,
+        .version = j->version,
+        .now_ms = j->now_ms,
+        .type = j->type,
+        .layer = j->layer,
+        .quality = j->quality,
+        .propensity = j->propensity,
+        .credit = j->credit,
+        .x = vectors > 0 ? sona_sidecar_joined_x(j) : NULL,
+        .x_n = vectors > 0 ? c->dim : 0,
+        .base = vectors > 1 ? sona_sidecar_joined_base(j, c->dim_padded) : NULL,
+        .base_n = vectors > 1 ? c->dim : 0,
+    };
+}
+
+/* Said when it begins and when it ends. */
+static bool took(struct sona_sidecar_chronicle *c, sona_err err)
+{
+    sona_diag diag = {.text = ""};
+
+    if (err == SONA_OK) {
+        if (c->waits)
+            sona_sidecar_log(SONA_SIDECAR_INFO, "journal_resumed", "position=%llu",
+                             (unsigned long long)c->position);
+        c->waits = false;
+        return true;
+    }
+    if (!c->waits) {
+        (void)sona_store_health(c->store, &diag);
+        sona_sidecar_log(SONA_SIDECAR_ERROR, "journal_waits",
+                         "position=%llu reason=\"%s: %s; learning waits, clients go on\"",
+                         (unsigned long long)c->position, sona_err_text(err), diag.text);
+    }
+    c->waits = true;
+    return false;
+}
+
+bool sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
+                                   struct sona_sidecar_joined *const *joined, uint32_t n)
+{
+    struct sona_store_record records[SONA_SIDECAR_CHRONICLE_BATCH];
+    uint64_t position;
+
+    if (!c->store)
+        return true;
+    for (uint32_t i = 0; i < n; i++) {
+        records[i] = record_of(c, joined[i]);
+        records[i].lane_seq = c->events + i;
+    }
+    if (!took(c, sona_store_append(c->store, records, n, &position)))
+        return false;
+    /* A disk that refuses now is waited for: the events are appended, and learned once. */
+    while (c->every && sona_store_flush(c->store, position, FLUSH_MS, NULL) != SONA_OK)
+        (void)took(c, SONA_E_SYSTEM);
+    (void)took(c, SONA_OK);
+    c->events += n;
+    c->position = position;
+    return true;
+}
+
+static bool append(struct sona_sidecar_chronicle *c, const struct sona_store_record *record)
+{
+    return !c->store || took(c, sona_store_append(c->store, record, 1, &c->position));
+}
+
+bool sona_sidecar_chronicle_cycle(struct sona_sidecar_chronicle *c, enum sona_store_kind kind,
+                                  uint64_t now_ms)
+{
+    return append(c, &(struct sona_store_record){.kind = kind, .now_ms = now_ms});
+}
+
+/* Of a change of configuration, the routes there are. */
+static size_t change_bytes(uint32_t n_routes)
+{
+    return offsetof(struct sona_sidecar_change, route) + n_routes * sizeof(sona_route_spec);
+}
+static_assert(sizeof(struct sona_sidecar_change) <= SONA_STORE_PAYLOAD_MAX, "a payload");
+
+bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
+                                    const struct sona_sidecar_command *command)
+{
+    const struct sona_sidecar_change *change = command->change;
+
+    if (command->request.what == SONA_SIDECAR_CONFIGURE)
+        return append(c, &(struct sona_store_record){.kind = SONA_STORE_config,
+                                                     .payload = change,
+                                                     .payload_bytes =
+                                                         (uint32_t)change_bytes(change->n_routes)});
+    return append(c, &(struct sona_store_record){.kind = SONA_STORE_command,
+                                                 .payload = &command->request,
+                                                 .payload_bytes = sizeof command->request});
+}
+
+/* ---- resume ---- */
+
+struct replay {
+    struct sona_sidecar_chronicle *chronicle;
+    struct sona_sidecar_core *core;
+    struct sona_sidecar_joined *joined; /* room for one with its vectors */
+    struct sona_sidecar_change change;
+    uint64_t replayed, bad; /* bad: position of a record that cannot be done */
+};
+
+static bool replay_event(struct replay *r, const struct sona_store_record *record)
+{
+    const struct sona_sidecar_chronicle *c = r->chronicle;
+    struct sona_sidecar_joined *j = r->joined;
+    uint32_t vectors = vectors_of(record->kind);
+
+    if (record->x_n != (vectors > 0 ? c->dim : 0) || record->base_n != (vectors > 1 ? c->dim : 0) ||
+        record->p_sample != 0)
+        return false;
+    memset(j, 0, sona_sidecar_joined_stride(c->dim_padded));
+    *j = (struct sona_sidecar_joined){
+        .id = record->id,
+        .version = record->version,
+        .now_ms = record->now_ms,
+        .route = record->route,
+        .quality = record->quality,
+        .propensity = record->propensity,
+        .kind = record->kind,
+        .tenant = record->tenant,
+        .type = record->type,
+        .layer = record->layer,
+        .credit = record->credit,
+        .uid = record->uid,
+    };
+    if (vectors > 0)
+        memcpy(sona_sidecar_joined_x(j), record->x, c->dim * sizeof(float));
+    if (vectors > 1)
+        memcpy(sona_sidecar_joined_base(j, c->dim_padded), record->base, c->dim * sizeof(float));
+    (void)sona_sidecar_core_learn(r->core, j); /* a refusal is counted, as it was */
+    return true;
+}
+
+static bool replay_command(struct replay *r, const struct sona_store_record *record)
+{
+    struct sona_sidecar_command c = {.asker = 0};
+
+    if (record->payload_bytes != sizeof c.request)
+        return false;
+    memcpy(&c.request, record->payload, sizeof c.request);
+    sona_sidecar_command_apply(r->core->learner, &c);
+    return true;
+}
+
+static bool replay_config(struct replay *r, const struct sona_store_record *record)
+{
+    struct sona_sidecar_change *change = &r->change;
+    struct sona_sidecar_command c = {.request = {.what = SONA_SIDECAR_CONFIGURE}, .change = change};
+
+    if (record->payload_bytes < change_bytes(0) || record->payload_bytes > sizeof *change)
+        return false;
+    memcpy(change, record->payload, record->payload_bytes);
+    if (change->n_routes > SONA_ROUTES_MAX ||
+        change_bytes(change->n_routes) != record->payload_bytes)
+        return false;
+    sona_sidecar_command_apply(r->core->learner, &c);
+    return true;
+}
+
+static bool replay_install(struct replay *r)
+{
+    sona_cycle_report ignored;
+
+    if (!r->core->running)
+        return false;
+    sona_learner_cycle_run(r->core->job);
+    sona_sidecar_core_cycle_install(r->core, &ignored);
+    return true;
+}
+
+static bool do_again(struct replay *r, const struct sona_store_record *record)
+{
+    if (record->kind < SONA_LEARNER_KINDS)
+        return replay_event(r, record);
+    switch ((enum sona_store_kind)record->kind) {
+    case SONA_STORE_cycle_start:
+        (void)sona_sidecar_core_cycle_start(r->core, record->now_ms); /* goes as it went then */
+        return true;
+    case SONA_STORE_cycle_install:
+        return replay_install(r);
+    case SONA_STORE_command:
+        return replay_command(r, record);
+    case SONA_STORE_config:
+        return replay_config(r, record);
+    case SONA_STORE_start:
+    case SONA_STORE_rollback:
+    case SONA_STORE_forgotten: /* its lesson is in a generation, or is left out as was asked for */
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool visit(void *context, const struct sona_store_record *record)
+{
+    struct replay *r = context;
+
+    if (!do_again(r, record)) {
+        r->bad = record->position;
+        return false;
+    }
+    r->chronicle->position = record->position;
+    r->replayed++;
+    return true;
+}
+
+/* The newest generation that loads; *ret_position: what it contains. */
+static sona_err load_newest(struct sona_sidecar_chronicle *c, struct sona_sidecar_core *core,
+                            struct sona_sidecar_resumed *ret, sona_diag *reterr)
+{
+    struct sona_store_generation generation = {.number = 0};
+    uint64_t newest = 0;
+
+    for (uint64_t number = 0;; number = generation.number - 1) {
+        void *bytes = NULL;
+        sona_err err;
+
+        if (newest != 0 && number == 0)
+            return SONA_E_FORMAT; /* with the sentence of the last one */
+        err = sona_store_generation_read(c->store, number, &generation, &bytes, reterr);
+        if (err == SONA_E_UNKNOWN_ID && newest == 0)
+            return SONA_OK; /* nothing was ever learned */
+        if (err == SONA_OK)
+            err = sona_sidecar_core_load(core, bytes, (size_t)generation.bytes, reterr);
+        else if (number != 0)
+            generation.number = number;
+        free(bytes);
+        if (newest == 0)
+            newest = generation.number;
+        if (err == SONA_OK) {
+            ret->generation = generation.number;
+            ret->position = c->position = generation.position;
+            return SONA_OK;
+        }
+        if (err != SONA_E_FORMAT && err != SONA_E_DAMAGED && err != SONA_E_UNKNOWN_ID)
+            return err;
+        ret->passed += err != SONA_E_UNKNOWN_ID;
+        sona_sidecar_log(SONA_SIDECAR_ERROR, "generation_damaged", "number=%llu reason=\"%s\"",
+                         (unsigned long long)generation.number, reterr->text);
+    }
+}
+
+sona_err sona_sidecar_chronicle_replay(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_core *core, uint64_t *ret_replayed,
+                                       sona_diag *reterr)
+{
+    struct replay r = {.chronicle = c, .core = core};
+
+    r.joined = aligned_alloc(64, sona_sidecar_joined_stride(c->dim_padded));
+    if (!r.joined)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory to read the journal");
+    sona_err err = sona_store_replay(c->store, c->position + 1, visit, &r, reterr);
+    free(r.joined);
+    *ret_replayed = r.replayed;
+    if (err == SONA_OK && r.bad != 0)
+        err = sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
+                                "record %llu of the journal cannot be learned again; roll back to "
+                                "a generation behind it, or move the state directory away",
+                                (unsigned long long)r.bad);
+    return err;
+}
+
+sona_err sona_sidecar_chronicle_resume(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_core *core,
+                                       struct sona_sidecar_resumed *ret, sona_diag *reterr)
+{
+    *ret = (struct sona_sidecar_resumed){.generation = 0};
+    if (!c->store)
+        return SONA_OK;
+    sona_err err = load_newest(c, core, ret, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_chronicle_replay(c, core, &ret->replayed, reterr);
+    if (err == SONA_OK && !sona_store_cursor(c->store, events_lane, &c->events))
+        c->events = 0;
+    return err;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What happened to the learner, in order, and kept: state = f(chronicle).
+ *
+ *     event, command, start and install of a cycle ──append──► store ──► then it is done
+ *     start of a sidecar: newest generation ──► the same things done again ──► the same bytes
+ *
+ * Nothing is done that was not appended; when the store cannot take it (its disk is full, its
+ * writer behind), learning waits, and says so, while clients go on deciding. The learner thread's,
+ * but for the store's own threads.
+ */
+#ifndef SONA_SIDECAR_CHRONICLE_H
+#define SONA_SIDECAR_CHRONICLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sona/error.h>
+
+#include "sidecar/command.h"
+#include "sidecar/core.h"
+#include "sidecar/joined.h"
+#include "sidecar/store/store.h"
+
+#define SONA_SIDECAR_CHRONICLE_BATCH 64u /* events of one append */
+
+struct sona_sidecar_chronicle {
+    struct sona_store *store; /* null: nothing is kept, and nothing is ever refused */
+    uint32_t dim, dim_padded;
+    bool every;        /* events are on the disk before they are learned */
+    uint64_t position; /* of the last thing done */
+    uint64_t events;   /* handed to the learner since the first start: the number of the next */
+    bool waits;        /* the last append was refused: said once */
+};
+
+/* Append events, oldest first. False: not now; none is to be learned. */
+bool sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
+                                   struct sona_sidecar_joined *const *joined, uint32_t n);
+/* Append a step of a cycle (SONA_STORE_cycle_start, _cycle_install). */
+bool sona_sidecar_chronicle_cycle(struct sona_sidecar_chronicle *c, enum sona_store_kind kind,
+                                  uint64_t now_ms);
+bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
+                                    const struct sona_sidecar_command *command);
+
+struct sona_sidecar_resumed {
+    uint64_t generation; /* number; 0: there was none */
+    uint64_t position;   /* that it contains */
+    uint64_t passed;     /* generations that were damaged */
+    uint64_t replayed;   /* records done again */
+};
+
+/* Do again what came after c->position. */
+sona_err sona_sidecar_chronicle_replay(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_core *core, uint64_t *ret_replayed,
+                                       sona_diag *reterr);
+/*
+ * Read the newest good generation and do again what came after it. Without a generation everything
+ * is done again from the first record. SONA_E_FORMAT: the journal's rows behind the newest good
+ * generation are damaged or were removed; SONA_E_VERSION, SONA_E_CONFIG: what is kept was learned
+ * by another version or with another geometry.
+ */
+sona_err sona_sidecar_chronicle_resume(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_core *core,
+                                       struct sona_sidecar_resumed *ret, sona_diag *reterr);
+
+#endif

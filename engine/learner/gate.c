@@ -10,7 +10,8 @@
  *     collect 300 ──► turn ──► measure ──► watch with the better U
  *
  *     young   until the first directions stand, every RECONSIDER queries: are they an old regime's?
- *     watch   z = (mean - E) / deviation;  alarm = max(0, alarm + min(z, Z_MAX) - SLACK)
+ *     watch   z = (mean - E) / deviation;  alarm = max(0, alarm + min(z, Z_MAX) - slack),
+ *             slack = SLACK + ERRORS / sqrt(queries that the mean is of)
  *             alarm > LIMIT: the queries since it passed CERTAIN, LEAST of them, are compared with
  *             every regime; the one whose mean they are nearest to, within NEAR deviations, is
  *             active from now on; without one a new regime is opened, in place of the one left
@@ -34,7 +35,8 @@
 #define STEPS         10u  /* of orthogonal iteration */
 #define MEASURE       100u
 #define MEASURED_MAX  1000u /* queries that mean and deviation are averaged over */
-#define SLACK         0.4f  /* deviations below the mean that are nothing */
+#define SLACK         0.4f  /* deviations below the mean that are nothing, */
+#define ERRORS        2.0f  /* and as many standard errors of that mean */
 #define LIMIT         15.0f
 #define CERTAIN       5.0f  /* alarm from which on queries are taken for those of the new regime */
 #define RECONSIDER    32u   /* queries between two looks at whether a young regime is an old one */
@@ -365,7 +367,9 @@ static void watch(struct sona_learner *l, const float *x)
 {
     struct sona_learner_regime *regime = &sona_learner_regimes(l)[l->gate.active];
     float e = energy(l, l->gate.active, x);
-    float alarm = l->gate.alarm + deviations(regime, e) - SLACK;
+    /* A mean that chance made too high rings for queries that are as they always were. */
+    float slack = SLACK + ERRORS / sqrtf((float)regime->measured);
+    float alarm = l->gate.alarm + deviations(regime, e) - slack;
 
     if (alarm < CERTAIN)
         refine(regime, e);

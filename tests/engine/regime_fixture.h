@@ -22,13 +22,18 @@ static inline struct world world_open(const char *name, const sona_config *confi
     return (struct world){.l = learner_open(config, n_routes), .dice = dice_open(name)};
 }
 
+/* What is added to each coordinate of a query is at most this much. At most DIM * NOISE^2 = 0.0032
+ * of a query's energy then lies off its topic: a third of the smallest deviation that the gate
+ * reckons with, so that no dice make it ring while queries stay of their kind. */
+#define NOISE 0.01f
+
 /* A query of one of 4 topics from `first` on; nothing comes of it yet. Returns its topic. */
 static inline uint32_t ask(struct world *w, uint32_t first)
 {
     struct sona_learner_event event = {.kind = SONA_LEARNER_QUERY, .id = ++w->id, .x = w->x};
     uint32_t topic = dice_below(&w->dice, 4);
 
-    topic_query(w->x, first + topic, 0.1f, &w->dice);
+    topic_query(w->x, first + topic, NOISE, &w->dice);
     cr_assert(eq(int, sona_learner_learn(w->l, &event), SONA_OK));
     return topic;
 }

@@ -19,31 +19,10 @@
 
 static const struct sona_store_lane events_lane = {.word = {1, 0}};
 
-/* Vectors that an event brings; what else lies behind it is of an older one. */
-static uint32_t vectors_of(uint32_t kind)
-{
-    switch ((enum sona_learner_kind)kind) {
-    case SONA_LEARNER_OUTCOME:
-    case SONA_LEARNER_QUERY:
-    case SONA_LEARNER_QUERY_OUTCOME:
-    case SONA_LEARNER_GRADIENT:
-        return 1;
-    case SONA_LEARNER_STEPS:
-        return 2;
-    case SONA_LEARNER_REVOKE:
-    case SONA_LEARNER_REPLACE:
-    case SONA_LEARNER_HIT:
-    case SONA_LEARNER_BASELINE:
-    case SONA_LEARNER_KINDS:
-        break;
-    }
-    return 0;
-}
-
 static struct sona_store_record record_of(const struct sona_sidecar_chronicle *c,
                                           struct sona_sidecar_joined *j)
 {
-    uint32_t vectors = vectors_of(j->kind);
+    uint32_t vectors = sona_sidecar_joined_vectors(j->kind);
 
     return (struct sona_store_record){
         .kind = j->kind,
@@ -158,7 +137,7 @@ static bool replay_event(struct replay *r, const struct sona_store_record *recor
 {
     const struct sona_sidecar_chronicle *c = r->chronicle;
     struct sona_sidecar_joined *j = r->joined;
-    uint32_t vectors = vectors_of(record->kind);
+    uint32_t vectors = sona_sidecar_joined_vectors(record->kind);
 
     if (record->x_n != (vectors > 0 ? c->dim : 0) || record->base_n != (vectors > 1 ? c->dim : 0) ||
         record->p_sample != 0)

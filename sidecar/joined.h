@@ -17,6 +17,7 @@
 #include <sona/config.h>
 #include <sona/model.h>
 
+#include "engine/learner/learner.h"
 #include "shm/ring.h"
 #include "sidecar/wake.h"
 
@@ -45,6 +46,27 @@ static inline float *sona_sidecar_joined_base(struct sona_sidecar_joined *joined
                                               uint32_t dim_padded)
 {
     return sona_sidecar_joined_x(joined) + dim_padded;
+}
+
+/* Vectors that an event of this kind brings; what else lies behind it is of an older one. */
+static inline uint32_t sona_sidecar_joined_vectors(uint32_t kind)
+{
+    switch ((enum sona_learner_kind)kind) {
+    case SONA_LEARNER_OUTCOME:
+    case SONA_LEARNER_QUERY:
+    case SONA_LEARNER_QUERY_OUTCOME:
+    case SONA_LEARNER_GRADIENT:
+        return 1;
+    case SONA_LEARNER_STEPS:
+        return 2;
+    case SONA_LEARNER_REVOKE:
+    case SONA_LEARNER_REPLACE:
+    case SONA_LEARNER_HIT:
+    case SONA_LEARNER_BASELINE:
+    case SONA_LEARNER_KINDS:
+        break;
+    }
+    return 0;
 }
 
 #define SONA_SIDECAR_QUEUE_BYTES                                               \

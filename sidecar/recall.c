@@ -387,8 +387,12 @@ sona_err sona_sidecar_recall_replay(struct sona_sidecar_recall *recall,
         for (const struct sona_sidecar_entry *e = NULL;
              (e = sona_sidecar_arena_next(recall->arena, e)) != NULL;)
             do_again(&g, e);
-        recall->made = recall->taken + g.handed;
-        checkpoint(recall);
+        /* Else the numbers go on, and the next checkpoint waits until what was handed over is kept.
+         */
+        if (!state || g.known || recall->made < recall->taken) {
+            recall->made = recall->taken;
+            checkpoint(recall);
+        }
     } else {
         err = give_up(recall,
                       sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory to read the arena"));

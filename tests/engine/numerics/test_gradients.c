@@ -158,6 +158,31 @@ Test(gradients, adagrad_heads_step_along_the_slope_in_weights_and_bias)
     }
 }
 
+/* The step knows the length that it leaves, whatever the number of lanes: so it must cut it, too.
+ */
+Test(gradients, an_adagrad_head_never_grows_beyond_its_longest)
+{
+    struct dice dice = dice_open("an_adagrad_head_never_grows_beyond_its_longest");
+
+    for (int round = 0; round < 60; round++) {
+        sona_config config;
+        struct sona_learner *l = open_shape(&dice, &config);
+        uint32_t n = l->layout.dim_padded;
+        float *w = sona_learner_part(l, 1, l->layout.route_head);
+        float x[SHAPE_MAX], before, after;
+
+        draw_query(x, config.embedding_dim, &dice);
+        before = SONA_MODEL_NORM_MAX * (round % 2 ? 0.5f : 2) / (float)sqrt(product(x, x, n));
+        for (uint32_t i = 0; i < n; i++)
+            w[i] = before * x[i];
+        sona_learner_heads_adagrad(l, 1, x, dice_unit(&dice));
+        after = (float)sqrt(product(w, w, n));
+        cr_assert(epsilon_eq(flt, after / SONA_MODEL_NORM_MAX, round % 2 ? 0.5f : 1, 1e-3f),
+                  "%g, seed %llu", (double)after, (unsigned long long)dice.seed);
+        free(l);
+    }
+}
+
 /* A base adapter with content, as a fold would have left it. */
 static void fill_base(struct sona_learner *l, struct dice *dice)
 {

@@ -292,3 +292,25 @@ Test(solvers, the_code_is_orthonormal_at_any_geometry)
         free(l);
     }
 }
+
+/* One direction of negative curvature, somewhere; or a number that is none. */
+Test(solvers, what_is_not_positive_definite_is_refused_and_nothing_is_written)
+{
+    static const double bad[] = {-1, 0, NAN, INFINITY};
+
+    for (uint32_t n = 1; n <= SONA_LEARNER_SMALL; n++)
+        for (uint32_t at = 0; at < n; at++)
+            for (uint32_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+                double m[SONA_LEARNER_SMALL * SONA_LEARNER_SMALL] = {0},
+                                              b[SONA_LEARNER_SMALL] = {0}, x[SONA_LEARNER_SMALL];
+
+                for (uint32_t k = 0; k < n; k++) {
+                    m[k * n + k] = k == at ? bad[i] : 1;
+                    x[k] = 7;
+                }
+                cr_assert(eq(int, sona_learner_solve(m, n, n, b, x), 0), "n %u, %g at %u", n,
+                          bad[i], at);
+                for (uint32_t k = 0; k < n; k++)
+                    cr_assert(eq(dbl, x[k], 7));
+            }
+}

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * sonactl: ask a running sidecar how it is, or have it change something. The sidecar answers in
- * JSON; this prints it, or lays it out for reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not
- * running, 5 version mismatch.
+ * sonactl: ask a running sidecar how it is, or have it change something; or look after the store
+ * of one that is stopped (upkeep.h). The answer is JSON; this prints it, or lays it out for
+ * reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 4 degraded (check), 5 version
+ * mismatch.
  */
 #include <argp.h>
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +14,12 @@
 
 #include <jansson.h>
 
-#include <sona/stats.h>
 #include <sona/version.h>
 
 #include "shm/wire.h"
+#include "tools/answer.h"
 #include "tools/query.h"
+#include "tools/upkeep.h"
 
 #define EXIT_FAILED   1
 #define EXIT_USAGE    2
@@ -33,7 +34,15 @@ enum key {
     KEY_PRIOR_QUALITY,
     KEY_PRIOR_WEIGHT,
     KEY_MIN_ACCESSES,
-    KEY_MIN_AGE
+    KEY_MIN_AGE,
+    KEY_STATE_DIR,
+    KEY_CLIENT,
+    KEY_TENANT,
+    KEY_BEFORE,
+    KEY_FROM,
+    KEY_TO,
+    KEY_FILE,
+    KEY_JSONL
 };
 
 static const struct argp_option table[] = {
@@ -50,6 +59,16 @@ static const struct argp_option table[] = {
      "patterns prune: spare those that searches found N times (default: none)", 0},
     {"min-age", KEY_MIN_AGE, "STEPS", 0,
      "patterns prune: spare those younger than so many events (default: 0)", 0},
+    {"state-dir", KEY_STATE_DIR, "DIR", 0,
+     "generations, check, forget, export: the store of a sidecar that is stopped", 0},
+    {"client", KEY_CLIENT, "UID", 0, "forget: what clients of this user brought", 0},
+    {"tenant", KEY_TENANT, "T", 0, "forget: what was of this tenant", 0},
+    {"before", KEY_BEFORE, "TIME", 0,
+     "forget: what is older, as 2026-11-22 or 2026-11-22T10:00:00Z", 0},
+    {"jsonl", KEY_JSONL, NULL, 0, "export: JSON lines, the one format there is", 0},
+    {"from", KEY_FROM, "N", 0, "export: the first position (default: the oldest row)", 0},
+    {"to", KEY_TO, "N", 0, "export: the last position (default: the newest row)", 0},
+    {"file", KEY_FILE, "FILE", 0, "export: into this new file (default: standard output)", 0},
     {0},
 };
 
@@ -62,38 +81,51 @@ struct options {
     int n_words;
     uint32_t query; /* enum sona_wire_query; 0: a command */
     struct sona_wire_command command;
+    struct sona_tools_upkeep upkeep;
 };
 
 /* What can be typed, in words; those in capitals stand for any word, the rest for themselves. */
 static const struct form {
     const char *word[WORDS_MAX];
     uint32_t query, command;
+    enum sona_tools_upkeep_what upkeep; /* with --state-dir */
 } forms[] = {
-    {{"status"}, SONA_WIRE_STATUS, 0},
-    {{"stats"}, SONA_WIRE_STATS, 0},
-    {{"patterns"}, SONA_WIRE_PATTERNS, 0},
-    {{"routes", "list"}, SONA_WIRE_ROUTES, 0},
-    {{"config"}, SONA_WIRE_CONFIG, 0},
-    {{"routes", "add", "NAME"}, 0, SONA_WIRE_ROUTE_ADD},
-    {{"routes", "retire", "NAME"}, 0, SONA_WIRE_ROUTE_RETIRE},
-    {{"routes", "mode", "NAME", "MODE"}, 0, SONA_WIRE_ROUTE_MODE},
-    {{"routes", "cost", "NAME", "C"}, 0, SONA_WIRE_ROUTE_COST},
-    {{"learn"}, 0, SONA_WIRE_LEARN},
-    {{"flush"}, 0, SONA_WIRE_FLUSH},
-    {{"enable"}, 0, SONA_WIRE_ENABLE},
-    {{"disable"}, 0, SONA_WIRE_DISABLE},
-    {{"patterns", "decay", "FACTOR"}, 0, SONA_WIRE_PATTERNS_DECAY},
-    {{"patterns", "prune", "QUALITY"}, 0, SONA_WIRE_PATTERNS_PRUNE},
-    {{"patterns", "consolidate", "COSINE"}, 0, SONA_WIRE_PATTERNS_CONSOLIDATE},
-    {{"ewc"}, 0, SONA_WIRE_EWC},
-    {{"ewc", "boundary"}, 0, SONA_WIRE_EWC_BOUNDARY},
-    {{"ewc", "consolidate"}, 0, SONA_WIRE_EWC_CONSOLIDATE},
+    {{"status"}, SONA_WIRE_STATUS, 0, SONA_TOOLS_NO_UPKEEP},
+    {{"stats"}, SONA_WIRE_STATS, 0, SONA_TOOLS_NO_UPKEEP},
+    {{"patterns"}, SONA_WIRE_PATTERNS, 0, SONA_TOOLS_NO_UPKEEP},
+    {{"routes", "list"}, SONA_WIRE_ROUTES, 0, SONA_TOOLS_NO_UPKEEP},
+    {{"config"}, SONA_WIRE_CONFIG, 0, SONA_TOOLS_NO_UPKEEP},
+    {{"routes", "add", "NAME"}, 0, SONA_WIRE_ROUTE_ADD, SONA_TOOLS_NO_UPKEEP},
+    {{"routes", "retire", "NAME"}, 0, SONA_WIRE_ROUTE_RETIRE, SONA_TOOLS_NO_UPKEEP},
+    {{"routes", "mode", "NAME", "MODE"}, 0, SONA_WIRE_ROUTE_MODE, SONA_TOOLS_NO_UPKEEP},
+    {{"routes", "cost", "NAME", "C"}, 0, SONA_WIRE_ROUTE_COST, SONA_TOOLS_NO_UPKEEP},
+    {{"learn"}, 0, SONA_WIRE_LEARN, SONA_TOOLS_NO_UPKEEP},
+    {{"flush"}, 0, SONA_WIRE_FLUSH, SONA_TOOLS_NO_UPKEEP},
+    {{"enable"}, 0, SONA_WIRE_ENABLE, SONA_TOOLS_NO_UPKEEP},
+    {{"disable"}, 0, SONA_WIRE_DISABLE, SONA_TOOLS_NO_UPKEEP},
+    {{"patterns", "decay", "FACTOR"}, 0, SONA_WIRE_PATTERNS_DECAY, SONA_TOOLS_NO_UPKEEP},
+    {{"patterns", "prune", "QUALITY"}, 0, SONA_WIRE_PATTERNS_PRUNE, SONA_TOOLS_NO_UPKEEP},
+    {{"patterns", "consolidate", "COSINE"},
+     0,
+     SONA_WIRE_PATTERNS_CONSOLIDATE,
+     SONA_TOOLS_NO_UPKEEP},
+    {{"ewc"}, 0, SONA_WIRE_EWC, SONA_TOOLS_NO_UPKEEP},
+    {{"ewc", "boundary"}, 0, SONA_WIRE_EWC_BOUNDARY, SONA_TOOLS_NO_UPKEEP},
+    {{"ewc", "consolidate"}, 0, SONA_WIRE_EWC_CONSOLIDATE, SONA_TOOLS_NO_UPKEEP},
+    {{"generations", "list"}, 0, 0, SONA_TOOLS_LIST},
+    {{"generations", "pin", "N"}, 0, 0, SONA_TOOLS_PIN},
+    {{"generations", "unpin", "N"}, 0, 0, SONA_TOOLS_UNPIN},
+    {{"generations", "rollback", "N"}, 0, 0, SONA_TOOLS_ROLLBACK},
+    {{"check"}, 0, 0, SONA_TOOLS_CHECK},
+    {{"forget"}, 0, 0, SONA_TOOLS_FORGET},
+    {{"export"}, 0, 0, SONA_TOOLS_EXPORT},
 };
 
 #define COMMANDS                                                                                  \
     "status, stats, config, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "   \
     "routes list|add NAME|retire NAME|mode NAME apply|observe|bypass|cost NAME C, learn, flush, " \
-    "enable, disable, ewc, ewc boundary and ewc consolidate"
+    "enable, disable, ewc, ewc boundary, ewc consolidate, generations list|pin N|unpin N|"        \
+    "rollback N, check, forget and export"
 
 static bool matches(const struct form *form, const struct options *o)
 {
@@ -140,6 +172,27 @@ static void take_mode(struct options *o, struct argp_state *state)
     argp_error(state, "\"%s\" is no mode; there are apply, observe and bypass", o->word[3]);
 }
 
+/* What is asked of a store. */
+static void understand_upkeep(struct options *o, const struct form *form, struct argp_state *state)
+{
+    const struct sona_store_rule *rule = &o->upkeep.rule;
+
+    if (!o->upkeep.state_dir) {
+        if (form->query == 0 && form->command == 0)
+            argp_error(state, "%s is about a store: name it with --state-dir", o->word[0]);
+        return;
+    }
+    if (form->upkeep == SONA_TOOLS_NO_UPKEEP)
+        argp_error(state, "%s is of a running sidecar; leave --state-dir out", o->word[0]);
+    if (form->upkeep == SONA_TOOLS_FORGET && !rule->by_uid && !rule->by_tenant && !rule->by_before)
+        argp_error(state, "forget whom, or what? there are --client, --tenant and --before");
+    o->upkeep.what = form->upkeep;
+    o->upkeep.instance = o->instance;
+    o->upkeep.runtime_dir = o->runtime_dir;
+    if (o->n_words == 3)
+        o->upkeep.number = count_of(o->word[2], state);
+}
+
 /* All words are there: which form is it? */
 static void understand(struct options *o, struct argp_state *state)
 {
@@ -156,6 +209,7 @@ static void understand(struct options *o, struct argp_state *state)
     }
     o->query = form->query;
     o->command.what = form->command;
+    understand_upkeep(o, form, state);
     if (form->command >= SONA_WIRE_ROUTE_ADD && form->command <= SONA_WIRE_ROUTE_COST &&
         snprintf(o->command.spec.name, sizeof o->command.spec.name, "%s", o->word[2]) >=
             (int)sizeof o->command.spec.name)
@@ -169,6 +223,52 @@ static void understand(struct options *o, struct argp_state *state)
     else if (form->command == SONA_WIRE_PATTERNS_DECAY ||
              form->command == SONA_WIRE_PATTERNS_CONSOLIDATE)
         o->command.amount = number_of(o->word[2], state);
+}
+
+static uint32_t id_of(const char *text, struct argp_state *state)
+{
+    uint64_t value = count_of(text, state);
+
+    if (value > UINT32_MAX)
+        argp_error(state, "\"%s\" is too large", text);
+    return (uint32_t)value;
+}
+
+/* Options about a store; what else there is is not known here. */
+static error_t take_upkeep(struct sona_tools_upkeep *u, int key, char *text,
+                           struct argp_state *state)
+{
+    switch (key) {
+    case KEY_STATE_DIR:
+        u->state_dir = text;
+        return 0;
+    case KEY_CLIENT:
+        u->rule.by_uid = true;
+        u->rule.uid = id_of(text, state);
+        return 0;
+    case KEY_TENANT:
+        u->rule.by_tenant = true;
+        u->rule.tenant = id_of(text, state);
+        return 0;
+    case KEY_BEFORE:
+        u->rule.by_before = true;
+        if (!sona_tools_upkeep_time(text, &u->rule.before_ms))
+            argp_error(state, "\"%s\" is no time, as 2026-11-22 or 2026-11-22T10:00:00Z", text);
+        return 0;
+    case KEY_FROM:
+        u->from = count_of(text, state);
+        return 0;
+    case KEY_TO:
+        u->to = count_of(text, state);
+        return 0;
+    case KEY_FILE:
+        u->file = text;
+        return 0;
+    case KEY_JSONL:
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 static error_t take(int key, char *text, struct argp_state *state)
@@ -210,218 +310,8 @@ static error_t take(int key, char *text, struct argp_state *state)
         understand(o, state);
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return take_upkeep(&o->upkeep, key, text, state);
     }
-}
-
-/* ---- reading an answer; what is not there reads as nothing ---- */
-
-static const char *text_at(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text ? text : "?";
-}
-
-static int64_t number_at(const json_t *o, const char *key)
-{
-    return json_integer_value(json_object_get(o, key));
-}
-
-static double real_at(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
-
-static void print_fences(const json_t *list)
-{
-    size_t i;
-    json_t *mode;
-
-    json_array_foreach(list, i, mode)(void)
-        printf("%s%s", i == 0 ? "" : ", ", json_string_value(mode));
-}
-
-static void print_status(const json_t *o)
-{
-    const json_t *segment = json_object_get(o, "segment"), *g = json_object_get(o, "geometry");
-    const json_t *learner = json_object_get(o, "learner"), *clients = json_object_get(o, "clients");
-    const json_t *a;
-    size_t i;
-
-    (void)printf("instance   %s, %s for %.1f s\n", text_at(o, "instance"), text_at(o, "state"),
-                 real_at(o, "uptime_s"));
-    (void)printf("sidecar    pid %" PRId64 ", version %s, ABI %s, SIMD %s, fences ",
-                 number_at(o, "pid"), text_at(o, "version"), text_at(o, "abi"), text_at(o, "simd"));
-    print_fences(json_object_get(o, "fence_modes"));
-    (void)printf("\nsocket     %s\n", text_at(o, "socket"));
-    (void)printf("segment    %s, %" PRId64 " bytes, generation %" PRId64 "\n",
-                 text_at(segment, "name"), number_at(segment, "bytes"),
-                 number_at(segment, "generation"));
-    (void)printf("model      %" PRId64 " floats, %" PRId64 " routes at most, ranks %" PRId64
-                 "/%" PRId64 ", %" PRId64 " layers, %" PRId64 " patterns at most\n",
-                 number_at(g, "dim"), number_at(g, "routes_max"), number_at(g, "micro_rank"),
-                 number_at(g, "base_rank"), number_at(g, "layers"), number_at(g, "patterns_max"));
-    (void)printf("learner    step %" PRId64 ", %" PRId64 " background cycles (%s)\n",
-                 number_at(learner, "step"), number_at(learner, "cycles"),
-                 text_at(learner, "background"));
-    (void)printf("memory     %" PRId64 " bytes private, %" PRId64
-                 " of them beyond the libraries' own\n",
-                 number_at(o, "private_bytes"), number_at(o, "own_bytes"));
-    (void)printf("reclaimed  %" PRId64 " clients, the last in %" PRId64
-                 " us, the slowest in %" PRId64 " us\n",
-                 number_at(o, "clients_reclaimed"), number_at(o, "last_reclaim_us"),
-                 number_at(o, "max_reclaim_us"));
-    (void)printf("clients    %zu\n", json_array_size(clients));
-    if (json_array_size(clients) > 0)
-        (void)printf("           %10s %8s %6s %6s  %s\n", "pid", "uid", "lanes", "tag",
-                     "end noticed by");
-    json_array_foreach(clients, i, a)(void) printf(
-        "           %10" PRId64 " %8" PRId64 " %6" PRId64 " %6" PRId64 "  %s%s\n",
-        number_at(a, "pid"), number_at(a, "uid"), number_at(a, "lanes"), number_at(a, "tag"),
-        text_at(a, "liveness"), json_is_true(json_object_get(a, "ending")) ? " (ending)" : "");
-}
-
-static void print_routes(const json_t *list)
-{
-    const json_t *r;
-    size_t i;
-
-    (void)printf("%-24s %8s %-8s %-8s %8s %10s %8s\n", "route", "id", "state", "mode", "cost",
-                 "outcomes", "quality");
-    json_array_foreach(list, i, r)(void)
-        printf("%-24s %8" PRId64 " %-8s %-8s %8.3f %10.1f %8.3f\n", text_at(r, "name"),
-               number_at(r, "id"), text_at(r, "state"), text_at(r, "mode"), real_at(r, "cost"),
-               real_at(r, "outcomes"), real_at(r, "mean_quality"));
-}
-
-static void print_gauge(const json_t *o, const char *key)
-{
-    const json_t *value = json_object_get(o, key);
-
-    if (json_is_integer(value))
-        (void)printf("%-22s %14" PRId64 "\n", key, (int64_t)json_integer_value(value));
-    else if (json_is_real(value))
-        (void)printf("%-22s %14.4f\n", key, json_real_value(value));
-}
-
-/* Every counter with what it counts, those at zero left out; then gauges; then routes. */
-static void print_stats(const json_t *o)
-{
-    static const char *const gauges[] = {
-        "step",      "pending",    "parked_now",   "replay_length", "patterns",
-        "clients",   "lanes",      "memory_bytes", "mean_quality",  "recent_quality",
-        "mse",       "micro_norm", "base_norm",    "last_cycle_ms", "buffer_success_rate",
-        "ewc_tasks", "ewc_lambda", "ewc_penalty"};
-
-    for (int c = 0; c < SONA_COUNTER_COUNT; c++) {
-        const char *name = sona_counter_name((sona_counter)c);
-        int64_t value = number_at(o, name);
-
-        if (value != 0)
-            (void)printf("%-22s %14" PRId64 "  %s\n", name, value,
-                         sona_counter_help((sona_counter)c));
-    }
-    (void)putchar('\n');
-    for (size_t i = 0; i < sizeof gauges / sizeof gauges[0]; i++)
-        print_gauge(o, gauges[i]);
-    (void)putchar('\n');
-    print_routes(json_object_get(o, "routes"));
-}
-
-static void print_patterns(const json_t *o)
-{
-    const json_t *p, *route;
-    size_t i;
-
-    (void)printf("%" PRId64 " patterns, %" PRId64 " shown\n", number_at(o, "patterns_stored"),
-                 number_at(o, "shown"));
-    (void)printf("%10s %-14s %8s %8s %8s %8s  %s\n", "id", "type", "size", "weight", "quality",
-                 "accesses", "most used route");
-    json_array_foreach(json_object_get(o, "patterns"), i, p)
-    {
-        route = json_array_get(json_object_get(p, "routes"), 0);
-        (void)printf("%10" PRId64 " %-14s %8" PRId64 " %8.1f %8.3f %8" PRId64 "  %s\n",
-                     number_at(p, "id"), text_at(p, "pattern_type"), number_at(p, "cluster_size"),
-                     real_at(p, "total_weight"), real_at(p, "avg_quality"),
-                     number_at(p, "access_count"), text_at(route, "route"));
-    }
-}
-
-static void print_config(const json_t *list)
-{
-    const json_t *row;
-    size_t i;
-
-    (void)printf("%-34s %-20s %-8s %s\n", "option", "value", "change", "from");
-    json_array_foreach(list, i, row)(void) printf(
-        "%-34s %-20s %-8s %s\n", text_at(row, "key"), text_at(row, "value"),
-        json_is_true(json_object_get(row, "live")) ? "SIGHUP" : "restart", text_at(row, "from"));
-}
-
-/* How EWC++ stands. */
-static void print_ewc(uint32_t what, const json_t *o)
-{
-    const json_t *top = json_object_get(o, "top"), *w, *index;
-    size_t i;
-
-    if (!json_is_true(json_object_get(o, "enabled"))) {
-        (void)printf("EWC++ is off; start the sidecar with --set=ewc=on\n");
-        return;
-    }
-    if (what != SONA_WIRE_EWC && !json_is_true(json_object_get(o, "changed")))
-        (void)printf("%s\n", what == SONA_WIRE_EWC_BOUNDARY
-                                 ? "nothing to end: no outcome since the last boundary"
-                                 : "nothing to merge: fewer than two tasks");
-    (void)printf("tasks      %" PRId64 " remembered by %s, %" PRId64 " ended, %" PRId64
-                 " outcomes of the one under way\n",
-                 number_at(o, "tasks"),
-                 json_is_true(json_object_get(o, "online")) ? "one anchor" : "an anchor each",
-                 number_at(o, "boundaries"), number_at(o, "outcomes"));
-    (void)printf("penalty    %.6f, lambda %.1f, older outcomes are off by %+.4f more\n",
-                 real_at(o, "penalty"), real_at(o, "lambda"), real_at(o, "excess"));
-    if (json_array_size(top) > 0)
-        (void)printf("%-24s %8s %12s %10s %10s\n", "route", "weight", "importance", "is", "anchor");
-    json_array_foreach(top, i, w)
-    {
-        index = json_object_get(w, "index");
-        (void)printf("%-24s ", text_at(w, "route"));
-        if (json_is_string(index))
-            (void)printf("%8s", json_string_value(index));
-        else
-            (void)printf("%8" PRId64, (int64_t)json_integer_value(index));
-        (void)printf(" %12.6f %10.4f %10.4f\n", real_at(w, "importance"), real_at(w, "weight"),
-                     real_at(w, "anchor"));
-    }
-}
-
-/* What a command did, in a sentence. */
-static void print_done(uint32_t what, const json_t *o)
-{
-    if (what == SONA_WIRE_LEARN && !json_is_true(json_object_get(o, "ran")))
-        (void)printf("nothing to learn: no outcome since the last cycle, or learning is off\n");
-    else if (what == SONA_WIRE_LEARN)
-        (void)printf("cycle: %" PRId64 " outcomes read, %" PRId64 " routes refit, %" PRId64
-                     " patterns, BaseLoRA moved by %.4f, %.4f discarded\n",
-                     number_at(o, "replayed"), number_at(o, "routes_refit"),
-                     number_at(o, "patterns"), real_at(o, "base_change"),
-                     real_at(o, "fold_discarded"));
-    else if (what == SONA_WIRE_FLUSH)
-        (void)printf("flushed: %" PRId64 " outcomes learned, %" PRId64
-                     " decisions wait for theirs\n",
-                     number_at(o, "learned"), number_at(o, "pending"));
-    else if (what <= SONA_WIRE_ROUTE_COST)
-        (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
-                     text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
-    else if (what >= SONA_WIRE_EWC)
-        print_ewc(what, o);
-    else if (what >= SONA_WIRE_PATTERNS_DECAY)
-        (void)printf("done: %" PRId64 " patterns, %" PRId64 " merged, %" PRId64
-                     " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
-                     number_at(o, "patterns"), number_at(o, "merged"), number_at(o, "pruned"),
-                     real_at(o, "weight"), number_at(o, "version"));
-    else
-        (void)printf("done: learning is %s\n", what == SONA_WIRE_ENABLE ? "on" : "off");
 }
 
 static int print_answer(const struct options *options, const char *json)
@@ -435,20 +325,44 @@ static int print_answer(const struct options *options, const char *json)
         (void)fprintf(stderr, "sonactl: the sidecar's answer is no JSON: %s\n", error.text);
         return EXIT_FAILED;
     }
-    if (options->query == SONA_WIRE_STATUS)
-        print_status(o);
-    else if (options->query == SONA_WIRE_PATTERNS)
-        print_patterns(o);
-    else if (options->query == SONA_WIRE_STATS)
-        print_stats(o);
-    else if (options->query == SONA_WIRE_ROUTES)
-        print_routes(json_object_get(o, "routes"));
-    else if (options->query == SONA_WIRE_CONFIG)
-        print_config(json_object_get(o, "options"));
-    else
-        print_done(options->command.what, o);
+    sona_tools_answer_print(options->query, options->command.what, o);
     json_decref(o);
     return fflush(stdout) != 0 ? EXIT_FAILED : 0;
+}
+
+static int fail(sona_err err, const sona_diag *diag)
+{
+    (void)fprintf(stderr, "sonactl: %s\n", diag->text);
+    return err == SONA_E_ABSENT  ? EXIT_ABSENT
+           : err == SONA_E_ABI   ? EXIT_MISMATCH
+           : err == SONA_E_RANGE ? EXIT_USAGE
+                                 : EXIT_FAILED;
+}
+
+static int look_after(const struct options *options)
+{
+    json_t *answer = NULL;
+    int status = 0;
+    sona_diag diag = {0};
+    sona_err err = sona_tools_upkeep(&options->upkeep, &answer, &diag);
+
+    if (err != SONA_OK)
+        return fail(err, &diag);
+    if (!answer)
+        return 0;
+    if (options->json) {
+        char *text = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
+
+        if (!text || puts(text) < 0)
+            status = EXIT_FAILED;
+        free(text);
+    } else {
+        sona_tools_upkeep_print(options->upkeep.what, answer);
+    }
+    if (status == 0 && options->upkeep.what == SONA_TOOLS_CHECK)
+        status = sona_tools_upkeep_status(answer);
+    json_decref(answer);
+    return fflush(stdout) != 0 ? EXIT_FAILED : status;
 }
 
 int main(int argc, char **argv)
@@ -462,7 +376,10 @@ int main(int argc, char **argv)
                     "routes cost NAME C\n"
                     "learn|flush|enable|disable\n"
                     "patterns decay FACTOR|prune QUALITY|consolidate COSINE\n"
-                    "ewc [boundary|consolidate]",
+                    "ewc [boundary|consolidate]\n"
+                    "generations list|pin N|unpin N|rollback N --state-dir DIR\n"
+                    "check|export --state-dir DIR\n"
+                    "forget --client UID|--tenant T|--before TIME --state-dir DIR",
         .doc =
             "Ask a running sona-sidecar how it is, or have it change something: a command returns "
             "when its change is published. learn forces a background cycle; flush learns all "
@@ -470,8 +387,14 @@ int main(int argc, char **argv)
             "the bank by a factor (0..1), prune removes the patterns below a mean quality, "
             "consolidate merges those at least so alike (-1..1). ewc says how EWC++ stands; ewc "
             "boundary ends a task, whose weights become an anchor, and ewc consolidate makes one "
-            "of all anchors.\v"
-            "Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 5 version mismatch."};
+            "of all anchors.\n\n"
+            "With --state-dir, of a sidecar that is stopped: generations are the copies of its "
+            "state; rollback makes an older one the newest, from which the next start goes on, "
+            "and can be undone the same way. check verifies the store. forget blanks the rows "
+            "that match all that is named; what they taught stays in the weights. export writes "
+            "the journal.\v"
+            "Exit status: 0 ok, 1 failed, 2 usage, 3 not running or no such store, 4 degraded "
+            "(check: a start works, but something is lost), 5 version mismatch."};
     struct options options = {.command = {.spec = {.prior_quality = 0.5f, .prior_weight = 1},
                                           .rule.min_accesses = UINT64_MAX}};
     char *json = NULL;
@@ -481,17 +404,14 @@ int main(int argc, char **argv)
     argp_err_exit_status = EXIT_USAGE;
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_USAGE;
+    if (options.upkeep.what != SONA_TOOLS_NO_UPKEEP)
+        return look_after(&options);
     sona_err err = options.query != 0 ? sona_tools_query(options.runtime_dir, options.instance,
                                                          options.query, &json, &diag)
                                       : sona_tools_command(options.runtime_dir, options.instance,
                                                            &options.command, &json, &diag);
-    if (err != SONA_OK) {
-        (void)fprintf(stderr, "sonactl: %s\n", diag.text);
-        return err == SONA_E_ABSENT  ? EXIT_ABSENT
-               : err == SONA_E_ABI   ? EXIT_MISMATCH
-               : err == SONA_E_RANGE ? EXIT_USAGE
-                                     : EXIT_FAILED;
-    }
+    if (err != SONA_OK)
+        return fail(err, &diag);
     int status = print_answer(&options, json);
     free(json);
     return status;

@@ -22,7 +22,7 @@ BEGIN {
     room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h")
     room("sidecar/", "sona/ sidecar/ engine/ shm/")
     # sonactl asks a sidecar over the socket of the handshake, hence the one header of shm.
-    room("tools/", "sona/ tools/ client/ engine/ shm/wire.h")
+    room("tools/", "sona/ tools/ client/ engine/ shm/wire.h sidecar/store/")
     room("bindings/", "sona/ bindings/")
     room("examples/", "sona/")
     room("tests/", "*")

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,13 +85,18 @@ void stage_reopen_with(struct stage *stage, const char *const *more)
     stage_reopen(stage);
 }
 
-void stage_restart(struct stage *stage)
+void stage_stop(struct stage *stage)
 {
     bool own_dir = stage->spawn.own_dir;
 
     stage->spawn.own_dir = false; /* it stays for the next */
     cr_assert(eq(int, sona_spawn_stop(&stage->spawn), 0), "the sidecar did not stop cleanly");
     stage->spawn.own_dir = own_dir;
+}
+
+void stage_restart(struct stage *stage)
+{
+    stage_stop(stage);
     stage_reopen(stage);
 }
 
@@ -196,4 +202,20 @@ uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value
         stage_pause();
     }
     return n;
+}
+
+int stage_sonactl(const struct stage *stage, const char *arguments, char *ret, size_t size)
+{
+    const char *path = getenv("SONA_SONACTL");
+    char command[1024];
+
+    cr_assert(ne(ptr, (void *)(uintptr_t)path, NULL), "SONA_SONACTL is not set; run by meson test");
+    (void)snprintf(command, sizeof command, "'%s' --instance '%s' --runtime-dir '%s' %s 2>&1", path,
+                   stage->spawn.instance, stage->spawn.runtime_dir, arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert(ne(ptr, pipe, NULL));
+    size_t n = fread(ret, 1, size - 1, pipe);
+    ret[n] = '\0';
+    int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

@@ -41,6 +41,8 @@ void stage_open_kept(struct stage *stage, const char *const *more);
  * the place of `more`, too. */
 void stage_reopen(struct stage *stage);
 void stage_reopen_with(struct stage *stage, const char *const *more);
+/* Stop it, and keep everything for stage_reopen(); fails the test unless it ended with 0. */
+void stage_stop(struct stage *stage);
 /* Stop it, and start it again likewise. */
 void stage_restart(struct stage *stage);
 /* Stop it, and remove what it kept; fails the test unless it ended with status 0. */
@@ -58,6 +60,9 @@ json_t *stage_stats(const struct stage *stage);
 uint64_t stage_counter(const struct stage *stage, const char *name);
 /* Wait until the counter (or gauge) reaches `value`; returns what it is then. */
 uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value);
+
+/* Run sonactl on this instance; returns its exit status and what it printed. */
+int stage_sonactl(const struct stage *stage, const char *arguments, char *ret, size_t size);
 
 uint64_t stage_now_ms(void);
 /* A short wait between two looks at a condition. */

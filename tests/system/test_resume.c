@@ -7,79 +7,11 @@
 
 #include "engine/state/container.h"
 #include "load.h"
+#include "opinion.h"
 #include "sidecar/chronicle.h"
 #include "sidecar/core.h"
 #include "sidecar/options.h"
 #include "tests/engine/dice.h"
-
-#define QUERIES 20u
-
-/* What the model thinks of some queries, as bits. */
-struct opinion {
-    float score[QUERIES][3];
-};
-
-static struct opinion opinion_of(sona_lane *lane)
-{
-    struct opinion ret = {0};
-    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
-
-    for (uint32_t n = 0; n < QUERIES; n++) {
-        float x[STAGE_DIM], score[SONA_ROUTES_MAX];
-
-        stage_query(n, x);
-        while (sona_score(lane, x, STAGE_DIM, score, SONA_ROUTES_MAX, NULL) != SONA_OK) {
-            cr_assert(lt(u64, stage_now_ms(), end), "the client found no sidecar");
-            stage_pause();
-        }
-        memcpy(ret.score[n], score, sizeof ret.score[n]);
-    }
-    return ret;
-}
-
-/* Decide, and tell an outcome that depends on route and query; both wait for room. */
-static void teach(sona_lane *lane, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        float x[STAGE_DIM], quality;
-        sona_decision d;
-        sona_err err;
-
-        stage_query(i % QUERIES, x);
-        while ((err = sona_decide(lane, x, STAGE_DIM, NULL, &d)) == SONA_E_FULL)
-            stage_pause();
-        cr_assert(eq(int, err, SONA_OK));
-        quality = SONA_ROUTE_INDEX(d.route) == i % QUERIES % 3 ? 1 : 0.1f;
-        while ((err = sona_outcome(lane, d.id, quality, NULL)) == SONA_E_FULL)
-            stage_pause();
-        cr_assert(eq(int, err, SONA_OK));
-    }
-}
-
-/* A fresh client's opinion: its first answer is from the sidecar that runs now. */
-static struct opinion opinion_now(const struct stage *stage)
-{
-    sona_client *client = stage_client(stage, 1);
-    sona_lane *lane = stage_lane(client);
-    struct opinion ret = opinion_of(lane);
-
-    sona_lane_release(&lane);
-    sona_client_close(&client);
-    return ret;
-}
-
-static void learn_here(const struct stage *stage, uint32_t n)
-{
-    uint64_t before = stage_counter(stage, "learned");
-    sona_client *client = stage_client(stage, 1);
-    sona_lane *lane = stage_lane(client);
-
-    teach(lane, n);
-    sona_lane_release(&lane);
-    sona_client_close(&client);
-    (void)stage_await(stage, "learned", before + n);
-    (void)stage_await(stage, "clients_reclaimed", 1);
-}
 
 /* An opinion, and how many cycles had been installed before and after it was asked for. */
 static struct opinion settled_opinion(const struct stage *stage, uint64_t *ret_cycles)
@@ -149,15 +81,6 @@ static struct sona_store *open_store(const struct stage *stage)
     return store;
 }
 
-static void stop_but_keep(struct stage *stage)
-{
-    bool own_dir = stage->spawn.own_dir;
-
-    stage->spawn.own_dir = false;
-    cr_assert(eq(int, sona_spawn_stop(&stage->spawn), 0));
-    stage->spawn.own_dir = own_dir;
-}
-
 /* What a learner is that begins with nothing and does all of the journal, without a stop. */
 static void *learn_it_all(const struct stage *stage, struct sona_store *store, size_t *ret_bytes)
 {
@@ -213,7 +136,7 @@ Test(resume, the_bytes_after_many_kills_are_those_of_a_learner_that_never_stoppe
         stage_reopen(&stage);
     }
     learn_here(&stage, 50);
-    stop_but_keep(&stage);
+    stage_stop(&stage);
     struct sona_store *store = open_store(&stage);
     uint64_t end = sona_store_positions(store).appended;
     cr_assert(eq(int, sona_store_generation_read(store, 0, &generation, &kept, &diag), SONA_OK),

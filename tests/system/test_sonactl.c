@@ -3,27 +3,9 @@
 /* The command line tool against the real daemon: answers, and exit statuses. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "stage.h"
 #include "tests/promised.h"
-
-/* Run sonactl; returns its exit status and what it printed. */
-static int run(const struct stage *stage, const char *arguments, char *ret, size_t size)
-{
-    const char *path = getenv("SONA_SONACTL");
-    char command[1024];
-
-    cr_assert(ne(ptr, (void *)(uintptr_t)path, NULL), "SONA_SONACTL is not set; run by meson test");
-    (void)snprintf(command, sizeof command, "'%s' --instance '%s' --runtime-dir '%s' %s 2>&1", path,
-                   stage->spawn.instance, stage->spawn.runtime_dir, arguments);
-    FILE *pipe = popen(command, "r");
-    cr_assert(ne(ptr, pipe, NULL));
-    size_t n = fread(ret, 1, size - 1, pipe);
-    ret[n] = '\0';
-    int status = pclose(pipe);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
 
 Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
 {
@@ -33,12 +15,12 @@ Test(sonactl, shows_status_and_stats_for_people_and_for_programs, .timeout = 60)
 
     stage_open(&stage, NULL);
     sona_client *client = stage_client(&stage, 2);
-    cr_assert(eq(int, run(&stage, "status", text, sizeof text), 0), "%s", text);
+    cr_assert(eq(int, stage_sonactl(&stage, "status", text, sizeof text), 0), "%s", text);
     cr_assert(ne(ptr, strstr(text, "live"), NULL), "%s", text);
     cr_assert(ne(ptr, strstr(text, "clients    1"), NULL), "%s", text);
-    cr_assert(eq(int, run(&stage, "stats", text, sizeof text), 0), "%s", text);
+    cr_assert(eq(int, stage_sonactl(&stage, "stats", text, sizeof text), 0), "%s", text);
     cr_assert(ne(ptr, strstr(text, "clients_attached"), NULL), "%s", text);
-    cr_assert(eq(int, run(&stage, "--json stats", text, sizeof text), 0), "%s", text);
+    cr_assert(eq(int, stage_sonactl(&stage, "--json stats", text, sizeof text), 0), "%s", text);
     json_t *o = json_loads(text, 0, &error);
     cr_assert(ne(ptr, o, NULL), "%s: %s", error.text, text);
     for (int c = 0; c < SONA_COUNTER_COUNT; c++) {
@@ -82,7 +64,7 @@ static json_t *ask(const struct stage *stage, const char *arguments)
     static char text[65536];
     json_error_t error;
 
-    cr_assert(eq(int, run(stage, arguments, text, sizeof text), 0), "%s", text);
+    cr_assert(eq(int, stage_sonactl(stage, arguments, text, sizeof text), 0), "%s", text);
     json_t *o = json_loads(text, 0, &error);
     cr_assert(ne(ptr, o, NULL), "%s: %s", error.text, text);
     return o;
@@ -268,12 +250,12 @@ Test(sonactl, tells_not_running_from_wrong_usage, .timeout = 60)
     static char text[4096];
     struct stage stage = {.spawn = {.instance = "nobody", .runtime_dir = "/nowhere"}};
 
-    cr_expect(eq(int, run(&stage, "status", text, sizeof text), 3), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "status", text, sizeof text), 3), "%s", text);
     cr_expect(ne(ptr, strstr(text, "start sona-sidecar"), NULL), "%s", text);
-    cr_expect(eq(int, run(&stage, "", text, sizeof text), 2), "%s", text);
-    cr_expect(eq(int, run(&stage, "fly", text, sizeof text), 2), "%s", text);
-    cr_expect(eq(int, run(&stage, "--bogus status", text, sizeof text), 2), "%s", text);
-    cr_expect(eq(int, run(&stage, "--help", text, sizeof text), 0), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "", text, sizeof text), 2), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "fly", text, sizeof text), 2), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "--bogus status", text, sizeof text), 2), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "--help", text, sizeof text), 0), "%s", text);
 }
 
 /* Run it; the status and a piece of the text must be these. */
@@ -281,7 +263,8 @@ static void expect(const struct stage *stage, const char *arguments, int status,
 {
     static char text[65536];
 
-    cr_expect(eq(int, run(stage, arguments, text, sizeof text), status), "%s: %s", arguments, text);
+    cr_expect(eq(int, stage_sonactl(stage, arguments, text, sizeof text), status), "%s: %s",
+              arguments, text);
     cr_expect(ne(ptr, strstr(text, piece), NULL), "%s: %s", arguments, text);
 }
 

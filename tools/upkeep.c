@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* See upkeep.h. */
+#include "tools/upkeep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "shm/wire.h"
+#include "sidecar/store/describe.h"
+#include "tools/fail.h"
+
+#define CHECK_DEGRADED 4
+
+static void put(json_t *o, const char *key, uint64_t value)
+{
+    (void)json_object_set_new(o, key, json_integer((json_int_t)value));
+}
+
+static int64_t number_at(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+/* ---- the store ---- */
+
+static void notice(void *context, const char *event, const char *text)
+{
+    (void)context;
+    (void)fprintf(stderr, "sonactl: %s: %s\n", event, text);
+}
+
+static const char *instance_of(const struct sona_tools_upkeep *ask)
+{
+    return ask->instance ? ask->instance : "default";
+}
+
+/* The directory of the sidecar's socket is that of the intake log. */
+static sona_err open_store(const struct sona_tools_upkeep *ask, struct sona_store **ret,
+                           sona_diag *reterr)
+{
+    char db[512], runtime[256];
+    sona_err err =
+        sona_wire_path(ask->runtime_dir, instance_of(ask), runtime, sizeof runtime, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    *strrchr(runtime, '/') = '\0';
+    if (snprintf(db, sizeof db, "%s/%s.db", ask->state_dir, instance_of(ask)) >= (int)sizeof db)
+        return sona_tools_fail(reterr, SONA_E_RANGE, "the path of the state directory is too long");
+    if (access(db, F_OK) != 0)
+        return sona_tools_fail(reterr, SONA_E_ABSENT,
+                               "there is no store %s (%s); name instance and state directory as "
+                               "its sidecar does",
+                               db, strerror(errno));
+    err = sona_store_open(ret,
+                          &(struct sona_store_options){.instance = instance_of(ask),
+                                                       .state_dir = ask->state_dir,
+                                                       .intake_dir = runtime,
+                                                       .notice = notice},
+                          reterr);
+    if (err == SONA_E_BUSY)
+        return sona_tools_fail(reterr, err,
+                               "the sidecar of instance %s runs on this store; stop it first",
+                               instance_of(ask));
+    return err;
+}
+
+/* The newest generation, whether it is good or not; all zero: there is none. */
+static sona_err newest(struct sona_store *store, struct sona_store_generation *ret,
+                       sona_diag *reterr)
+{
+    uint32_t n;
+
+    *ret = (struct sona_store_generation){.number = 0};
+    return sona_store_generation_list(store, ret, 1, &n, reterr);
+}
+
+/* ---- what is asked for ---- */
+
+static sona_err pin(const struct sona_tools_upkeep *ask, struct sona_store *store, json_t *answer,
+                    sona_diag *reterr)
+{
+    bool pinned = ask->what == SONA_TOOLS_PIN;
+
+    put(answer, "number", ask->number);
+    (void)json_object_set_new(answer, "pinned", json_boolean(pinned));
+    return sona_store_generation_pin(store, ask->number, pinned, reterr);
+}
+
+static sona_err roll_back(const struct sona_tools_upkeep *ask, struct sona_store *store,
+                          json_t *answer, sona_diag *reterr)
+{
+    uint64_t end = sona_store_positions(store).appended, number = 0;
+    struct sona_store_generation last;
+    sona_err err = newest(store, &last, reterr);
+
+    if (err == SONA_OK)
+        err = sona_store_generation_rollback(store, ask->number, &number, reterr);
+    put(answer, "number", number);
+    put(answer, "origin", ask->number);
+    put(answer, "position", end);
+    put(answer, "unsaved", end - last.position); /* in the journal, and in no generation */
+    return err;
+}
+
+static sona_err forget(const struct sona_tools_upkeep *ask, struct sona_store *store,
+                       json_t *answer, sona_diag *reterr)
+{
+    uint64_t end = sona_store_positions(store).appended, rows = 0;
+    struct sona_store_generation last;
+    sona_err err = newest(store, &last, reterr);
+
+    if (err == SONA_OK && last.position < end)
+        return sona_tools_fail(reterr, SONA_E_LIMIT,
+                               "%" PRIu64 " records are in no generation yet, and what they taught "
+                               "would be lost; start the sidecar, stop it, and forget then",
+                               end - last.position);
+    if (err == SONA_OK)
+        err = sona_store_forget(store, &ask->rule, &rows, reterr);
+    put(answer, "rows", rows);
+    return err;
+}
+
+static sona_err export(const struct sona_tools_upkeep *ask, struct sona_store *store,
+                       sona_diag *reterr)
+{
+    int fd = ask->file ? open(ask->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    FILE *file = !ask->file ? stdout : fd >= 0 ? fdopen(fd, "w") : NULL;
+    uint64_t end = sona_store_positions(store).appended;
+
+    if (!file)
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot make %s: %s", ask->file,
+                               strerror(errno));
+    sona_err err = sona_store_export(store, ask->from ? ask->from : 1,
+                                     ask->to && ask->to < end ? ask->to : end, file, reterr);
+    bool written = fflush(file) == 0 && !ferror(file);
+    if (ask->file)
+        written = fclose(file) == 0 && written;
+    if (err == SONA_OK && !written)
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "the rows could not be written: %s",
+                               strerror(errno));
+    return err;
+}
+
+/* ---- check ---- */
+
+static void find(void *context, const char *text)
+{
+    (void)json_array_append_new(context, json_string(text));
+}
+
+static bool see(void *context, const struct sona_store_record *record)
+{
+    *(uint64_t *)context = record->position;
+    return true;
+}
+
+/* Would a start find a good generation, and everything behind it? */
+static bool resumable(struct sona_store *store, json_t *findings)
+{
+    struct sona_store_generation g = {.position = 0, .exact = true};
+    uint64_t last = 0;
+    void *bytes = NULL;
+    sona_diag diag;
+    sona_err err = sona_store_generation_read(store, 0, &g, &bytes, &diag);
+
+    free(bytes);
+    if (err == SONA_E_UNKNOWN_ID)
+        err = SONA_OK; /* from the first record on, then */
+    if (err == SONA_OK)
+        err = sona_store_replay(store, g.position + 1, see, &last, &diag);
+    if (err != SONA_OK)
+        find(findings, diag.text);
+    else if (!g.exact)
+        find(findings, "the newest good generation is older than the rows that are kept exactly");
+    return err == SONA_OK && g.exact;
+}
+
+static sona_err check(struct sona_store *store, json_t *answer, sona_diag *reterr)
+{
+    json_t *findings = json_array();
+    const char *verdict = "sound";
+    uint32_t n = 0;
+    sona_err err = sona_store_check(store, find, findings, &n, reterr);
+
+    if (err == SONA_OK && n > 0)
+        verdict = resumable(store, findings) ? "degraded" : "failed";
+    (void)json_object_set_new(answer, "verdict", json_string(verdict));
+    (void)json_object_set_new(answer, "findings", findings);
+    put(answer, "appended", sona_store_positions(store).appended);
+    return err;
+}
+
+int sona_tools_upkeep_status(const json_t *answer)
+{
+    const char *verdict = json_string_value(json_object_get(answer, "verdict"));
+
+    if (!verdict || strcmp(verdict, "failed") == 0)
+        return EXIT_FAILURE;
+    return strcmp(verdict, "sound") == 0 ? 0 : CHECK_DEGRADED;
+}
+
+/* ---- both ---- */
+
+sona_err sona_tools_upkeep(const struct sona_tools_upkeep *ask, json_t **ret, sona_diag *reterr)
+{
+    struct sona_store *store = NULL;
+    sona_err err = open_store(ask, &store, reterr);
+    json_t *answer = NULL;
+
+    if (err != SONA_OK)
+        return err;
+    if (ask->what == SONA_TOOLS_LIST) {
+        answer = sona_store_describe_generations(store, reterr);
+        err = answer ? SONA_OK : reterr->code;
+    } else if (ask->what == SONA_TOOLS_EXPORT) {
+        err = export(ask, store, reterr);
+    } else {
+        answer = json_object();
+        err = ask->what == SONA_TOOLS_ROLLBACK ? roll_back(ask, store, answer, reterr)
+              : ask->what == SONA_TOOLS_CHECK  ? check(store, answer, reterr)
+              : ask->what == SONA_TOOLS_FORGET ? forget(ask, store, answer, reterr)
+                                               : pin(ask, store, answer, reterr);
+    }
+    sona_store_close(&store);
+    if (err != SONA_OK) {
+        json_decref(answer);
+        answer = NULL;
+    }
+    *ret = answer;
+    return err;
+}
+
+static void print_generations(const json_t *answer)
+{
+    const json_t *g;
+    size_t i;
+
+    (void)printf("%10s %12s %-20s %12s %-6s %-5s %s\n", "generation", "position", "created (UTC)",
+                 "bytes", "pinned", "exact", "copy of");
+    json_array_foreach(json_object_get(answer, "generations"), i, g)
+    {
+        time_t at = (time_t)(number_at(g, "created_ms") / 1000);
+        char created[32] = "?", origin[24] = "";
+        struct tm tm;
+
+        if (gmtime_r(&at, &tm))
+            (void)strftime(created, sizeof created, "%Y-%m-%d %H:%M:%S", &tm);
+        if (number_at(g, "origin") != 0)
+            (void)snprintf(origin, sizeof origin, "%" PRId64, number_at(g, "origin"));
+        (void)printf("%10" PRId64 " %12" PRId64 " %-20s %12" PRId64 " %-6s %-5s %s\n",
+                     number_at(g, "number"), number_at(g, "position"), created,
+                     number_at(g, "bytes"),
+                     json_is_true(json_object_get(g, "pinned")) ? "yes" : "no",
+                     json_is_true(json_object_get(g, "exact")) ? "yes" : "no", origin);
+    }
+    (void)printf("the journal ends at position %" PRId64 "\n", number_at(answer, "appended"));
+}
+
+static void print_check(const json_t *answer)
+{
+    const json_t *text;
+    size_t i;
+
+    json_array_foreach(json_object_get(answer, "findings"), i, text)(void)
+        printf("%s\n", json_string_value(text));
+    (void)printf("%s: %zu findings, the journal ends at position %" PRId64 "\n",
+                 json_string_value(json_object_get(answer, "verdict")),
+                 json_array_size(json_object_get(answer, "findings")),
+                 number_at(answer, "appended"));
+}
+
+void sona_tools_upkeep_print(enum sona_tools_upkeep_what what, const json_t *answer)
+{
+    if (what == SONA_TOOLS_LIST)
+        print_generations(answer);
+    else if (what == SONA_TOOLS_CHECK)
+        print_check(answer);
+    else if (what == SONA_TOOLS_FORGET)
+        (void)printf("done: %" PRId64
+                     " rows are forgotten; what they taught stays in the weights\n",
+                     number_at(answer, "rows"));
+    else if (what == SONA_TOOLS_ROLLBACK) {
+        (void)printf("done: generation %" PRId64 " is a copy of %" PRId64
+                     ", and the next start begins with it\n",
+                     number_at(answer, "number"), number_at(answer, "origin"));
+        if (number_at(answer, "unsaved") > 0)
+            (void)printf("%" PRId64 " records were in no generation: rolling forward again does "
+                         "not bring them back\n",
+                         number_at(answer, "unsaved"));
+    } else if (what == SONA_TOOLS_PIN || what == SONA_TOOLS_UNPIN)
+        (void)printf("done: generation %" PRId64 " is %s\n", number_at(answer, "number"),
+                     what == SONA_TOOLS_PIN ? "kept until it is unpinned" : "not pinned");
+}
+
+bool sona_tools_upkeep_time(const char *text, uint64_t *ret_ms)
+{
+    static const char *const formats[] = {"%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"};
+
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, formats[i], &tm);
+        time_t at = end && *end == '\0' ? timegm(&tm) : -1;
+
+        if (at >= 0) {
+            *ret_ms = (uint64_t)at * 1000;
+            return true;
+        }
+    }
+    return false;
+}

@@ -79,7 +79,8 @@ enum sona_wire_query {
     SONA_WIRE_STATS = 2,
     SONA_WIRE_PATTERNS = 3,
     SONA_WIRE_ROUTES = 4,
-    SONA_WIRE_CONFIG = 5
+    SONA_WIRE_CONFIG = 5,
+    SONA_WIRE_GENERATIONS = 6
 };
 struct sona_wire_query_packet {
     struct sona_wire_head head;

@@ -210,7 +210,13 @@ static void on_query(struct connection *c, const struct sona_wire_query_packet *
         json = sona_sidecar_report_routes(s);
     else if (query->what == SONA_WIRE_CONFIG)
         json = sona_sidecar_report_config(s);
-    else {
+    else if (query->what == SONA_WIRE_GENERATIONS) {
+        json = sona_sidecar_report_generations(s, &diag);
+        if (!json) {
+            refuse(c, &diag);
+            return;
+        }
+    } else {
         (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
                                 query->what);
         refuse(c, &diag);

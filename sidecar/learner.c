@@ -35,6 +35,7 @@ struct sona_sidecar_learner {
     pthread_t thread;
     bool started;
 
+    uint64_t replayed; /* at the start; written before the thread is there */
     uint64_t now_us;
     bool finished;            /* the cycle that runs is done, and waits to be installed */
     bool postponed;           /* the cycle that is due was counted as put off */
@@ -349,6 +350,7 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
                          (unsigned long long)resumed.generation, (unsigned long long)resumed.passed,
                          (unsigned long long)resumed.replayed,
                          (unsigned long long)sona_learner_step(l->core.learner));
+    l->replayed = resumed.replayed;
     return sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake,
                                     reterr);
 }
@@ -441,6 +443,11 @@ void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner)
 uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner)
 {
     return learner->chronicle.events;
+}
+
+uint64_t sona_sidecar_learner_replayed(const struct sona_sidecar_learner *learner)
+{
+    return learner->replayed;
 }
 
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner)

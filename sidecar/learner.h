@@ -55,6 +55,8 @@ void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner);
 /* Events that learners of this store have taken, over all starts: the number of the next. Before
  * the thread is started. */
 uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner);
+/* Records done again at the start. Any thread. */
+uint64_t sona_sidecar_learner_replayed(const struct sona_sidecar_learner *learner);
 /* Publications refused because a weight was not finite. Any thread. */
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner);
 

@@ -9,10 +9,12 @@
 
 #include <jansson.h>
 
+#include "shm/diag.h"
 #include "sidecar/clock.h"
 #include "sidecar/memory.h"
 #include "sidecar/config/setting.h"
 #include "sidecar/sidecar.h"
+#include "sidecar/store/describe.h"
 
 static void put_u64(json_t *o, const char *key, uint64_t value)
 {
@@ -154,6 +156,16 @@ static json_t *learner_of(const struct sona_sidecar *s, const sona_stats *stats)
     return o;
 }
 
+/* Null: nothing is kept. */
+static json_t *journal_of(const struct sona_sidecar *s)
+{
+    json_t *o = s->store ? sona_store_describe(s->store) : json_null();
+
+    if (s->store)
+        put_u64(o, "replayed_at_start", sona_sidecar_learner_replayed(s->learner));
+    return o;
+}
+
 char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
 {
     static const char *const states[] = {"init", "live", "draining", "retired"};
@@ -181,6 +193,7 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
     (void)json_object_set_new(o, "geometry", geometry_of(s));
     (void)json_object_set_new(o, "clients", clients_of(s));
     (void)json_object_set_new(o, "learner", learner_of(s, &stats));
+    (void)json_object_set_new(o, "journal", journal_of(s));
     put_text(o, "simd", stats.simd);
     (void)json_object_set_new(o, "fence_modes", fences);
     put_u64(o, "clients_reclaimed", stats.counter[SONA_COUNTER_clients_reclaimed]);
@@ -349,6 +362,17 @@ char *sona_sidecar_report_config(const struct sona_sidecar *sidecar)
     }
     (void)json_object_set_new(o, "options", list);
     return text_of(o);
+}
+
+char *sona_sidecar_report_generations(const struct sona_sidecar *sidecar, sona_diag *reterr)
+{
+    if (!sidecar->store) {
+        (void)sona_shm_diag_set(reterr, SONA_E_ABSENT, 0,
+                                "this sidecar keeps nothing; start it with --state-dir");
+        return NULL;
+    }
+    json_t *o = sona_store_describe_generations(sidecar->store, reterr);
+    return o ? text_of(o) : NULL;
 }
 
 static void put_cycle(json_t *o, const sona_cycle_report *report)

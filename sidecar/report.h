@@ -5,6 +5,7 @@
 #ifndef SONA_SIDECAR_REPORT_H
 #define SONA_SIDECAR_REPORT_H
 
+#include <sona/error.h>
 #include <sona/stats.h>
 
 #include "shm/layout.h"
@@ -21,6 +22,8 @@ char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar);
 /* Every option in effect: key, value, where it is from, whether SIGHUP changes it. */
 char *sona_sidecar_report_config(const struct sona_sidecar *sidecar);
+/* Generations of the store; null: see reterr. */
+char *sona_sidecar_report_generations(const struct sona_sidecar *sidecar, sona_diag *reterr);
 /* What a command that was applied did. */
 char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                   const struct sona_sidecar_command *command);

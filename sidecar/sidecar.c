@@ -4,6 +4,7 @@
 #include "sidecar/sidecar.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,7 @@ static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
 
     if (!o->state_dir)
         return SONA_OK;
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk: learning waits */
     (void)snprintf(s->arena_path, sizeof s->arena_path, "%s/%s.arena", s->instance.dir,
                    s->instance.name);
     return sona_store_open(

@@ -9,6 +9,7 @@
 #include <sona/stats.h>
 
 #include "shm/wire.h"
+#include "tools/upkeep.h"
 
 static const char *text_at(const json_t *o, const char *key)
 {
@@ -36,6 +37,23 @@ static void print_fences(const json_t *list)
         printf("%s%s", i == 0 ? "" : ", ", json_string_value(mode));
 }
 
+static void print_journal(const json_t *o)
+{
+    if (!json_is_object(o)) {
+        (void)printf("journal    none: a restart begins anew; see --state-dir\n");
+        return;
+    }
+    (void)printf("journal    %" PRId64 " appended, %" PRId64 " committed, %" PRId64
+                 " durable; %" PRId64 " replayed at the start\n",
+                 number_at(o, "appended"), number_at(o, "committed"), number_at(o, "durable"),
+                 number_at(o, "replayed_at_start"));
+    (void)printf("generation %" PRId64 " of position %" PRId64 ", %.1f s old\n",
+                 number_at(o, "generation"), number_at(o, "generation_position"),
+                 (double)number_at(o, "generation_age_ms") / 1000);
+    if (text_at(o, "waits")[0] != '\0')
+        (void)printf("waiting    %s; clients go on\n", text_at(o, "waits"));
+}
+
 static void print_status(const json_t *o)
 {
     const json_t *segment = json_object_get(o, "segment"), *g = json_object_get(o, "geometry");
@@ -59,6 +77,7 @@ static void print_status(const json_t *o)
     (void)printf("learner    step %" PRId64 ", %" PRId64 " background cycles (%s)\n",
                  number_at(learner, "step"), number_at(learner, "cycles"),
                  text_at(learner, "background"));
+    print_journal(json_object_get(o, "journal"));
     (void)printf("memory     %" PRId64 " bytes private, %" PRId64
                  " of them beyond the libraries' own\n",
                  number_at(o, "private_bytes"), number_at(o, "own_bytes"));
@@ -230,6 +249,8 @@ void sona_tools_answer_print(uint32_t query, uint32_t command, const json_t *ans
         print_routes(json_object_get(answer, "routes"));
     else if (query == SONA_WIRE_CONFIG)
         print_config(json_object_get(answer, "options"));
+    else if (query == SONA_WIRE_GENERATIONS)
+        sona_tools_upkeep_print(SONA_TOOLS_LIST, answer);
     else
         print_done(command, answer);
 }

@@ -112,7 +112,7 @@ static const struct form {
     {{"ewc"}, 0, SONA_WIRE_EWC, SONA_TOOLS_NO_UPKEEP},
     {{"ewc", "boundary"}, 0, SONA_WIRE_EWC_BOUNDARY, SONA_TOOLS_NO_UPKEEP},
     {{"ewc", "consolidate"}, 0, SONA_WIRE_EWC_CONSOLIDATE, SONA_TOOLS_NO_UPKEEP},
-    {{"generations", "list"}, 0, 0, SONA_TOOLS_LIST},
+    {{"generations", "list"}, SONA_WIRE_GENERATIONS, 0, SONA_TOOLS_LIST},
     {{"generations", "pin", "N"}, 0, 0, SONA_TOOLS_PIN},
     {{"generations", "unpin", "N"}, 0, 0, SONA_TOOLS_UNPIN},
     {{"generations", "rollback", "N"}, 0, 0, SONA_TOOLS_ROLLBACK},

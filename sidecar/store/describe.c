@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "shm/diag.h"
+#include "sidecar/clock.h"
 #include "sidecar/store/store.h"
 
 static void put(json_t *o, const char *key, uint64_t value)
@@ -53,5 +54,36 @@ json_t *sona_store_describe_generations(struct sona_store *store, sona_diag *ret
         (void)json_object_set_new(o, "generations", list);
     }
     free(g);
+    return o;
+}
+
+json_t *sona_store_describe(struct sona_store *store)
+{
+    struct sona_store_positions p = sona_store_positions(store);
+    struct sona_store_generation g = {.number = 0};
+    uint64_t now_ms = sona_sidecar_wall_us() / 1000;
+    struct sona_store_stats stats;
+    json_t *o = json_object();
+    sona_diag diag = {.text = ""};
+    uint32_t n;
+
+    if (!o)
+        return NULL;
+    sona_store_stats(store, &stats);
+    (void)sona_store_generation_list(store, &g, 1, &n, NULL); /* one that fails shows as none */
+    put(o, "appended", p.appended);
+    put(o, "committed", p.committed);
+    put(o, "durable", p.durable);
+    put(o, "lag", p.appended - p.committed);
+    put(o, "intake_bytes", stats.intake_bytes);
+    put(o, "file_bytes", stats.file_bytes);
+    put(o, "wal_bytes", stats.wal_bytes);
+    put(o, "first_position", stats.first_position);
+    put(o, "generation", g.number);
+    put(o, "generation_position", g.position);
+    put(o, "generation_age_ms", g.number != 0 && now_ms > g.created_ms ? now_ms - g.created_ms : 0);
+    /* Empty: it can be written. */
+    (void)sona_store_health(store, &diag);
+    (void)json_object_set_new(o, "waits", json_string(diag.text));
     return o;
 }

@@ -14,4 +14,8 @@ struct sona_store;
  * Null: see reterr. The caller's. */
 json_t *sona_store_describe_generations(struct sona_store *store, sona_diag *reterr);
 
+/* An object: how far records have come, what waits, what the files take, and the newest generation
+ * with its age. Null without memory. */
+json_t *sona_store_describe(struct sona_store *store);
+
 #endif

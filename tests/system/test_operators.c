@@ -103,6 +103,27 @@ Test(operators, a_rollback_goes_back_to_what_was_known_then_and_can_be_undone, .
     stage_close(&stage);
 }
 
+Test(operators, a_sidecar_that_runs_tells_of_its_journal, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 30);
+    sona_spawn_kill(&stage.spawn);
+    stage_reopen(&stage);
+    json_t *status = stage_status(&stage), *journal = json_object_get(status, "journal");
+    cr_expect(ge(i64, json_integer_value(json_object_get(journal, "appended")), 30));
+    cr_expect(ge(i64, json_integer_value(json_object_get(journal, "replayed_at_start")), 30));
+    cr_expect(eq(str, (char *)(uintptr_t)json_string_value(json_object_get(journal, "waits")), ""));
+    json_decref(status);
+    cr_expect(eq(int, stage_sonactl(&stage, "status", text, sizeof text), 0));
+    cr_expect(ne(ptr, strstr(text, "replayed at the start"), NULL), "%s", text);
+    stage_restart(&stage); /* keeps one */
+    cr_expect(eq(int, stage_sonactl(&stage, "generations list", text, sizeof text), 0), "%s", text);
+    cr_expect(ne(ptr, strstr(text, "\n         1 "), NULL), "%s", text);
+    stage_close(&stage);
+}
+
 Test(operators, the_store_of_a_sidecar_that_runs_is_left_alone, .timeout = 60)
 {
     static const char *const asked[] = {"generations list", "generations rollback 1", "check",

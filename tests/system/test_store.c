@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/* Stores that a sidecar cannot use: it says so in one sentence, and clients decide all the same. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "load.h"
+#include "opinion.h"
+
+/* A start under the stage's names, with one more argument, must be refused with these words. */
+static void expect_refused(struct stage *stage, const char *runtime_dir, const char *argument,
+                           const char *words)
+{
+    const char *args[STAGE_ARGS_MAX + 1];
+    struct sona_spawn second;
+    sona_diag diag = {0};
+    int n = 0;
+
+    for (; stage->args[n]; n++)
+        args[n] = stage->args[n];
+    args[n++] = argument;
+    args[n] = NULL;
+    sona_err err = sona_spawn_start(&second, NULL, stage->spawn.instance, runtime_dir, args, &diag);
+    cr_assert(ne(int, err, SONA_OK));
+    cr_expect(ne(ptr, strstr(diag.text, words), NULL), "%s", diag.text);
+}
+
+Test(store, a_state_directory_that_cannot_be_written_is_named_with_the_remedy, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    stage_stop(&stage);
+    /* Nobody makes directories there, root neither. */
+    expect_refused(&stage, stage.spawn.runtime_dir, "--state-dir=/proc/sona",
+                   "make it writable for this user, or choose another directory");
+    stage_reopen(&stage);
+    stage_close(&stage);
+}
+
+Test(store, a_state_of_another_hidden_dim_is_refused_by_the_name_of_the_key, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 20);
+    stage_stop(&stage);
+    expect_refused(&stage, stage.spawn.runtime_dir, "--set=hidden_dim=32", "hidden_dim");
+    stage_reopen(&stage);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 20), "the refused start changed nothing");
+    stage_close(&stage);
+}
+
+Test(store, a_second_sidecar_of_one_store_is_refused_and_clients_decide_on, .timeout = 60)
+{
+    char other[] = "/tmp/sona-other-XXXXXX", path[128];
+    static const char *const ends[] = {"lanes", "lock", "intake"};
+    struct stage stage;
+    struct load load;
+
+    stage_open_kept(&stage, NULL);
+    cr_assert(ne(ptr, mkdtemp(other), NULL));
+    load_start(&load, &stage);
+    load_await(&load, 100);
+    expect_refused(&stage, other, "--background=inline", "another sidecar has the store");
+    load_await(&load, 2000);
+    load_stop(&load);
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        (void)snprintf(path, sizeof path, "%s/%s.%s", other, stage.spawn.instance, ends[i]);
+        (void)unlink(path);
+    }
+    cr_expect(zero(int, rmdir(other)), "the refused one left something behind");
+    stage_close(&stage);
+}
+
+static void set_schema(const struct stage *stage, int to)
+{
+    char path[160], sql[64];
+    sqlite3 *db = NULL;
+
+    (void)snprintf(path, sizeof path, "%s/%s.db", stage->state_dir, stage->spawn.instance);
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version=%d", to);
+    cr_assert(eq(int, sqlite3_open(path, &db), SQLITE_OK));
+    cr_assert(eq(int, sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK));
+    (void)sqlite3_close(db);
+}
+
+Test(store, a_newer_schema_is_refused_and_left_as_it_is, .timeout = 60)
+{
+    char arguments[128], text[1024];
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 20);
+    stage_stop(&stage);
+    set_schema(&stage, 999);
+    expect_refused(&stage, stage.spawn.runtime_dir, "--background=inline", "newer");
+    (void)snprintf(arguments, sizeof arguments, "--state-dir '%s' check", stage.state_dir);
+    cr_expect(eq(int, stage_sonactl(&stage, arguments, text, sizeof text), 5), "%s", text);
+    set_schema(&stage, 2);
+    stage_reopen(&stage);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 20));
+    stage_close(&stage);
+}
+
+static void limit_files(const struct stage *stage, rlim_t bytes)
+{
+    struct rlimit limit;
+
+    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, NULL, &limit)));
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, &limit, NULL)));
+}
+
+static bool is_waiting(const struct stage *stage)
+{
+    json_t *o = stage_status(stage);
+    const char *waits = json_string_value(json_object_get(json_object_get(o, "journal"), "waits"));
+    bool ret = waits && waits[0] != '\0';
+
+    json_decref(o);
+    return ret;
+}
+
+/* No file grows any more, as on a full disk; then there is room again. */
+Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .timeout = 120)
+{
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+    struct stage stage;
+    sona_decision d;
+    float x[STAGE_DIM];
+
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 50);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    limit_files(&stage, 4096);
+    teach(lane, 50);
+    while (!is_waiting(&stage)) {
+        cr_assert(lt(u64, stage_now_ms(), end), "a full disk was never noticed");
+        stage_pause();
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        stage_query(i, x);
+        cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+        stage_pause();
+    }
+    limit_files(&stage, RLIM_INFINITY);
+    cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));
+    while (is_waiting(&stage)) {
+        cr_assert(lt(u64, stage_now_ms(), end), "room was never noticed");
+        stage_pause();
+    }
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_restart(&stage);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 100));
+    stage_close(&stage);
+}

@@ -59,7 +59,7 @@ Test(configure, a_price_on_cost_counts_from_the_next_decision_on)
 {
     sona_config config = small_config();
     sona_engine *engine = engine_open_with(&config, ROUTES);
-    float x[DIM], before[ROUTES], after[ROUTES];
+    float x[DIM], before[SONA_ROUTES_MAX], after[SONA_ROUTES_MAX];
     struct dice dice = {.state = 12};
     sona_diag diag;
 

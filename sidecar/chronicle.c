@@ -67,27 +67,30 @@ static bool took(struct sona_sidecar_chronicle *c, sona_err err)
     return false;
 }
 
-bool sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
-                                   struct sona_sidecar_joined *const *joined, uint32_t n)
+uint32_t sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_joined *const *joined, uint32_t n)
 {
     struct sona_store_record records[SONA_SIDECAR_CHRONICLE_BATCH];
-    uint64_t position;
 
     if (!c->store)
-        return true;
-    for (uint32_t i = 0; i < n; i++) {
-        records[i] = record_of(c, joined[i]);
-        records[i].lane_seq = c->events + i;
+        return n;
+    if (c->ahead == 0) {
+        for (uint32_t i = 0; i < n; i++) {
+            records[i] = record_of(c, joined[i]);
+            records[i].lane_seq = c->events + i;
+        }
+        if (!took(c, sona_store_append(c->store, records, n, &c->ahead_position)))
+            return 0;
+        c->ahead = n;
     }
-    if (!took(c, sona_store_append(c->store, records, n, &position)))
-        return false;
-    /* A disk that refuses now is waited for: the events are appended, and learned once. */
-    while (c->every && sona_store_flush(c->store, position, FLUSH_MS, NULL) != SONA_OK)
-        (void)took(c, SONA_E_SYSTEM);
-    (void)took(c, SONA_OK);
+    /* A disk that refuses is waited for outside, where a stop is heard. */
+    if (c->every && !took(c, sona_store_flush(c->store, c->ahead_position, FLUSH_MS, NULL)))
+        return 0;
+    n = c->ahead;
+    c->ahead = 0;
     c->events += n;
-    c->position = position;
-    return true;
+    c->position = c->ahead_position;
+    return n;
 }
 
 static bool append(struct sona_sidecar_chronicle *c, const struct sona_store_record *record)

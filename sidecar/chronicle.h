@@ -33,11 +33,16 @@ struct sona_sidecar_chronicle {
     uint64_t position; /* of the last thing done */
     uint64_t events;   /* handed to the learner since the first start: the number of the next */
     bool waits;        /* the last append was refused: said once */
+    /* Events that are appended, and not on the disk yet, so not learned; the last one's position.
+     */
+    uint32_t ahead;
+    uint64_t ahead_position;
 };
 
-/* Append events, oldest first. False: not now; none is to be learned. */
-bool sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
-                                   struct sona_sidecar_joined *const *joined, uint32_t n);
+/* Append events, oldest first. How many of them are to be learned now; 0: none, not now. Call again
+ * with the same ones first. */
+uint32_t sona_sidecar_chronicle_events(struct sona_sidecar_chronicle *c,
+                                       struct sona_sidecar_joined *const *joined, uint32_t n);
 /* Append a step of a cycle (SONA_STORE_cycle_start, _cycle_install). */
 bool sona_sidecar_chronicle_cycle(struct sona_sidecar_chronicle *c, enum sona_store_kind kind,
                                   uint64_t now_ms);

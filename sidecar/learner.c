@@ -148,7 +148,9 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         return 0;
     while (n < limit && (batch[n] = sona_shm_queue_peek_at(l->stream->queue, n)) != NULL)
         n++;
-    if (n == 0 || !sona_sidecar_chronicle_events(&l->chronicle, batch, n))
+    if (n > 0)
+        n = sona_sidecar_chronicle_events(&l->chronicle, batch, n);
+    if (n == 0)
         return 0;
     /* Release: pairs with the intake's acquire, which may forget then where they came from. */
     atomic_store_explicit(&l->stream->kept, l->out.taken + n, memory_order_release);

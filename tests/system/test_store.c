@@ -161,3 +161,28 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
     cr_expect(eq(u64, stage_counter(&stage, "learned"), 100));
     stage_close(&stage);
 }
+
+/* With "every", nothing is learned before it is on the disk; a stop does not wait for that. */
+Test(store, who_waits_for_a_full_disk_can_be_stopped_and_knows_it_all_afterwards, .timeout = 120)
+{
+    static const char *const every[] = {"--durability=every", NULL};
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+    struct stage stage;
+
+    stage_open_kept(&stage, every);
+    learn_here(&stage, 50);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    limit_files(&stage, 4096);
+    teach(lane, 50);
+    while (!is_waiting(&stage)) {
+        cr_assert(lt(u64, stage_now_ms(), end), "a full disk was never noticed");
+        stage_pause();
+    }
+    (void)stage_await(&stage, "joined", 100);
+    stage_restart(&stage);
+    cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}

@@ -81,7 +81,33 @@ static struct sona_store *open_store(const struct stage *stage)
     return store;
 }
 
-/* What a learner is that begins with nothing and does all of the journal, without a stop. */
+/* Upkeep takes the vectors of rows that two generations have: then begin with the oldest generation
+ * behind which all is exact. */
+static void begin(struct sona_sidecar_core *core, struct sona_sidecar_chronicle *c)
+{
+    struct sona_store_generation row[16];
+    struct sona_store_stats stats;
+    sona_diag diag = {0};
+    void *bytes = NULL;
+    uint32_t n;
+
+    sona_store_stats(c->store, &stats);
+    if (stats.thinned_position == 0)
+        return;
+    cr_assert(eq(int, sona_store_generation_list(c->store, row, 16, &n, &diag), SONA_OK));
+    while (n > 0 && !row[n - 1].exact)
+        n--;
+    cr_assert(gt(u32, n, 1), "the last one alone would prove nothing");
+    cr_assert(
+        eq(int, sona_store_generation_read(c->store, row[n - 1].number, &row[n - 1], &bytes, &diag),
+           SONA_OK));
+    cr_assert(eq(int, sona_sidecar_core_load(core, bytes, row[n - 1].bytes, &diag), SONA_OK), "%s",
+              diag.text);
+    c->position = row[n - 1].position;
+    free(bytes);
+}
+
+/* What a learner is that does all of the journal, without a stop. */
 static void *learn_it_all(const struct stage *stage, struct sona_store *store, size_t *ret_bytes)
 {
     static struct sona_sidecar_options options;
@@ -101,9 +127,10 @@ static void *learn_it_all(const struct stage *stage, struct sona_store *store, s
     cr_assert(eq(int, sona_sidecar_core_init(&core, &options.config, &layout, &diag), SONA_OK));
     struct sona_sidecar_chronicle c = {
         .store = store, .dim = layout.geometry.dim, .dim_padded = layout.dim_padded};
+    begin(&core, &c);
     cr_assert(eq(int, sona_sidecar_chronicle_replay(&c, &core, &replayed, &diag), SONA_OK), "%s",
               diag.text);
-    cr_assert(gt(u64, replayed, 1000));
+    cr_assert(gt(u64, replayed, 0));
     *ret_bytes = sona_sidecar_core_save_bytes(&core);
     void *ret = aligned_alloc(64, (*ret_bytes + 63) / 64 * 64);
     cr_assert(sona_sidecar_core_save(&core, ret, *ret_bytes));

@@ -55,6 +55,10 @@ static const char *const world_names[] = {"alive", "stopped, ring full", "killed
 
 enum check { FILTERED, FAULTS, CONTROL };
 
+/* The kernel moves and reclaims pages by its own will, a few in an hour: a fault of ours comes
+ * every time. */
+#define TRIES 3
+
 #define CHUNK 1000u
 
 /* What a run leaves behind. */
@@ -371,6 +375,14 @@ int main(int argc, char **argv)
     for (int world = ALIVE; world <= RESTARTED; world++) {
         for (int check = FILTERED; check <= FAULTS; check++) {
             status = observe((enum world)world, (enum check)check, iterations, &r);
+            for (int tries = 1; check == FAULTS && tries < TRIES && status == 0 &&
+                                r.minor_faults + r.major_faults > 0;
+                 tries++) {
+                (void)printf("# %ld minor and %ld major page faults: again, to tell ours from the "
+                             "kernel's\n",
+                             r.minor_faults, r.major_faults);
+                status = observe((enum world)world, (enum check)check, iterations, &r);
+            }
             report(&tap, (enum world)world, (enum check)check, status, iterations, &r);
         }
     }

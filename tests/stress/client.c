@@ -9,14 +9,16 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <sona/client.h>
 
 #include "tap.h"
 #include "tools/spawn.h"
 
-#define DIM     64u
-#define THREADS 3u
+#define DIM       64u
+#define ATTACH_MS 30000 /* until a client must have found a sidecar */
+#define THREADS   3u
 
 struct worker {
     pthread_t thread;
@@ -122,6 +124,21 @@ static bool restart(struct sona_spawn *sidecar)
     return ok;
 }
 
+/* Rings take records while nobody listens: work alone does not show that the client found the next
+ * one. */
+static bool await_attachment(sona_client *client, uint64_t n)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    sona_client_stats s = {.attached = false};
+
+    for (int i = 0; i < ATTACH_MS; i++) {
+        if (sona_client_stats_get(client, &s) == SONA_OK && s.attachments >= n)
+            return true;
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static void report(struct tap *tap, const struct worker *workers, sona_client *client,
                    uint64_t restarts)
 {
@@ -175,8 +192,8 @@ int main(int argc, char **argv)
     }
     for (uint64_t n = 0; open && n <= restarts; n++) {
         work_on(workers);
-        if (n < restarts && !restart(&sidecar)) {
-            tap_ok(&tap, false, "the sidecar comes back");
+        if (n < restarts && (!restart(&sidecar) || !await_attachment(client, n + 2))) {
+            tap_ok(&tap, false, "the sidecar comes back, and the client finds it");
             break;
         }
     }

@@ -12,6 +12,14 @@
 
 #define QUERIES 64u
 
+static void look_at_attachments(sona_client *client, struct load_count *count)
+{
+    sona_client_stats stats;
+
+    if (sona_client_stats_get(client, &stats) == SONA_OK)
+        atomic_store_explicit(&count->attachments, stats.attachments, memory_order_relaxed);
+}
+
 static void run(const struct stage *stage, struct load_count *count)
 {
     static float x[QUERIES][STAGE_DIM];
@@ -31,6 +39,8 @@ static void run(const struct stage *stage, struct load_count *count)
         sona_decision d;
         sona_err err = sona_decide(lane, x[n % QUERIES], STAGE_DIM, NULL, &d);
 
+        if (n % QUERIES == 0)
+            look_at_attachments(client, count);
         if (err == SONA_E_DETACHED)
             atomic_store_explicit(&count->detached, true, memory_order_release);
         if (err != SONA_OK)
@@ -73,6 +83,17 @@ void load_await(const struct load *load, uint64_t outcomes)
         cr_assert(
             lt(u64, stage_now_ms(), end), "the load committed only %llu outcomes",
             (unsigned long long)atomic_load_explicit(&load->count->outcomes, memory_order_relaxed));
+        stage_pause();
+    }
+}
+
+void load_await_attachment(const struct load *load, uint64_t attachments)
+{
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+
+    while (atomic_load_explicit(&load->count->attachments, memory_order_relaxed) < attachments) {
+        cr_assert(lt(u64, stage_now_ms(), end), "the load never found sidecar %llu",
+                  (unsigned long long)attachments);
         stage_pause();
     }
 }

@@ -145,12 +145,13 @@ Test(death, of_the_sidecar_under_load_is_survived_again_and_again, .timeout = 30
 
     stage_open(&stage, NULL);
     load_start(&load, &stage);
-    for (int round = 0; round < 5; round++) {
+    for (uint64_t round = 0; round < 5; round++) {
         uint64_t before = atomic_load(&load.count->outcomes);
 
         load_await(&load, before + 2000);
         sona_spawn_kill(&stage.spawn);
         stage_reopen(&stage);
+        load_await_attachment(&load, round + 2);
     }
     load_await(&load, atomic_load(&load.count->outcomes) + 2000);
     load_stop(&load);

@@ -434,6 +434,7 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     /* Relaxed: clients look whether it moves. */
     (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
     sona_sidecar_report_page(control->sidecar);
+    sona_sidecar_log_settle();
     sona_sidecar_log_keep(sona_shm_publisher_counters(control->sidecar->publisher));
     sona_sidecar_remember(control->sidecar);
     if (control->deaf) {
@@ -503,8 +504,22 @@ static void say_ready(const struct sona_sidecar *s, int ready_fd)
 static void stop(struct control *control)
 {
     struct sona_sidecar *s = control->sidecar;
+    const struct sona_sidecar_intake_figures *figures = sona_sidecar_intake_figures(s->intake);
+    uint64_t start_us = sona_sidecar_now_us();
+    /* Relaxed: a figure for people. */
+    uint64_t taken = atomic_load_explicit(&figures->taken, memory_order_relaxed);
+    sona_stats before, after;
 
+    sona_sidecar_report_sum(s, &before);
     sona_sidecar_stop(s);
+    sona_sidecar_report_sum(s, &after);
+    taken = atomic_load_explicit(&figures->taken, memory_order_relaxed) - taken;
+    sona_sidecar_log(SONA_SIDECAR_INFO, "drained", "records=%llu learned=%llu waiting=%llu ms=%llu",
+                     (unsigned long long)taken,
+                     (unsigned long long)(after.counter[SONA_COUNTER_learned] -
+                                          before.counter[SONA_COUNTER_learned]),
+                     (unsigned long long)after.pending,
+                     (unsigned long long)((sona_sidecar_now_us() - start_us) / 1000));
     sona_sidecar_report_page(s);
     while (control->connections)
         close_connection(control->connections);

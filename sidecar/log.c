@@ -1,23 +1,41 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* See log.h. The only state of the process that is global: stderr is, too. */
+/*
+ * See log.h. The only state of the process that is global: stderr is, too.
+ *
+ * Which quotes of a line are ours? Those of the format. They are marked before the values are put
+ * in, so that a quote, a backslash or a line end in a value can be escaped afterwards, and no value
+ * can end its own quotes and go on with keys of its own.
+ */
 #include "sidecar/log.h"
 
+#include <assert.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-#define EVENTS_MAX 64 /* names with a rate limit of their own; more share the last */
-#define LINE_BYTES 768
+#include "sidecar/events.h"
+
+#define LINE_BYTES   768
+#define TEXT_BYTES   (LINE_BYTES - 160)
+#define FORMAT_BYTES 512
+#define MARK         '\x01' /* a quote of the format */
+
+#define NAME(name, level, help) #name,
+static const char *const names[] = {SONA_SIDECAR_EVENTS(NAME)};
+#undef NAME
+#define EVENTS (sizeof names / sizeof names[0])
 
 struct rate {
-    const char *event;
     time_t second;
     uint32_t lines, left_out;
 };
@@ -29,18 +47,17 @@ struct kept {
 
 static _Atomic int written_from; /* enum sona_sidecar_level; relaxed: a line more or less */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two tables */
-static struct rate rates[EVENTS_MAX];
+static struct rate rates[EVENTS + 1]; /* the last: names that are not in the table */
+static bool to_journal;               /* written before there are threads */
 static struct kept kept[SONA_SHM_ERRORS_MAX];
 
 static struct rate *rate_of(const char *event)
 {
-    for (int i = 0; i < EVENTS_MAX - 1; i++) {
-        if (!rates[i].event)
-            rates[i].event = event;
-        if (strcmp(rates[i].event, event) == 0)
-            return &rates[i];
-    }
-    return &rates[EVENTS_MAX - 1];
+    size_t i = 0;
+
+    while (i < EVENTS && strcmp(names[i], event) != 0)
+        i++;
+    return &rates[i];
 }
 
 /* True when a line of this event may be written now; *left_out: how many were not. */
@@ -81,6 +98,94 @@ static void keep(const char *event, const char *text)
     memcpy(place->text, whole, sizeof whole);
 }
 
+/* ---- one line ---- */
+
+static uint32_t count_of(const char *text, char what)
+{
+    uint32_t n = 0;
+
+    for (; *text; text++)
+        n += *text == what;
+    return n;
+}
+
+/* Values into text: the quotes of the format become quotes, those of a value are escaped. A line
+ * that is too long ends within its last value, and the quote is closed. */
+static void escape(char ret[TEXT_BYTES], const char *text, bool structured)
+{
+    bool inside = !structured;
+    size_t n = 0;
+
+    if (!structured)
+        n = (size_t)snprintf(ret, TEXT_BYTES, "text=\"");
+    for (; *text && n < TEXT_BYTES - 3; text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c == MARK && structured) {
+            inside = !inside;
+            ret[n++] = '"';
+        } else if (c == '"' || c == '\\' || c == '\n') {
+            ret[n++] = '\\';
+            ret[n++] = c == '\n' ? 'n' : (char)c;
+        } else {
+            ret[n++] = c < ' ' || c == 0x7f ? ' ' : (char)c;
+        }
+    }
+    if (inside)
+        ret[n++] = '"';
+    ret[n] = '\0';
+}
+
+__attribute__((format(printf, 2, 0))) static void format_text(char ret[TEXT_BYTES],
+                                                              const char *format, va_list args)
+{
+    char marked[FORMAT_BYTES], text[TEXT_BYTES];
+
+    assert(strlen(format) < sizeof marked);
+    (void)snprintf(marked, sizeof marked, "%s", format);
+    for (char *c = marked; *c; c++)
+        if (*c == '"')
+            *c = MARK;
+    (void)vsnprintf(text, sizeof text, marked, args);
+    /* A value with the mark in it would pass for structure: then nothing does. */
+    escape(ret, text, count_of(text, MARK) <= count_of(marked, MARK));
+}
+
+/* One write, so that lines of two threads do not mix; a full disk stops nothing. */
+static void write_line(enum sona_sidecar_level level, const struct timespec *now, const char *event,
+                       const char *text)
+{
+    static const char *const words[] = {"info", "warn", "error"}, *const priorities[] = {
+                                                                      "<6>", "<4>",
+                                                                      "<3>"}; /* sd-daemon(3) */
+    char line[LINE_BYTES], stamp[32];
+    struct tm utc;
+
+    (void)gmtime_r(&now->tv_sec, &utc);
+    (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    int n = snprintf(line, sizeof line, "%sts=%s.%03dZ level=%s event=%s%s%s\n",
+                     to_journal ? priorities[level] : "", stamp, (int)(now->tv_nsec / 1000000),
+                     words[level], event, text[0] ? " " : "", text);
+    if (n > 0)
+        (void)!write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+/* ---- what others call ---- */
+
+bool sona_sidecar_log_is_journal(const char *stream, int fd)
+{
+    uint64_t device, inode;
+    struct stat st;
+
+    return stream && sscanf(stream, "%" SCNu64 ":%" SCNu64, &device, &inode) == 2 &&
+           fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+void sona_sidecar_log_open(void)
+{
+    to_journal = sona_sidecar_log_is_journal(getenv("JOURNAL_STREAM"), STDERR_FILENO);
+}
+
 void sona_sidecar_log_level(enum sona_sidecar_level level)
 {
     atomic_store_explicit(&written_from, (int)level, memory_order_relaxed);
@@ -88,21 +193,15 @@ void sona_sidecar_log_level(enum sona_sidecar_level level)
 
 void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const char *format, ...)
 {
-    static const char *const names[] = {"info", "warn", "error"};
-    char text[LINE_BYTES - 160], line[LINE_BYTES];
+    char text[TEXT_BYTES + 32];
     uint32_t left_out = 0;
     struct timespec now;
-    struct tm utc;
     va_list args;
 
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    format_text(text, format, args);
     va_end(args);
-    for (char *c = text; *c; c++)
-        if (*c == '\n')
-            *c = ' ';
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    (void)gmtime_r(&now.tv_sec, &utc);
 
     (void)pthread_mutex_lock(&lock);
     bool write_it = (int)level >= atomic_load_explicit(&written_from, memory_order_relaxed) &&
@@ -112,16 +211,30 @@ void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const ch
     (void)pthread_mutex_unlock(&lock);
     if (!write_it)
         return;
-
-    char stamp[32], more[32] = "";
-    (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     if (left_out > 0)
-        (void)snprintf(more, sizeof more, " left_out=%u", left_out);
-    int n =
-        snprintf(line, sizeof line, "ts=%s.%03dZ level=%s event=%s%s%s%s\n", stamp,
-                 (int)(now.tv_nsec / 1000000), names[level], event, text[0] ? " " : "", text, more);
-    if (n > 0) /* one write, so that lines of two threads do not mix; a full disk stops nothing */
-        (void)!write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+        (void)snprintf(text + strlen(text), 32, " left_out=%" PRIu32, left_out);
+    write_line(level, &now, event, text);
+}
+
+void sona_sidecar_log_settle(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i <= EVENTS; i++) {
+        char text[96];
+
+        (void)pthread_mutex_lock(&lock);
+        uint32_t count = rates[i].second != now.tv_sec ? rates[i].left_out : 0;
+        if (count > 0)
+            rates[i].left_out = 0;
+        (void)pthread_mutex_unlock(&lock);
+        if (count == 0)
+            continue;
+        (void)snprintf(text, sizeof text, "of=%s count=%" PRIu32, i < EVENTS ? names[i] : "others",
+                       count);
+        write_line(SONA_SIDECAR_WARN, &now, "left_out", text);
+    }
 }
 
 void sona_sidecar_log_keep(struct sona_shm_counters *page)

@@ -43,6 +43,7 @@ int main(int argc, char **argv)
     sona_diag diag;
 
     sona_sidecar_memory_mark();
+    sona_sidecar_log_open();
     int mistake = sona_sidecar_options_parse(&options, argc, argv);
     if (mistake)
         return mistake;

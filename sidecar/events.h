@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Every event that the log can have: its name, which stays what it is, how urgent it is, and what
+ * it means to an operator. docs/log.md is made from this table, and tests/sidecar/config/pages
+ * holds every call in sidecar/ against it: a name that is not here is logged nowhere.
+ */
+#ifndef SONA_SIDECAR_EVENTS_H
+#define SONA_SIDECAR_EVENTS_H
+
+/* X(name, level, what it means and what to do) */
+#define SONA_SIDECAR_EVENTS(X)                                                                     \
+    X(ready, "info", "clients can attach")                                                         \
+    X(stopping, "info", "a signal asked for the end; what clients committed is drained")           \
+    X(drained, "info",                                                                             \
+      "a stop drained what was committed: records taken meanwhile, events learned, decisions "     \
+      "that "                                                                                      \
+      "still wait for their outcome")                                                              \
+    X(stopped, "info", "the end; everything is kept that is kept")                                 \
+    X(left_out, "warn", "`count` lines of event `of` were not written: there were too many")       \
+    X(client_attached, "info", "a process has lanes now; `by` is how its death is noticed")        \
+    X(client_reclaimed, "info", "it hung up or died; its lanes were drained and are free")         \
+    X(refused, "warn", "a connection was refused; the client was told the same sentence")          \
+    X(no_room, "warn",                                                                             \
+      "too many connections, or no descriptors: who connects waits. Raise "                        \
+      "LimitNOFILE, or find who connects")                                                         \
+    X(lane_quarantined, "warn", "a client wrote nonsense into its lane, which is drained no more") \
+    X(lanes_not_taken_back, "warn",                                                                \
+      "after a restart a client came with lanes that cannot go on; it was given new ones")         \
+    X(command, "info", "somebody asks for a change with sonactl")                                  \
+    X(cycle_installed, "info", "a background cycle is part of the model")                          \
+    X(weights_refused, "error",                                                                    \
+      "the model is not sound and was not published: a defect; report "                            \
+      "it. The last snapshot stays")                                                               \
+    X(no_memory, "warn", "figures are old, since there was no memory for new ones")                \
+    X(segment_adopted, "info", "the last sidecar was killed; clients notice nothing")              \
+    X(segment_renewed, "info",                                                                     \
+      "a new segment replaces that of a killed sidecar; clients change "                           \
+      "over by themselves")                                                                        \
+    X(resumed, "info", "what an earlier sidecar learned was taken up from the state directory")    \
+    X(journal_waits, "error",                                                                      \
+      "the journal takes nothing, so learning waits; clients go on. Look "                         \
+      "after the disk")                                                                            \
+    X(journal_resumed, "info", "the journal takes records again, and learning goes on")            \
+    X(journal_failed, "warn", "the database cannot be written now; the intake log holds the rest") \
+    X(journal_recovered, "warn", "and it can again")                                               \
+    X(sync_failed, "warn", "the disk does not confirm what was written; it is tried again")        \
+    X(sync_recovered, "warn", "and it does again")                                                 \
+    X(intake_damaged, "warn", "acknowledged records are gone, as after a power failure")           \
+    X(intake_foreign, "warn", "the intake log belongs to another journal, and was dropped")        \
+    X(generation_kept, "info", "a copy of the whole state is in the state directory")              \
+    X(generation_failed, "error", "that copy could not be written; the journal has everything")    \
+    X(generation_damaged, "error", "a copy is damaged; an older one and the journal replace it")   \
+    X(arena_begun_anew, "warn",                                                                    \
+      "decisions that waited for an outcome are gone: the file is of "                             \
+      "another version or configuration")                                                          \
+    X(arena_recalled, "info", "decisions that waited when the last sidecar ended wait again")      \
+    X(arena_not_recalled, "error", "they could not be read, and are gone")                         \
+    X(arena_given_up, "error", "a defect; what waits for an outcome ends with this process")       \
+    X(config_mistake, "error", "a mistake in the configuration that SIGHUP read; one line each")   \
+    X(config_refused, "error", "SIGHUP changed nothing")                                           \
+    X(config_changed, "info", "a value that was taken over")                                       \
+    X(config_restart, "warn", "a value that only a restart takes over")                            \
+    X(config_route, "error", "a route of the new configuration could not be added")                \
+    X(config_reloaded, "info", "SIGHUP is done: how much changed, how much waits for a restart")   \
+    X(variable_unknown, "warn", "a variable SONA_... is nearly, but not, the name of an option")
+
+#endif

@@ -12,7 +12,6 @@
 #include "sidecar/control.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -58,6 +57,7 @@ struct control {
     uint64_t numbers; /* of connections, given so far */
     uint64_t flushes; /* asked of the intake */
     struct event *listen;
+    struct sona_sidecar_orders *orders;
     struct sona_sidecar_reload reload;
     bool deaf; /* no connection is accepted; the backlog waits */
 };
@@ -256,14 +256,27 @@ static void on_command(struct connection *c, const struct sona_wire_command *req
                      (int)c->peer.pid, (unsigned)c->peer.uid, request->what, request->spec.name);
 }
 
+/* Other options, unless those before are still being taken over. */
+static void take_options(struct control *control)
+{
+    if (control->reload.wanted)
+        return;
+    struct sona_sidecar_options *wanted =
+        atomic_exchange_explicit(&control->orders->wanted, NULL, memory_order_acq_rel);
+    if (wanted)
+        sona_sidecar_reload_begin(&control->reload, control->sidecar, wanted);
+}
+
 /* Tell whoever asked, if it is still there. */
 static void take_answers(struct control *control)
 {
     struct sona_sidecar_command command;
 
     while (sona_sidecar_commands_take(&control->sidecar->answered, &command)) {
-        if (command.change)
+        if (command.change) {
             sona_sidecar_reload_done(&control->reload, control->sidecar, &command);
+            take_options(control);
+        }
         for (struct connection *c = control->connections; c; c = c->next) {
             if (c->number != command.asker)
                 continue;
@@ -443,26 +456,21 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void on_signal(evutil_socket_t number, short what, void *arg)
+static void on_orders(evutil_socket_t fd, short what, void *arg)
 {
     struct control *control = arg;
+    eventfd_t count;
 
     (void)what;
-    sona_sidecar_log(SONA_SIDECAR_INFO, "stopping", "signal=%d", (int)number);
-    (void)event_base_loopbreak(control->base);
-}
-
-static void on_reload(evutil_socket_t number, short what, void *arg)
-{
-    struct control *control = arg;
-
-    (void)number;
-    (void)what;
-    sona_sidecar_reload_begin(&control->reload, control->sidecar);
+    (void)eventfd_read((int)fd, &count);
+    if (atomic_load_explicit(&control->orders->stop, memory_order_acquire))
+        (void)event_base_loopbreak(control->base);
+    else
+        take_options(control);
 }
 
 /* What the loop looks at from the beginning. */
-enum { LISTEN, GONE, HEARTBEAT, TERM, INT, HUP, EVENTS };
+enum { LISTEN, GONE, HEARTBEAT, ORDERS, EVENTS };
 
 static sona_err add_events(struct control *control, struct event *events[EVENTS], sona_diag *reterr)
 {
@@ -474,29 +482,23 @@ static sona_err add_events(struct control *control, struct event *events[EVENTS]
     control->listen = events[LISTEN];
     events[GONE] = event_new(b, s->gone_fd, EV_READ | EV_PERSIST, on_gone, control);
     events[HEARTBEAT] = event_new(b, -1, EV_PERSIST, on_heartbeat, control);
-    events[TERM] = evsignal_new(b, SIGTERM, on_signal, control);
-    events[INT] = evsignal_new(b, SIGINT, on_signal, control);
-    events[HUP] = evsignal_new(b, SIGHUP, on_reload, control);
+    events[ORDERS] = event_new(b, control->orders->fd, EV_READ | EV_PERSIST, on_orders, control);
     for (int e = 0; e < EVENTS; e++)
         if (!events[e] || event_add(events[e], e == HEARTBEAT ? &beat : NULL) != 0)
             return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot set up the event loop");
     return SONA_OK;
 }
 
-static void say_ready(const struct sona_sidecar *s, int ready_fd)
+static void say_ready(const struct sona_sidecar *s)
 {
     const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
 
     sona_sidecar_log(SONA_SIDECAR_INFO, "ready",
-                     "instance=%s pid=%d version=%s socket=%s segment_bytes=%llu generation=%llu "
-                     "dim=%u routes=%u",
-                     s->instance.name, (int)getpid(), sona_version(), s->instance.socket_path,
+                     "pid=%d version=%s socket=%s segment_bytes=%llu generation=%llu dim=%u "
+                     "routes=%u",
+                     (int)getpid(), sona_version(), s->instance.socket_path,
                      (unsigned long long)h->total_bytes, (unsigned long long)h->generation,
                      h->geometry.dim, s->options->n_routes);
-    if (ready_fd >= 0) {
-        (void)!write(ready_fd, "READY\n", 6); /* whoever waits sees the end of it otherwise */
-        (void)close(ready_fd);
-    }
 }
 
 /* A stop, in order. The last look at the clients is before their connections are closed: what they
@@ -526,23 +528,18 @@ static void stop(struct control *control)
     sona_sidecar_reload_close(&control->reload);
 }
 
-sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, int ready_fd, sona_diag *reterr)
+sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, struct sona_sidecar_orders *orders,
+                                  void (*ready)(void *arg), void *arg, sona_diag *reterr)
 {
-    struct control control = {.sidecar = sidecar, .base = event_base_new()};
+    struct control control = {.sidecar = sidecar, .orders = orders, .base = event_base_new()};
     struct event *events[EVENTS] = {NULL};
-    sigset_t wanted;
 
     if (!control.base)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot make the event loop");
     sona_err err = add_events(&control, events, reterr);
     if (err == SONA_OK) {
-        /* Blocked until now, so that they reach this thread, and only once they are handled. */
-        (void)sigemptyset(&wanted);
-        (void)sigaddset(&wanted, SIGTERM);
-        (void)sigaddset(&wanted, SIGINT);
-        (void)sigaddset(&wanted, SIGHUP);
-        (void)pthread_sigmask(SIG_UNBLOCK, &wanted, NULL);
-        say_ready(sidecar, ready_fd);
+        say_ready(sidecar);
+        ready(arg);
         if (event_base_dispatch(control.base) < 0)
             err = sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "the event loop failed");
         stop(&control);

@@ -63,6 +63,12 @@
     X(config_restart, "warn", "a value that only a restart takes over")                            \
     X(config_route, "error", "a route of the new configuration could not be added")                \
     X(config_reloaded, "info", "SIGHUP is done: how much changed, how much waits for a restart")   \
-    X(variable_unknown, "warn", "a variable SONA_... is nearly, but not, the name of an option")
+    X(variable_unknown, "warn", "a variable SONA_... is nearly, but not, the name of an option")   \
+    X(instance_failed, "error",                                                                    \
+      "one of several instances could not start, or ended; the others serve. Mend what the "       \
+      "reason "                                                                                    \
+      "says, and send SIGHUP: it is started again")                                                \
+    X(config_instance_added, "info", "SIGHUP found an instance that does not run, and starts it")  \
+    X(config_instance_removed, "info", "no file names it any more; it stops, and its state stays")
 
 #endif

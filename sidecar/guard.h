@@ -19,7 +19,7 @@
 
 /* Handle SIGBUS in this process. The signal must not be blocked in any thread. */
 sona_err sona_sidecar_guard_install(sona_diag *reterr);
-/* Guard a map; SONA_SIDECAR_GUARD_NONE when there are too many. One thread adds and removes. */
+/* Guard a map; SONA_SIDECAR_GUARD_NONE when there are too many. Any thread. */
 int sona_sidecar_guard_add(void *map, size_t bytes);
 void sona_sidecar_guard_remove(int guard);
 /* Was a page of it missing? Any thread. */

@@ -27,6 +27,7 @@
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
 #include "sidecar/recall.h"
+#include "sidecar/thread.h"
 
 #define BUDGET          64u     /* records of one lane in one round */
 #define SPIN_US         20u     /* idle: look again at once for so long, */
@@ -509,11 +510,10 @@ void sona_sidecar_intake_recall(struct sona_sidecar_intake *intake)
 
 sona_err sona_sidecar_intake_start(struct sona_sidecar_intake *intake, sona_diag *reterr)
 {
-    int rc = pthread_create(&intake->thread, NULL, intake_loop, intake);
+    int rc = sona_sidecar_thread_create(&intake->thread, "sona-intake", intake_loop, intake);
 
     if (rc != 0)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, rc, "cannot start the intake thread");
-    (void)pthread_setname_np(intake->thread, "sona-intake");
     intake->started = true;
     return SONA_OK;
 }

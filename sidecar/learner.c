@@ -21,6 +21,7 @@
 #include "sidecar/keeper.h"
 #include "sidecar/log.h"
 #include "sidecar/publication.h"
+#include "sidecar/thread.h"
 #include "sidecar/worker.h"
 
 #define LAST_TRIES 1000 /* at the last publication, while readers hold every slot */
@@ -413,11 +414,10 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
 
 sona_err sona_sidecar_learner_start(struct sona_sidecar_learner *learner, sona_diag *reterr)
 {
-    int rc = pthread_create(&learner->thread, NULL, learner_loop, learner);
+    int rc = sona_sidecar_thread_create(&learner->thread, "sona-learner", learner_loop, learner);
 
     if (rc != 0)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, rc, "cannot start the learner thread");
-    (void)pthread_setname_np(learner->thread, "sona-learner");
     learner->started = true;
     return SONA_OK;
 }

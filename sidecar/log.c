@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * See log.h. The only state of the process that is global: stderr is, too.
+ * See log.h. The voice of the process is global: stderr is, too.
  *
  * Which quotes of a line are ours? Those of the format. They are marked before the values are put
  * in, so that a quote, a backslash or a line end in a value can be escaped afterwards, and no value
@@ -23,10 +23,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sona/client.h>
+
 #include "sidecar/events.h"
 
-#define LINE_BYTES   768
-#define TEXT_BYTES   (LINE_BYTES - 160)
+#define LINE_BYTES   896
+#define TEXT_BYTES   (LINE_BYTES - 288) /* the rest holds a name, too */
 #define FORMAT_BYTES 512
 #define MARK         '\x01' /* a quote of the format */
 
@@ -45,25 +47,37 @@ struct kept {
     char text[sizeof((struct sona_shm_counters *)0)->error[0].text];
 };
 
-static _Atomic int written_from; /* enum sona_sidecar_level; relaxed: a line more or less */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of the two tables */
-static struct rate rates[EVENTS + 1]; /* the last: names that are not in the table */
-static bool to_journal;               /* written before there are threads */
-static struct kept kept[SONA_SHM_ERRORS_MAX];
+struct sona_sidecar_voice {
+    char instance[SONA_INSTANCE_NAME_MAX]; /* "": the process */
+    _Atomic int written_from;      /* enum sona_sidecar_level; relaxed: a line more or less */
+    pthread_mutex_t lock;          /* of the two tables */
+    struct rate rates[EVENTS + 1]; /* the last: names that are not in the table */
+    struct kept kept[SONA_SHM_ERRORS_MAX];
+};
 
-static struct rate *rate_of(const char *event)
+static struct sona_sidecar_voice process = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static _Thread_local struct sona_sidecar_voice *own; /* null: the process */
+static bool to_journal;                              /* written before there are threads */
+
+static struct sona_sidecar_voice *own_voice(void)
+{
+    return own ? own : &process;
+}
+
+static struct rate *rate_of(struct sona_sidecar_voice *v, const char *event)
 {
     size_t i = 0;
 
     while (i < EVENTS && strcmp(names[i], event) != 0)
         i++;
-    return &rates[i];
+    return &v->rates[i];
 }
 
 /* True when a line of this event may be written now; *left_out: how many were not. */
-static bool admitted(const char *event, time_t second, uint32_t *left_out)
+static bool admitted(struct sona_sidecar_voice *v, const char *event, time_t second,
+                     uint32_t *left_out)
 {
-    struct rate *rate = rate_of(event);
+    struct rate *rate = rate_of(v, event);
 
     if (rate->second != second) {
         rate->second = second;
@@ -80,10 +94,10 @@ static bool admitted(const char *event, time_t second, uint32_t *left_out)
 }
 
 /* Count a text, in the place of the rarest when all are taken by others. */
-static void keep(const char *event, const char *text)
+static void keep(struct sona_sidecar_voice *v, const char *event, const char *text)
 {
+    struct kept *kept = v->kept, *place = kept;
     char whole[sizeof kept[0].text];
-    struct kept *place = &kept[0];
 
     (void)snprintf(whole, sizeof whole, "%.30s %.79s", event, text);
     for (size_t i = 0; i < SONA_SHM_ERRORS_MAX; i++) {
@@ -152,8 +166,8 @@ __attribute__((format(printf, 2, 0))) static void format_text(char ret[TEXT_BYTE
 }
 
 /* One write, so that lines of two threads do not mix; a full disk stops nothing. */
-static void write_line(enum sona_sidecar_level level, const struct timespec *now, const char *event,
-                       const char *text)
+static void write_line(const struct sona_sidecar_voice *v, enum sona_sidecar_level level,
+                       const struct timespec *now, const char *event, const char *text)
 {
     static const char *const words[] = {"info", "warn", "error"}, *const priorities[] = {
                                                                       "<6>", "<4>",
@@ -163,9 +177,10 @@ static void write_line(enum sona_sidecar_level level, const struct timespec *now
 
     (void)gmtime_r(&now->tv_sec, &utc);
     (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    int n = snprintf(line, sizeof line, "%sts=%s.%03dZ level=%s event=%s%s%s\n",
+    int n = snprintf(line, sizeof line, "%sts=%s.%03dZ level=%s%s%s event=%s%s%s\n",
                      to_journal ? priorities[level] : "", stamp, (int)(now->tv_nsec / 1000000),
-                     words[level], event, text[0] ? " " : "", text);
+                     words[level], v->instance[0] ? " instance=" : "", v->instance, event,
+                     text[0] ? " " : "", text);
     if (n > 0)
         (void)!write(STDERR_FILENO, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
@@ -186,13 +201,43 @@ void sona_sidecar_log_open(void)
     to_journal = sona_sidecar_log_is_journal(getenv("JOURNAL_STREAM"), STDERR_FILENO);
 }
 
+struct sona_sidecar_voice *sona_sidecar_voice_make(const char *instance)
+{
+    struct sona_sidecar_voice *v = calloc(1, sizeof *v);
+
+    if (!v)
+        return NULL;
+    (void)snprintf(v->instance, sizeof v->instance, "%s", instance);
+    (void)pthread_mutex_init(&v->lock, NULL);
+    return v;
+}
+
+void sona_sidecar_voice_free(struct sona_sidecar_voice **voice)
+{
+    if (*voice)
+        (void)pthread_mutex_destroy(&(*voice)->lock);
+    free(*voice);
+    *voice = NULL;
+}
+
+void sona_sidecar_voice_speak(struct sona_sidecar_voice *voice)
+{
+    own = voice;
+}
+
+struct sona_sidecar_voice *sona_sidecar_voice_current(void)
+{
+    return own;
+}
+
 void sona_sidecar_log_level(enum sona_sidecar_level level)
 {
-    atomic_store_explicit(&written_from, (int)level, memory_order_relaxed);
+    atomic_store_explicit(&own_voice()->written_from, (int)level, memory_order_relaxed);
 }
 
 void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const char *format, ...)
 {
+    struct sona_sidecar_voice *v = own_voice();
     char text[TEXT_BYTES + 32];
     uint32_t left_out = 0;
     struct timespec now;
@@ -203,43 +248,47 @@ void sona_sidecar_log(enum sona_sidecar_level level, const char *event, const ch
     va_end(args);
     (void)clock_gettime(CLOCK_REALTIME, &now);
 
-    (void)pthread_mutex_lock(&lock);
-    bool write_it = (int)level >= atomic_load_explicit(&written_from, memory_order_relaxed) &&
-                    admitted(event, now.tv_sec, &left_out);
+    (void)pthread_mutex_lock(&v->lock);
+    bool write_it = (int)level >= atomic_load_explicit(&v->written_from, memory_order_relaxed) &&
+                    admitted(v, event, now.tv_sec, &left_out);
     if (level != SONA_SIDECAR_INFO)
-        keep(event, text);
-    (void)pthread_mutex_unlock(&lock);
+        keep(v, event, text);
+    (void)pthread_mutex_unlock(&v->lock);
     if (!write_it)
         return;
     if (left_out > 0)
         (void)snprintf(text + strlen(text), 32, " left_out=%" PRIu32, left_out);
-    write_line(level, &now, event, text);
+    write_line(v, level, &now, event, text);
 }
 
 void sona_sidecar_log_settle(void)
 {
+    struct sona_sidecar_voice *v = own_voice();
     struct timespec now;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     for (size_t i = 0; i <= EVENTS; i++) {
         char text[96];
 
-        (void)pthread_mutex_lock(&lock);
-        uint32_t count = rates[i].second != now.tv_sec ? rates[i].left_out : 0;
+        (void)pthread_mutex_lock(&v->lock);
+        uint32_t count = v->rates[i].second != now.tv_sec ? v->rates[i].left_out : 0;
         if (count > 0)
-            rates[i].left_out = 0;
-        (void)pthread_mutex_unlock(&lock);
+            v->rates[i].left_out = 0;
+        (void)pthread_mutex_unlock(&v->lock);
         if (count == 0)
             continue;
         (void)snprintf(text, sizeof text, "of=%s count=%" PRIu32, i < EVENTS ? names[i] : "others",
                        count);
-        write_line(SONA_SIDECAR_WARN, &now, "left_out", text);
+        write_line(v, SONA_SIDECAR_WARN, &now, "left_out", text);
     }
 }
 
 void sona_sidecar_log_keep(struct sona_shm_counters *page)
 {
-    (void)pthread_mutex_lock(&lock);
+    struct sona_sidecar_voice *v = own_voice();
+    const struct kept *kept = v->kept;
+
+    (void)pthread_mutex_lock(&v->lock);
     for (size_t i = 0; i < SONA_SHM_ERRORS_MAX; i++) {
         if (kept[i].count == 0)
             continue;
@@ -247,5 +296,5 @@ void sona_sidecar_log_keep(struct sona_shm_counters *page)
         /* Release: who sees the count sees the text, or, where it was replaced, a newer one. */
         atomic_store_explicit(&page->error[i].count, kept[i].count, memory_order_release);
     }
-    (void)pthread_mutex_unlock(&lock);
+    (void)pthread_mutex_unlock(&v->lock);
 }

@@ -8,66 +8,63 @@
 #include <sys/stat.h>
 
 #include "sidecar/config/pages.h"
-#include "sidecar/control.h"
+#include "sidecar/fleet.h"
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
 #include "sidecar/sidecar.h"
 
-static int failed(const sona_diag *diag)
+static int failed(const char *instance, const sona_diag *diag)
 {
-    (void)fprintf(stderr, "sona-sidecar: %s\n", diag->text);
+    if (instance)
+        (void)fprintf(stderr, "sona-sidecar: instance %s: %s\n", instance, diag->text);
+    else
+        (void)fprintf(stderr, "sona-sidecar: %s\n", diag->text);
     return 1;
 }
 
-static int serve(struct sona_sidecar_options *options)
+/* What --check says of all of them. */
+static int check(const struct sona_sidecar_whole *whole)
 {
-    struct sona_sidecar sidecar;
+    int status = 0;
     sona_diag diag;
 
-    if (sona_sidecar_open(&sidecar, options, &diag) != SONA_OK)
-        return failed(&diag);
-    sona_err err = sona_sidecar_listen(&sidecar, &diag);
-    if (err == SONA_OK)
-        err = sona_sidecar_control_run(&sidecar, options->ready_fd, &diag);
-    sona_sidecar_close(&sidecar);
-    if (err != SONA_OK)
-        return failed(&diag);
-    sona_sidecar_log(SONA_SIDECAR_INFO, "stopped", "instance=%s", options->instance);
-    return 0;
+    sona_sidecar_version_enter();
+    for (uint32_t i = 0; i < whole->n; i++)
+        if (sona_sidecar_check(whole->instance[i], &diag) != SONA_OK)
+            status = failed(whole->named ? whole->instance[i]->instance : NULL, &diag);
+    sona_sidecar_version_leave();
+    return status;
+}
+
+static int run(struct sona_sidecar_whole *whole)
+{
+    const struct sona_sidecar_options *common = whole->common;
+    sigset_t all;
+
+    if (common->print_config) {
+        sona_sidecar_pages_print_whole(whole, stdout);
+        return fflush(stdout) != 0;
+    }
+    if (common->memory != SONA_SIDECAR_MEMORY_NOT)
+        return sona_sidecar_memory_print(whole) ? 0 : 1;
+    sona_sidecar_log_level((enum sona_sidecar_level)common->log_level);
+    (void)umask(0077);
+    /* Threads inherit this: the main thread takes the signals when it waits for them. */
+    (void)sigfillset(&all);
+    (void)sigdelset(&all, SIGBUS); /* of the thread that met it (guard.h) */
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
+    return common->check ? check(whole) : sona_sidecar_fleet_run(whole);
 }
 
 int main(int argc, char **argv)
 {
-    static struct sona_sidecar_options options; /* large: the route declarations */
-    sigset_t all;
-    sona_diag diag;
+    struct sona_sidecar_whole whole;
 
     sona_sidecar_memory_mark();
     sona_sidecar_log_open();
-    int mistake = sona_sidecar_options_parse(&options, argc, argv);
-    if (mistake)
-        return mistake;
-    if (options.print_config) {
-        sona_sidecar_pages_print(&options, stdout);
-        return fflush(stdout) != 0;
-    }
-    if (options.memory != SONA_SIDECAR_MEMORY_NOT)
-        return sona_sidecar_memory_print(&options.config,
-                                         options.memory == SONA_SIDECAR_MEMORY_JSON)
-                   ? 0
-                   : 1;
-    sona_sidecar_log_level((enum sona_sidecar_level)options.log_level);
-    (void)umask(0077);
-    /* Threads inherit this: signals are control's, which unblocks its own when it handles them. */
-    (void)sigfillset(&all);
-    (void)sigdelset(&all, SIGBUS); /* of the thread that met it (guard.h) */
-    (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
-    sona_sidecar_version_enter();
-    int status;
-    if (options.check)
-        status = sona_sidecar_check(&options, &diag) == SONA_OK ? 0 : failed(&diag);
-    else
-        status = serve(&options);
-    sona_sidecar_version_leave();
+    int status = sona_sidecar_whole_parse(&whole, argc, argv);
+    if (status == 0)
+        status = run(&whole);
+    sona_sidecar_whole_done(&whole);
     return status;
 }

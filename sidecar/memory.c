@@ -16,6 +16,7 @@
 #include "shm/record.h"
 #include "sidecar/intake.h"
 #include "sidecar/joined.h"
+#include "sidecar/options.h"
 
 static uint64_t marked;
 
@@ -71,8 +72,9 @@ static void print_row(const char *name, const struct sona_sidecar_memory *m, boo
     (void)puts(json ? "}" : "");
 }
 
-bool sona_sidecar_memory_print(const sona_config *config, bool json)
+bool sona_sidecar_memory_print(const struct sona_sidecar_whole *whole)
 {
+    bool json = whole->common->memory == SONA_SIDECAR_MEMORY_JSON;
     struct sona_sidecar_memory memory;
     sona_config preset;
 
@@ -83,8 +85,10 @@ bool sona_sidecar_memory_print(const sona_config *config, bool json)
         if (sona_config_preset(&preset, sona_config_preset_name(i), NULL) == SONA_OK &&
             sona_sidecar_memory_of(&preset, &memory, NULL) == SONA_OK)
             print_row(sona_config_preset_name(i), &memory, json);
-    if (sona_sidecar_memory_of(config, &memory, NULL) == SONA_OK)
-        print_row("(as configured)", &memory, json);
+    for (uint32_t i = 0; i < whole->n; i++)
+        if (sona_sidecar_memory_of(&whole->instance[i]->config, &memory, NULL) == SONA_OK)
+            print_row(whole->named ? whole->instance[i]->instance : "(as configured)", &memory,
+                      json);
     return fflush(stdout) == 0;
 }
 

@@ -12,6 +12,8 @@
 
 #include <sona/config.h>
 
+struct sona_sidecar_whole;
+
 struct sona_sidecar_memory {
     uint64_t engine; /* of the same learner embedded: sona_engine_bytes() */
     /* of a sidecar: */
@@ -26,9 +28,9 @@ struct sona_sidecar_memory {
 sona_err sona_sidecar_memory_of(const sona_config *config, struct sona_sidecar_memory *ret,
                                 sona_diag *reterr);
 
-/* Write that of every preset, and of `config` itself, to stdout: a table, or one JSON object a
- * line. False when stdout takes no more. */
-bool sona_sidecar_memory_print(const sona_config *config, bool json);
+/* Write that of every preset, and of each instance, to stdout: a table, or one JSON object a line.
+ * False when stdout takes no more. */
+bool sona_sidecar_memory_print(const struct sona_sidecar_whole *whole);
 
 /* Bytes that are this process's alone (smaps_rollup: private dirty); 0 without /proc. Clean private
  * pages are the files of programs and libraries, private or not as others happen to use them. */

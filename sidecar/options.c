@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <sona/version.h>
@@ -219,6 +220,7 @@ static void say_variable(struct sona_sidecar_gather *g, const char *variable)
                          guess);
 }
 
+/* Everything that is said; what only the command line says goes to `o`. */
 static void gather_all(struct sona_sidecar_gather *g, struct sona_sidecar_options *o)
 {
     const char *file = last_of(FLAG_CONFIG);
@@ -226,6 +228,7 @@ static void gather_all(struct sona_sidecar_gather *g, struct sona_sidecar_option
 
     if (file || !isolated)
         sona_sidecar_text_gather(g, file ? file : SONA_SIDECAR_CONFIG_FILE, file != NULL);
+    sona_sidecar_gather_over(g);
     sona_sidecar_gather_layer(g);
     for (char **variable = environ; !isolated && variable && *variable; variable++)
         say_variable(g, *variable);
@@ -234,21 +237,90 @@ static void gather_all(struct sona_sidecar_gather *g, struct sona_sidecar_option
         say_word(g, o, &line.word[i]);
     if (line.lost > 0)
         sona_sidecar_gather_mistake(g, "sona-sidecar", "more than %d words", WORDS_MAX);
-    sona_sidecar_gather_apply(g, o);
 }
 
-uint32_t sona_sidecar_options_again(struct sona_sidecar_options *ret,
-                                    void (*told)(void *arg, const char *where, const char *what),
-                                    void *arg)
+/* ---- a whole process ---- */
+
+/* Its own mapping, for what nobody says is never touched, and all of it is given back at the end.
+ */
+struct sona_sidecar_options *sona_sidecar_options_make(void)
+{
+    struct sona_sidecar_options *o =
+        mmap(NULL, sizeof *o, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (o == MAP_FAILED)
+        return NULL;
+    sona_sidecar_options_init(o);
+    return o;
+}
+
+void sona_sidecar_options_free(struct sona_sidecar_options **options)
+{
+    if (*options)
+        (void)munmap(*options, sizeof **options);
+    *options = NULL;
+}
+
+void sona_sidecar_whole_done(struct sona_sidecar_whole *whole)
+{
+    sona_sidecar_options_free(&whole->common);
+    for (uint32_t i = 0; i < whole->n; i++)
+        sona_sidecar_options_free(&whole->instance[i]);
+    whole->n = 0;
+}
+
+/* The n-th instance; 0: the one of a process that names none. */
+static void make_instance(struct sona_sidecar_gather *g, uint32_t n, struct sona_sidecar_whole *ret)
+{
+    struct sona_sidecar_options *o = sona_sidecar_options_make();
+    const struct sona_sidecar_options *common = ret->common;
+
+    if (!o) {
+        sona_sidecar_gather_mistake(g, "sona-sidecar", "out of memory");
+        return;
+    }
+    o->check = common->check;
+    o->print_config = common->print_config;
+    o->memory = common->memory;
+    sona_sidecar_gather_apply(g, n, o);
+    if (n > 0)
+        (void)snprintf(o->instance_text, sizeof o->instance_text, "%s", g->named[n - 1].name);
+    ret->instance[ret->n++] = o;
+}
+
+/* `instance` beside `instances`: that one alone. */
+static void make_instances(struct sona_sidecar_gather *g, struct sona_sidecar_whole *ret)
+{
+    const char *where =
+        ret->common->where[sona_sidecar_setting_index(sona_sidecar_setting_find("", "instance"))];
+    uint32_t only = sona_sidecar_gather_find(g, ret->common->instance);
+
+    ret->named = g->n_named > 0;
+    if (ret->named && where[0] != '\0' && only == 0)
+        sona_sidecar_gather_mistake(g, where, "instances does not name \"%.64s\"",
+                                    ret->common->instance);
+    for (uint32_t n = 1; n <= g->n_named; n++)
+        if (where[0] == '\0' || n == only)
+            make_instance(g, n, ret);
+    if (!ret->named)
+        make_instance(g, 0, ret);
+}
+
+uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
+                                  void (*told)(void *arg, const char *where, const char *what),
+                                  void *arg)
 {
     struct sona_sidecar_gather *g = sona_sidecar_gather_open(told, arg);
 
-    sona_sidecar_options_init(ret);
-    if (!g) {
+    *ret = (struct sona_sidecar_whole){.common = sona_sidecar_options_make()};
+    if (!g || !ret->common) {
         told(arg, "sona-sidecar", "out of memory");
+        sona_sidecar_gather_close(&g);
         return 1;
     }
-    gather_all(g, ret);
+    gather_all(g, ret->common);
+    sona_sidecar_gather_apply(g, SONA_SIDECAR_NOBODY, ret->common);
+    make_instances(g, ret);
     uint32_t mistakes = g->mistakes;
     sona_sidecar_gather_close(&g);
     return mistakes;
@@ -312,7 +384,8 @@ static void make_table(struct argp_option ret[FLAGS + SONA_SIDECAR_SETTINGS_MAX 
     ret[n] = (struct argp_option){0};
 }
 
-int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv)
+/* Keep the words. False: they are none of ours, which was told. */
+static bool read_line(int argc, char **argv)
 {
     struct argp_option table[FLAGS + SONA_SIDECAR_SETTINGS_MAX + 1];
     const struct argp argp = {
@@ -327,7 +400,28 @@ int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char 
     sona_sidecar_options_done();
     argp_program_version = "sona-sidecar " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
-    if (argp_parse(&argp, argc, argv, 0, NULL, NULL) != 0)
+    return argp_parse(&argp, argc, argv, 0, NULL, NULL) == 0;
+}
+
+int sona_sidecar_whole_parse(struct sona_sidecar_whole *ret, int argc, char **argv)
+{
+    *ret = (struct sona_sidecar_whole){0};
+    if (!read_line(argc, argv))
         return EXIT_USAGE;
-    return sona_sidecar_options_again(ret, complain, NULL) == 0 ? 0 : EXIT_USAGE;
+    return sona_sidecar_whole_again(ret, complain, NULL) == 0 ? 0 : EXIT_USAGE;
+}
+
+int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv)
+{
+    struct sona_sidecar_gather *g =
+        read_line(argc, argv) ? sona_sidecar_gather_open(complain, NULL) : NULL;
+
+    if (!g)
+        return EXIT_USAGE;
+    sona_sidecar_options_init(ret);
+    gather_all(g, ret);
+    sona_sidecar_gather_apply(g, 0, ret);
+    uint32_t mistakes = g->mistakes;
+    sona_sidecar_gather_close(&g);
+    return mistakes == 0 ? 0 : EXIT_USAGE;
 }

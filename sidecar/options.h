@@ -3,7 +3,8 @@
 /*
  * What a sidecar is told, by whomever: built-in values, files, environment, command line. A later
  * one wins; every mistake in any of them is reported, not only the first. The options themselves
- * are rows of one table (config/setting.h).
+ * are rows of one table (config/setting.h). A process has one instance, or those that its files
+ * name, each with options of its own.
  */
 #ifndef SONA_SIDECAR_OPTIONS_H
 #define SONA_SIDECAR_OPTIONS_H
@@ -15,11 +16,12 @@
 #include <sona/config.h>
 #include <sona/model.h>
 
-#define SONA_SIDECAR_LANES_MAX    256u /* of all clients together, by default */
-#define SONA_SIDECAR_WHERE_MAX    256u /* bytes of "file:line:column", a variable or a flag */
-#define SONA_SIDECAR_SETTINGS_MAX 96u  /* rows of the table, and some */
-#define SONA_SIDECAR_DIR_MAX      200u /* bytes of a directory; a socket's path is shorter still */
-#define SONA_SIDECAR_CONFIG_FILE  "/etc/sona/sidecar.yaml"
+#define SONA_SIDECAR_LANES_MAX     256u /* of all clients together, by default */
+#define SONA_SIDECAR_WHERE_MAX     256u /* bytes of "file:line:column", a variable or a flag */
+#define SONA_SIDECAR_SETTINGS_MAX  96u  /* rows of the table, and some */
+#define SONA_SIDECAR_DIR_MAX       200u /* bytes of a directory; a socket's path is shorter still */
+#define SONA_SIDECAR_INSTANCES_MAX 64u  /* of one process */
+#define SONA_SIDECAR_CONFIG_FILE   "/etc/sona/sidecar.yaml"
 
 enum sona_sidecar_memory_wish {
     SONA_SIDECAR_MEMORY_NOT,
@@ -52,16 +54,30 @@ struct sona_sidecar_options {
     char where[SONA_SIDECAR_SETTINGS_MAX][SONA_SIDECAR_WHERE_MAX];
 };
 
-struct sona_sidecar_gather;
+/* Of a whole process. */
+struct sona_sidecar_whole {
+    struct sona_sidecar_options *common; /* what all inherit, and the flags of the process */
+    bool named;                          /* the files name the instances */
+    uint32_t n;                          /* at least one */
+    struct sona_sidecar_options *instance[SONA_SIDECAR_INSTANCES_MAX]; /* null: taken out */
+};
+
+/* Options of nobody, with nothing said yet; null without memory. */
+struct sona_sidecar_options *sona_sidecar_options_make(void);
+/* Takes null. */
+void sona_sidecar_options_free(struct sona_sidecar_options **options);
 
 /* Parse and check. Returns 0; or 2 after the mistakes were written to stderr, each a line "where:
- * what". --help and --version do not return. */
-int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv);
+ * what". --help and --version do not return. Done with whole_done, also then. */
+int sona_sidecar_whole_parse(struct sona_sidecar_whole *ret, int argc, char **argv);
 /* The same from the files as they are now, with environment and command line as they were at the
  * last parse. Returns the number of mistakes; each was given to `told`. */
-uint32_t sona_sidecar_options_again(struct sona_sidecar_options *ret,
-                                    void (*told)(void *arg, const char *where, const char *what),
-                                    void *arg);
+uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
+                                  void (*told)(void *arg, const char *where, const char *what),
+                                  void *arg);
+void sona_sidecar_whole_done(struct sona_sidecar_whole *whole);
+/* As whole_parse, of what all instances are told, alone. */
+int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv);
 /* Where flags live beside those of the table: name, short letter or 0, argument or null, help. */
 void sona_sidecar_options_each_flag(void (*visit)(void *arg, const char *name, int letter,
                                                   const char *argument, const char *help),

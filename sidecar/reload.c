@@ -11,12 +11,6 @@
 #include "sidecar/log.h"
 #include "sidecar/sidecar.h"
 
-static void tell_mistake(void *arg, const char *where, const char *what)
-{
-    (void)arg;
-    sona_sidecar_log(SONA_SIDECAR_ERROR, "config_mistake", "at=\"%s\" reason=\"%s\"", where, what);
-}
-
 static void tell_change(struct sona_sidecar_reload *r, const char *key, const char *from,
                         const char *to, const char *where, bool live)
 {
@@ -98,29 +92,21 @@ static void compare_routes(struct sona_sidecar_reload *r, const struct sona_side
 
 void sona_sidecar_reload_close(struct sona_sidecar_reload *reload)
 {
-    free(reload->wanted);
+    sona_sidecar_options_free(&reload->wanted);
     free(reload->change);
-    reload->wanted = NULL;
     reload->change = NULL;
 }
 
-void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_sidecar *sidecar)
+void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_sidecar *sidecar,
+                               struct sona_sidecar_options *wanted)
 {
     struct sona_sidecar_reload *r = reload;
     const struct sona_sidecar_options *now = sidecar->options;
 
-    if (r->wanted) {
-        r->again = true;
-        return;
-    }
-    r->wanted = calloc(1, sizeof *r->wanted);
+    r->wanted = wanted;
     r->change = calloc(1, sizeof *r->change);
-    uint32_t mistakes = r->wanted && r->change
-                            ? sona_sidecar_options_again(r->wanted, tell_mistake, NULL)
-                            : UINT32_MAX;
-    if (mistakes > 0) {
-        sona_sidecar_log(SONA_SIDECAR_ERROR, "config_refused",
-                         "mistakes=%u reason=\"the configuration stays what it was\"", mistakes);
+    if (!r->change) {
+        sona_sidecar_log(SONA_SIDECAR_ERROR, "config_refused", "reason=\"no memory for it\"");
         sona_sidecar_reload_close(r);
         return;
     }
@@ -176,8 +162,4 @@ void sona_sidecar_reload_done(struct sona_sidecar_reload *reload, struct sona_si
     sona_sidecar_log(SONA_SIDECAR_INFO, "config_reloaded", "changed=%u need_restart=%u", r->changed,
                      r->restart);
     sona_sidecar_reload_close(r);
-    if (r->again) {
-        r->again = false;
-        sona_sidecar_reload_begin(r, sidecar);
-    }
 }

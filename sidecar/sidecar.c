@@ -87,8 +87,11 @@ static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
 /* What the store says on its own threads: what it survived, and what it could not do. */
 static void store_notice(void *context, const char *event, const char *text)
 {
-    (void)context;
+    struct sona_sidecar_voice *before = sona_sidecar_voice_current();
+
+    sona_sidecar_voice_speak(context);
     sona_sidecar_log(SONA_SIDECAR_WARN, event, "reason=\"%s\"", text);
+    sona_sidecar_voice_speak(before);
 }
 
 static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
@@ -107,7 +110,8 @@ static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
                                      .intake_dir = s->instance.dir,
                                      .durability = (enum sona_store_durability)o->durability,
                                      .journal_off = o->journal_off != 0,
-                                     .notice = store_notice},
+                                     .notice = store_notice,
+                                     .context = sona_sidecar_voice_current()},
         reterr);
 }
 

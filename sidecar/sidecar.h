@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * The whole: what its parts are, and in which order they come and go.
+ * An instance as a whole: what its parts are, and in which order they come and go. A process may
+ * have several, which know nothing of each other (fleet.h).
  *
  *     lock ─► ledger ─► store ─► segment ─► learner (resumed; first pair) ─► intake (recalled)
  *     ─► listen ─► LIVE, READY
@@ -11,7 +12,7 @@
  *     removed, but for what is kept
  *
  *     thread       owns                                 is told by
- *     control      socket, connections, attachments     the kernel: packets, deaths, signals
+ *     control      socket, connections, attachments     the kernel: packets, deaths; main: orders
  *     intake       lanes' drains, waiting decisions     control: letters
  *     learner      learner, publisher, figures          intake: queue of joined events; control:
  * commands background   nothing: runs the learner's job      learner (liburcu's)  frees old
@@ -36,7 +37,7 @@
 #include "sidecar/version.h"
 
 struct sona_sidecar {
-    struct sona_sidecar_options *options; /* control changes them at SIGHUP (reload.h) */
+    struct sona_sidecar_options *options; /* control changes them (reload.h) */
     struct sona_sidecar_instance instance;
     struct sona_store *store; /* null: nothing outlives the process */
     char arena_path[160];     /* with it */
@@ -57,7 +58,7 @@ struct sona_sidecar {
 };
 
 /* Everything up to the threads; nothing is left behind on an error. The calling thread is control
- * from now on, and has entered the versions (version.h). */
+ * from now on, has entered the versions (version.h), and speaks with the voice of the instance. */
 sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options *options,
                            sona_diag *reterr);
 /* LIVE, and clients may connect; served by sona_sidecar_control_run(). */

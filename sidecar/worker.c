@@ -11,6 +11,7 @@
 
 #include "shm/diag.h"
 #include "sidecar/clock.h"
+#include "sidecar/thread.h"
 
 #define NICENESS 10
 #define NAP_US   1000000u
@@ -65,12 +66,11 @@ sona_err sona_sidecar_worker_create(struct sona_sidecar_worker **ret, const char
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for thread %s", name);
     w->run = run;
     w->done = done;
-    int rc = pthread_create(&w->thread, NULL, worker_loop, w);
+    int rc = sona_sidecar_thread_create(&w->thread, name, worker_loop, w);
     if (rc != 0) {
         free(w);
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, rc, "cannot start thread %s", name);
     }
-    (void)pthread_setname_np(w->thread, name);
     *ret = w;
     return SONA_OK;
 }

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "shm/wire.h"
 #include "sidecar/config/routes.h"
+
+#define RANKS 3u /* files of all, files of an instance, environment and command line */
 
 struct sona_sidecar_gather *
 sona_sidecar_gather_open(void (*told)(void *arg, const char *where, const char *what), void *arg)
@@ -53,6 +56,61 @@ void sona_sidecar_gather_close(struct sona_sidecar_gather **gather)
 void sona_sidecar_gather_layer(struct sona_sidecar_gather *gather)
 {
     memset(gather->said, 0, sizeof gather->said);
+    for (uint32_t i = 0; i < gather->n_named; i++)
+        gather->named[i].in_layer = false;
+}
+
+void sona_sidecar_gather_over(struct sona_sidecar_gather *gather)
+{
+    gather->over = true;
+}
+
+uint32_t sona_sidecar_gather_find(const struct sona_sidecar_gather *gather, const char *name)
+{
+    for (uint32_t i = 0; i < gather->n_named; i++)
+        if (strcmp(gather->named[i].name, name) == 0)
+            return i + 1;
+    return 0;
+}
+
+bool sona_sidecar_gather_enter(struct sona_sidecar_gather *gather, const char *where,
+                               const char *name)
+{
+    struct sona_sidecar_gather *g = gather;
+    uint32_t n = sona_sidecar_gather_find(g, name);
+
+    if (!sona_wire_instance_ok(name)) {
+        sona_sidecar_gather_mistake(g, where,
+                                    "the name of an instance is 1 to 63 letters, digits, '.', '_' "
+                                    "or '-', not beginning with '.', not \"%.64s\"",
+                                    name);
+        return false;
+    }
+    if (n == 0 && g->n_named == SONA_SIDECAR_INSTANCES_MAX) {
+        sona_sidecar_gather_mistake(g, where, "there are more than %u instances",
+                                    SONA_SIDECAR_INSTANCES_MAX);
+        return false;
+    }
+    if (n > 0 && g->named[n - 1].in_layer) {
+        sona_sidecar_gather_mistake(g, where, "instance %s is said twice: also at %s", name,
+                                    g->named[n - 1].where);
+        return false;
+    }
+    if (n == 0)
+        n = ++g->n_named;
+    (void)snprintf(g->named[n - 1].name, sizeof g->named[0].name, "%s", name);
+    (void)snprintf(g->named[n - 1].where, sizeof g->named[0].where, "%s", where);
+    g->named[n - 1].in_layer = true;
+    memcpy(g->said_of_all, g->said, sizeof g->said);
+    memset(g->said, 0, sizeof g->said);
+    g->instance = n;
+    return true;
+}
+
+void sona_sidecar_gather_leave(struct sona_sidecar_gather *gather)
+{
+    memcpy(gather->said, gather->said_of_all, sizeof gather->said);
+    gather->instance = 0;
 }
 
 void sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char *where,
@@ -61,8 +119,11 @@ void sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char 
     char what[2 * SONA_DIAG_TEXT_MAX];
     va_list args;
 
-    if (gather->mistakes++ >= SONA_SIDECAR_MISTAKES_MAX)
+    if (gather->mistakes++ >= SONA_SIDECAR_MISTAKES_MAX) {
+        if (gather->mistakes == SONA_SIDECAR_MISTAKES_MAX + 1)
+            gather->told(gather->arg, "sona-sidecar", "and more mistakes; mend these first");
         return;
+    }
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
@@ -80,6 +141,8 @@ static struct sona_sidecar_said *remember(struct sona_sidecar_gather *g,
         return NULL;
     }
     said->setting = setting;
+    said->instance = g->instance;
+    said->rank = g->over ? RANKS - 1 : g->instance > 0;
     (void)snprintf(said->where, sizeof said->where, "%s", where);
     *g->last = said;
     g->last = &said->next;
@@ -159,59 +222,91 @@ static const char *where_of(const struct sona_sidecar_options *o, const char *ke
     return o->where[sona_sidecar_setting_index(s)];
 }
 
-/* Where the first of these was said. */
-static const char *where_either(const struct sona_sidecar_options *o, const char *key,
-                                const char *other)
+/* Whose options are judged. */
+struct judged {
+    struct sona_sidecar_gather *gather;
+    const struct sona_sidecar_options *options;
+    uint32_t instance; /* 0: the only one there is */
+};
+
+/* Where the first of these was said; else where the instance is. */
+static const char *where_either(const struct judged *j, const char *key, const char *other)
 {
-    const char *where = where_of(o, key);
+    const char *where = where_of(j->options, key);
 
     if (where[0] == '\0')
-        where = where_of(o, other);
+        where = where_of(j->options, other);
+    if (where[0] == '\0' && j->instance > 0)
+        where = j->gather->named[j->instance - 1].where;
     return where[0] != '\0' ? where : "sona-sidecar";
 }
 
-/* What the options owe each other. */
-static void check_together(struct sona_sidecar_gather *g, struct sona_sidecar_options *o)
+static void owe(const struct judged *j, const char *where, const char *what)
 {
-    bool only_shown = o->print_config || o->memory != SONA_SIDECAR_MEMORY_NOT;
-    sona_diag diag;
-
-    if (g->mistakes > 0)
-        return; /* what would be said of them may follow from those */
-    if (o->n_routes == 0 && !only_shown)
-        sona_sidecar_gather_mistake(g, where_either(o, "routes", "routes"),
-                                    "no routes: name them under routes: in the configuration, or "
-                                    "with --routes small,large, or --routes N");
-    if (where_of(o, "routes_max")[0] == '\0' && o->n_routes > o->config.routes_max)
-        o->config.routes_max = o->n_routes;
-    if (o->n_routes > o->config.routes_max)
-        sona_sidecar_gather_mistake(g, where_either(o, "routes_max", "routes"),
-                                    "there are %u routes and routes_max is %u; raise it",
-                                    o->n_routes, o->config.routes_max);
-    if (sona_config_check(&o->config, &diag) != SONA_OK)
-        sona_sidecar_gather_mistake(g,
-                                    strstr(diag.text, "base_lora_rank")
-                                        ? where_either(o, "base_lora_rank", "embedding_dim")
-                                        : where_either(o, "embedding_dim", "hidden_dim"),
-                                    "%s", diag.text);
+    if (j->instance > 0)
+        sona_sidecar_gather_mistake(j->gather, where, "instance %s: %s",
+                                    j->gather->named[j->instance - 1].name, what);
+    else
+        sona_sidecar_gather_mistake(j->gather, where, "%s", what);
 }
 
-void sona_sidecar_gather_apply(struct sona_sidecar_gather *gather,
+/* What the options owe each other. */
+static void check_together(struct sona_sidecar_gather *g, uint32_t instance,
+                           struct sona_sidecar_options *o)
+{
+    const struct judged judged = {g, o, instance};
+    bool only_shown = o->print_config || o->memory != SONA_SIDECAR_MEMORY_NOT;
+    char what[SONA_DIAG_TEXT_MAX];
+    sona_diag diag;
+
+    if (o->n_routes == 0 && !only_shown)
+        owe(&judged, where_either(&judged, "routes", "routes"),
+            "no routes: name them under routes: in the configuration, or with --routes "
+            "small,large, "
+            "or --routes N");
+    if (where_of(o, "routes_max")[0] == '\0' && o->n_routes > o->config.routes_max)
+        o->config.routes_max = o->n_routes;
+    if (o->n_routes > o->config.routes_max) {
+        (void)snprintf(what, sizeof what, "there are %u routes and routes_max is %u; raise it",
+                       o->n_routes, o->config.routes_max);
+        owe(&judged, where_either(&judged, "routes_max", "routes"), what);
+    }
+    if (sona_config_check(&o->config, &diag) != SONA_OK)
+        owe(&judged,
+            strstr(diag.text, "base_lora_rank")
+                ? where_either(&judged, "base_lora_rank", "embedding_dim")
+                : where_either(&judged, "embedding_dim", "hidden_dim"),
+            diag.text);
+}
+
+static bool concerns(const struct sona_sidecar_said *said, uint32_t instance)
+{
+    return said->instance == 0 || said->instance == instance;
+}
+
+void sona_sidecar_gather_apply(struct sona_sidecar_gather *gather, uint32_t instance,
                                struct sona_sidecar_options *options)
 {
+    struct sona_sidecar_gather *g = gather;
     struct sona_sidecar_options *o = options;
     const struct sona_sidecar_said *preset = NULL;
 
-    for (const struct sona_sidecar_said *said = gather->first; said; said = said->next)
-        if (said->setting->type == SONA_SIDECAR_PRESET)
-            preset = said; /* the last one; it would undo what was set before it */
+    if (!g->applied) /* what would be said of them together may follow from single mistakes */
+        g->sound = g->mistakes == 0;
+    g->applied = true;
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        for (const struct sona_sidecar_said *said = g->first; said; said = said->next)
+            if (said->rank == rank && concerns(said, instance) &&
+                said->setting->type == SONA_SIDECAR_PRESET)
+                preset = said; /* the last one; it would undo what was set before it */
     if (preset)
         take(o, preset);
-    for (const struct sona_sidecar_said *said = gather->first; said; said = said->next)
-        if (said->setting->type != SONA_SIDECAR_PRESET)
-            take(o, said);
-    check_together(gather, o);
+    for (uint32_t rank = 0; rank < RANKS; rank++)
+        for (const struct sona_sidecar_said *said = g->first; said; said = said->next)
+            if (said->rank == rank && concerns(said, instance) &&
+                said->setting->type != SONA_SIDECAR_PRESET)
+                take(o, said);
+    if (g->sound && instance != SONA_SIDECAR_NOBODY)
+        check_together(g, instance, o);
     sona_config_resolve(&o->config);
-    if (gather->mistakes > SONA_SIDECAR_MISTAKES_MAX)
-        gather->told(gather->arg, "sona-sidecar", "and more mistakes; mend these first");
 }

@@ -23,5 +23,7 @@ void sona_sidecar_pages_document(FILE *to);
 /* --print-config: every option with where its value is from, in YAML that reads back as the same.
  */
 void sona_sidecar_pages_print(const struct sona_sidecar_options *options, FILE *to);
+/* The same of a process: what all inherit, then of each instance what is its own. */
+void sona_sidecar_pages_print_whole(const struct sona_sidecar_whole *whole, FILE *to);
 
 #endif

@@ -54,7 +54,8 @@
 
 const struct sona_sidecar_setting sona_sidecar_settings[] = {
     OPTION("", "instance", "instance", "name", NAME, .words = "",
-           .help = "name of the instance: of its socket, lock and segment"),
+           .help = "name of the instance: of its socket, lock and segment; where the configuration "
+                   "has instances: the one to run alone"),
     OPTION("", "runtime_dir", "runtime-dir", "directory", PATH, AT(runtime_dir_text), .words = "",
            .help = "where socket and lock are; empty: /run/sona, else $XDG_RUNTIME_DIR/sona"),
     OPTION("", "log_level", "log-level", "word", WORD, AT(log_level), .words = "info|warn|error",
@@ -187,6 +188,8 @@ const char *sona_sidecar_setting_nearest(const char *section, const char *key)
     }
     for (size_t i = 0; section && section[0] == '\0' && sona_sidecar_section_name((uint32_t)i); i++)
         offer(plain, sections[i].name, &best, &best_edits);
+    if (section && section[0] == '\0')
+        offer(plain, "instances", &best, &best_edits);
     return best;
 }
 

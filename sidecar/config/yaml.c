@@ -21,7 +21,9 @@ struct reader {
     struct fy_parser *parser;
     struct fy_event *event; /* the last one; null after the end or a mistake in the syntax */
     uint32_t entries, depth;
-    bool stopped; /* a limit was reached, and told */
+    bool stopped;                                 /* a limit was reached, and told */
+    bool instance;                                /* within the entry of an instance */
+    char instances_where[SONA_SIDECAR_WHERE_MAX]; /* where they were said; "": not yet */
     char where[SONA_SIDECAR_WHERE_MAX];
 };
 
@@ -278,6 +280,68 @@ static void read_value(struct reader *r, const struct sona_sidecar_setting *s)
 
 static void read_mapping(struct reader *r, const char *section, uint32_t *seen);
 
+/* The entry of one instance, its name being the last event: options, or nothing. */
+static void read_instance(struct reader *r)
+{
+    char name[SCALAR_MAX] = "", where[SONA_SIDECAR_WHERE_MAX];
+    uint32_t seen = 0;
+
+    memcpy(where, here(r), sizeof where);
+    bool named = r->event->type == FYET_SCALAR && text_of(r, name);
+    if (!named && r->event->type != FYET_SCALAR) {
+        sona_sidecar_gather_mistake(r->gather, where, "the name of an instance is a word, not %s",
+                                    kind_of(r->event->type));
+        skip(r, r->event->type);
+    }
+    named = named && sona_sidecar_gather_enter(r->gather, where, name);
+    enum fy_event_type type = next(r);
+    if (type == FYET_MAPPING_START && named) {
+        r->instance = true;
+        read_mapping(r, "", &seen);
+        r->instance = false;
+    } else {
+        if (type != FYET_NONE && type != FYET_MAPPING_START &&
+            (type != FYET_SCALAR || !is_empty(r)))
+            sona_sidecar_gather_mistake(r->gather, here(r),
+                                        "an instance is a mapping of options, or nothing");
+        skip(r, type);
+    }
+    if (named)
+        sona_sidecar_gather_leave(r->gather);
+}
+
+static void read_instances(struct reader *r)
+{
+    char where[SONA_SIDECAR_WHERE_MAX];
+    uint32_t n = 0;
+
+    memcpy(where, r->where, sizeof where);
+    if (r->instance || r->instances_where[0] != '\0') {
+        if (r->instance)
+            sona_sidecar_gather_mistake(r->gather, where,
+                                        "an instance has no instances of its own");
+        else
+            sona_sidecar_gather_mistake(r->gather, where, "instances is said twice: also at %s",
+                                        r->instances_where);
+        skip(r, next(r));
+        return;
+    }
+    memcpy(r->instances_where, where, sizeof where);
+    enum fy_event_type type = next(r);
+    if (type == FYET_MAPPING_START) {
+        for (; (type = next(r)) != FYET_NONE && type != FYET_MAPPING_END; n++)
+            read_instance(r);
+        if (n > 0)
+            return;
+    } else {
+        skip(r, type);
+    }
+    if (type != FYET_NONE)
+        sona_sidecar_gather_mistake(r->gather, where,
+                                    "instances must name at least one: \"instances: {chat: "
+                                    "{routes: [small, large]}}\"");
+}
+
 /* The value of `key`, which may be a section. */
 static void read_entry(struct reader *r, const char *section, const char *key, uint32_t *seen)
 {
@@ -285,7 +349,12 @@ static void read_entry(struct reader *r, const char *section, const char *key, u
     char what[SONA_DIAG_TEXT_MAX];
 
     if (s) {
-        if (sona_sidecar_gather_twice(r->gather, s, r->where))
+        bool renames = r->instance && s->type == SONA_SIDECAR_NAME;
+
+        if (renames)
+            sona_sidecar_gather_mistake(r->gather, r->where,
+                                        "the key of its entry is the name of an instance");
+        if (renames || sona_sidecar_gather_twice(r->gather, s, r->where))
             skip(r, next(r));
         else
             read_value(r, s);
@@ -304,6 +373,10 @@ static void read_entry(struct reader *r, const char *section, const char *key, u
             sona_sidecar_gather_mistake(r->gather, here(r), "%s must be a mapping of options", key);
         if (type == FYET_SEQUENCE_START)
             skip(r, type);
+        return;
+    }
+    if (section[0] == '\0' && strcmp(key, "instances") == 0) {
+        read_instances(r);
         return;
     }
     sona_sidecar_setting_unknown(section, key, what);

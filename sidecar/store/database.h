@@ -18,28 +18,36 @@
 /* Beside SQLite's codes: a batch in the intake log is not what was appended. */
 #define SONA_STORE_LOG_OVERWRITTEN SQLITE_MISMATCH
 
+/* A parameter for each column of table `event`. A statement begins, steps and ends once for all its
+ * rows. */
+#define SONA_STORE_ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+#define SONA_STORE_ROWS_8                                                                      \
+    SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW \
+                   "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW
+#define SONA_STORE_MANY 32u /* rows of insert_many */
+
 /* Statements of the writer: X(name, sql) */
-#define SONA_STORE_STATEMENTS(X)                                                                   \
-    X(begin, "BEGIN IMMEDIATE")                                                                    \
-    X(commit, "COMMIT")                                                                            \
-    X(rollback, "ROLLBACK")                                                                        \
-    X(insert, "INSERT INTO event VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,"   \
-              "?17,?18,?19,?20,?21)")                                                              \
-    X(replace, "REPLACE INTO event VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16," \
-               "?17,?18,?19,?20,?21)")                                                             \
-    X(lane, "INSERT INTO lane VALUES(?1,?2,?3,?4) ON CONFLICT(identity) DO UPDATE SET "            \
-            "uid=excluded.uid, next=max(next,excluded.next), seen_ms=excluded.seen_ms")            \
-    X(lane_end, "DELETE FROM lane WHERE identity=?1")                                              \
-    X(progress, "UPDATE store SET position=?1, intake_seq=?2")                                     \
-    X(rows, "SELECT * FROM event WHERE position>=?1 AND position<=?2 ORDER BY position LIMIT ?3")  \
-    X(thinned, "UPDATE store SET thinned=?1")                                                      \
-    X(remove, "DELETE FROM event WHERE position<?1")                                               \
-    X(removed, "UPDATE store SET first=max(first,?1)")                                             \
-    X(oldest, "SELECT position, written_ms FROM event ORDER BY position LIMIT 1")                  \
-    X(part, "REPLACE INTO part VALUES(?1,?2)")                                                     \
-    X(part_remove, "DELETE FROM part WHERE id=?1")                                                 \
-    X(generation, "INSERT INTO generation VALUES(?1,?2,?3,?4,?5,?6,?7)")                           \
-    X(generation_remove, "DELETE FROM generation WHERE number=?1")                                 \
+#define SONA_STORE_STATEMENTS(X)                                                                  \
+    X(begin, "BEGIN IMMEDIATE")                                                                   \
+    X(commit, "COMMIT")                                                                           \
+    X(rollback, "ROLLBACK")                                                                       \
+    X(insert, "INSERT INTO event VALUES" SONA_STORE_ROW)                                          \
+    X(insert_many, "INSERT INTO event VALUES" SONA_STORE_ROWS_8 "," SONA_STORE_ROWS_8             \
+                   "," SONA_STORE_ROWS_8 "," SONA_STORE_ROWS_8)                                   \
+    X(replace, "REPLACE INTO event VALUES" SONA_STORE_ROW)                                        \
+    X(lane, "INSERT INTO lane VALUES(?1,?2,?3,?4) ON CONFLICT(identity) DO UPDATE SET "           \
+            "uid=excluded.uid, next=max(next,excluded.next), seen_ms=excluded.seen_ms")           \
+    X(lane_end, "DELETE FROM lane WHERE identity=?1")                                             \
+    X(progress, "UPDATE store SET position=?1, intake_seq=?2")                                    \
+    X(rows, "SELECT * FROM event WHERE position>=?1 AND position<=?2 ORDER BY position LIMIT ?3") \
+    X(thinned, "UPDATE store SET thinned=?1")                                                     \
+    X(remove, "DELETE FROM event WHERE position<?1")                                              \
+    X(removed, "UPDATE store SET first=max(first,?1)")                                            \
+    X(oldest, "SELECT position, written_ms FROM event ORDER BY position LIMIT 1")                 \
+    X(part, "REPLACE INTO part VALUES(?1,?2)")                                                    \
+    X(part_remove, "DELETE FROM part WHERE id=?1")                                                \
+    X(generation, "INSERT INTO generation VALUES(?1,?2,?3,?4,?5,?6,?7)")                          \
+    X(generation_remove, "DELETE FROM generation WHERE number=?1")                                \
     X(pin, "UPDATE generation SET pinned=?2 WHERE number=?1")
 
 enum sona_store_statement {

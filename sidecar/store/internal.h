@@ -56,6 +56,7 @@ struct sona_store {
     sqlite3 *db;
     sqlite3_stmt *sql[SONA_STORE_SQLS];
     struct sona_store_touched *touched; /* lanes of the group: SONA_STORE_GROUP_MAX + a batch */
+    struct sona_store_row_bound one, many[SONA_STORE_MANY]; /* what the two inserts are bound to */
     struct sona_store_row_buffer *tidy_buffer;
     uint16_t half[SONA_STORE_FLOATS_MAX];
     uint64_t intake_seq;     /* of the last batch in the journal */

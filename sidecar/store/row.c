@@ -9,6 +9,7 @@
 
 #include "sidecar/store/half.h"
 #include "sidecar/store/intake_log.h"
+#include "sidecar/store/lanes.h"
 
 /* Columns of SELECT * FROM event; parameters of insert and replace count one more. */
 enum column {
@@ -34,6 +35,7 @@ enum column {
     PAYLOAD,
     SUM
 };
+static_assert(SUM + 1 == SONA_STORE_COLUMNS, "one parameter a column");
 
 /* What a row's checksum is taken of: the numbers, then each blob. `thin` tells an f16 x from an
  * exact one; whether p_sample is NULL depends on it. */
@@ -72,18 +74,59 @@ static uint64_t sum_of(const struct sona_store_record *r, const void *x, size_t 
     return XXH3_64bits_withSeed(r->payload, r->payload_bytes, sum);
 }
 
-static void bind_blob(sqlite3_stmt *stmt, int column, const void *bytes, size_t n)
+/* A statement's row, and what it is bound to. */
+struct place {
+    sqlite3_stmt *stmt;
+    int first; /* parameter before its first column's */
+    struct sona_store_row_bound *bound;
+};
+
+static void put_integer(const struct place *p, int column, uint64_t value)
 {
-    if (n > 0)
-        (void)sqlite3_bind_blob(stmt, column + 1, bytes, (int)n, SQLITE_STATIC);
-    else
-        (void)sqlite3_bind_null(stmt, column + 1);
+    if (p->bound->valid && p->bound->integer[column] == value)
+        return;
+    p->bound->integer[column] = value;
+    sona_store_bind(p->stmt, p->first + column + 1, value);
 }
 
-void sona_store_row_bind(sqlite3_stmt *stmt, const struct sona_store_record *record,
-                         uint16_t half[SONA_STORE_FLOATS_MAX], bool thin)
+/* By its bits: 0 and -0 are equal. */
+static void put_real(const struct place *p, int column, float value)
 {
-    const struct sona_store_record *r = record;
+    if (p->bound->valid && memcmp(&p->bound->real[column], &value, sizeof value) == 0)
+        return;
+    p->bound->real[column] = value;
+    (void)sqlite3_bind_double(p->stmt, p->first + column + 1, (double)value);
+}
+
+/* The place of the bytes may be that of the last row's: what is there is bound each time. */
+static void put_blob(const struct place *p, int column, const void *bytes, size_t n)
+{
+    bool bound = p->bound->valid && p->bound->blob[column] == 0;
+
+    p->bound->blob[column] = n;
+    if (n > 0)
+        (void)sqlite3_bind_blob(p->stmt, p->first + column + 1, bytes, (int)n, SQLITE_STATIC);
+    else if (!bound)
+        (void)sqlite3_bind_null(p->stmt, p->first + column + 1);
+}
+
+/* Copied: it stays bound when the record is gone. */
+static void put_lane(const struct place *p, const struct sona_store_lane *lane)
+{
+    struct sona_store_row_bound *b = p->bound;
+
+    if (b->valid && memcmp(&b->lane, lane, sizeof *lane) == 0)
+        return;
+    b->lane = *lane;
+    if (sona_store_lane_is(*lane))
+        (void)sqlite3_bind_blob(p->stmt, p->first + LANE + 1, lane, sizeof *lane, SQLITE_TRANSIENT);
+    else
+        (void)sqlite3_bind_null(p->stmt, p->first + LANE + 1);
+}
+
+static void put(const struct place *p, const struct sona_store_record *r, const void *x,
+                size_t x_bytes, bool thin)
+{
     const struct {
         int column;
         uint64_t value;
@@ -93,28 +136,47 @@ void sona_store_row_bind(sqlite3_stmt *stmt, const struct sona_store_record *rec
                     {LANE_SEQ, r->lane_seq}, {ID, r->id},
                     {VERSION, r->version},   {NOW_MS, r->now_ms},
                     {TYPE, r->type},         {LAYER, r->layer}};
+
+    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
+        put_integer(p, integers[i].column, integers[i].value);
+    put_lane(p, &r->lane);
+    put_real(p, QUALITY, r->quality);
+    put_real(p, PROPENSITY, r->propensity);
+    put_real(p, CREDIT, r->credit);
+    if (thin)
+        put_real(p, P_SAMPLE, r->p_sample);
+    else
+        put_blob(p, P_SAMPLE, NULL, 0);
+    put_blob(p, X, x, x_bytes);
+    put_blob(p, BASE, r->base, r->base_n * sizeof *r->base);
+    put_blob(p, PAYLOAD, r->payload, r->payload_bytes);
+    put_integer(p, SUM, sum_of(r, x, x_bytes, thin));
+    p->bound->valid = true;
+}
+
+void sona_store_row_bind(sqlite3_stmt *stmt, uint32_t row, const struct sona_store_record *record,
+                         struct sona_store_row_bound *bound)
+{
+    const struct place place = {
+        .stmt = stmt, .first = (int)(row * SONA_STORE_COLUMNS), .bound = bound};
+
+    put(&place, record, record->x, record->x_n * sizeof *record->x, false);
+}
+
+void sona_store_row_bind_again(sqlite3_stmt *stmt, const struct sona_store_record *record,
+                               uint16_t half[SONA_STORE_FLOATS_MAX], bool thin)
+{
+    const struct sona_store_record *r = record;
+    struct sona_store_row_bound bound = {.valid = false};
+    const struct place place = {.stmt = stmt, .bound = &bound};
     const void *x = r->x;
-    size_t x_bytes = r->x_n * (thin ? sizeof *half : sizeof *r->x);
 
     if (thin) {
         for (uint32_t i = 0; i < r->x_n; i++)
             half[i] = sona_store_half_of(r->x[i]);
         x = half;
     }
-    for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
-        sona_store_bind(stmt, integers[i].column + 1, integers[i].value);
-    bind_blob(stmt, LANE, &r->lane, r->lane.word[0] | r->lane.word[1] ? sizeof r->lane : 0);
-    (void)sqlite3_bind_double(stmt, QUALITY + 1, (double)r->quality);
-    (void)sqlite3_bind_double(stmt, PROPENSITY + 1, (double)r->propensity);
-    (void)sqlite3_bind_double(stmt, CREDIT + 1, (double)r->credit);
-    if (thin)
-        (void)sqlite3_bind_double(stmt, P_SAMPLE + 1, (double)r->p_sample);
-    else
-        (void)sqlite3_bind_null(stmt, P_SAMPLE + 1);
-    bind_blob(stmt, X, x, x_bytes);
-    bind_blob(stmt, BASE, r->base, r->base_n * sizeof *r->base);
-    bind_blob(stmt, PAYLOAD, r->payload, r->payload_bytes);
-    sona_store_bind(stmt, SUM + 1, sum_of(r, x, x_bytes, thin));
+    put(&place, r, x, r->x_n * (thin ? sizeof *half : sizeof *r->x), thin);
 }
 
 /* A blob's bytes into `to`, of at most `max` items of `size` bytes. */

@@ -15,10 +15,26 @@ struct sona_store_row_buffer {
     uint8_t payload[SONA_STORE_PAYLOAD_MAX];
 };
 
-/* Bind a record to the statement `insert` or `replace`. With `thin` x is written as f16. What it
- * points to stays bound until the next reset. `half`: room for x_n numbers. */
-void sona_store_row_bind(sqlite3_stmt *stmt, const struct sona_store_record *record,
-                         uint16_t half[SONA_STORE_FLOATS_MAX], bool thin);
+#define SONA_STORE_COLUMNS 21u /* of table `event` */
+
+/* What a row of a statement's VALUES is bound to. Binding costs as much as half of the rest of an
+ * insert, and from row to row most of the numbers stay. Zero: nothing was bound. */
+struct sona_store_row_bound {
+    bool valid;
+    uint64_t integer[SONA_STORE_COLUMNS];
+    float real[SONA_STORE_COLUMNS];
+    uint64_t blob[SONA_STORE_COLUMNS]; /* bytes; 0: NULL */
+    struct sona_store_lane lane;
+};
+
+/* Bind an exact record to row `row` of a statement that inserts. What it points to must stay where
+ * it is until the statement was stepped. */
+void sona_store_row_bind(sqlite3_stmt *stmt, uint32_t row, const struct sona_store_record *record,
+                         struct sona_store_row_bound *bound);
+/* Bind a record to the statement `replace`. With `thin` x is written as f16; `half`: room for x_n
+ * numbers. What it points to stays bound until the next reset. */
+void sona_store_row_bind_again(sqlite3_stmt *stmt, const struct sona_store_record *record,
+                               uint16_t half[SONA_STORE_FLOATS_MAX], bool thin);
 /* The row that a SELECT * FROM event stands on; p_sample: -1 when it is exact. False: its checksum,
  * or a size, is wrong; then *ret has its position at least. */
 bool sona_store_row_read(sqlite3_stmt *stmt, struct sona_store_row_buffer *buffer,

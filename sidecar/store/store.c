@@ -218,9 +218,12 @@ static sona_err start_threads(struct sona_store *s, sona_diag *reterr)
     s->writer_runs = true;
     int e = pthread_create(&s->writer, NULL, sona_store_writer_main, s);
     if (e == 0) {
+        (void)pthread_setname_np(s->writer, "sona-journal");
         s->keeper_runs = true;
         e = pthread_create(&s->keeper, NULL, sona_store_keeper_main, s);
         s->keeper_runs = e == 0;
+        if (e == 0)
+            (void)pthread_setname_np(s->keeper, "sona-sync");
     } else {
         s->writer_runs = false;
     }

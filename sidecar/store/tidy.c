@@ -85,7 +85,7 @@ static int rewrite_rows(struct sona_store *store, uint64_t from, uint64_t to,
         if (!sound || !matches(&r, context))
             continue;
         change(store, &r, context);
-        sona_store_row_bind(replace, &r, store->half, r.p_sample >= 0);
+        sona_store_row_bind_again(replace, &r, store->half, r.p_sample >= 0);
         if ((rc = sona_store_sql_finish(replace)) != SQLITE_OK)
             break;
         ++*changed;

@@ -97,7 +97,9 @@ struct group {
     uint64_t from, to; /* offsets in the log */
     uint64_t seq, position, wall_ms;
     uint32_t rows, touched;
-    uint16_t cache[CACHE]; /* index + 1 into touched, by hash of the lane */
+    uint32_t waiting;                              /* rows that are not inserted yet */
+    uint16_t cache[CACHE];                         /* index + 1 into touched, by hash of the lane */
+    struct sona_store_record row[SONA_STORE_MANY]; /* they; vectors and payload are in the log */
 };
 
 /* Note what the group does to the record's lane. */
@@ -119,10 +121,30 @@ static void touch(struct sona_store *store, struct group *g, const struct sona_s
         t->next = r->lane_seq + 1;
 }
 
+/* Insert the rows that wait. */
+static int insert(struct sona_store *store, struct group *g)
+{
+    sqlite3_stmt *one = store->sql[SONA_STORE_SQL_insert];
+    sqlite3_stmt *many = store->sql[SONA_STORE_SQL_insert_many];
+    uint32_t n = g->waiting;
+    int rc = SQLITE_OK;
+
+    g->waiting = 0;
+    if (n == SONA_STORE_MANY) {
+        for (uint32_t i = 0; i < n; i++)
+            sona_store_row_bind(many, i, &g->row[i], &store->many[i]);
+        return sona_store_sql_finish(many);
+    }
+    for (uint32_t i = 0; i < n && rc == SQLITE_OK; i++) {
+        sona_store_row_bind(one, 0, &g->row[i], &store->one);
+        rc = sona_store_sql_finish(one);
+    }
+    return rc;
+}
+
 static int add_batch(struct sona_store *store, struct group *g,
                      const struct sona_store_batch *batch)
 {
-    sqlite3_stmt *insert = store->sql[SONA_STORE_SQL_insert];
     uint64_t offset = sizeof *batch;
     struct sona_store_record r;
     uint32_t n = 0;
@@ -132,8 +154,8 @@ static int add_batch(struct sona_store *store, struct group *g,
         if (!sona_store_takes_row(r.kind))
             continue;
         r.written_ms = g->wall_ms;
-        sona_store_row_bind(insert, &r, store->half, false);
-        int rc = sona_store_sql_finish(insert);
+        g->row[g->waiting++] = r;
+        int rc = g->waiting == SONA_STORE_MANY ? insert(store, g) : SQLITE_OK;
         if (rc != SQLITE_OK)
             return rc;
         g->position = r.position;
@@ -182,6 +204,8 @@ static int fill(struct sona_store *store, struct group *g)
         }
         rc = add_batch(store, g, batch);
     }
+    if (rc == SQLITE_OK)
+        rc = insert(store, g);
     if (rc == SQLITE_OK)
         rc = write_lanes(store, g);
     if (rc == SQLITE_OK) {

@@ -25,6 +25,7 @@
 #include "shm/wire.h"
 #include "sidecar/clock.h"
 #include "sidecar/log.h"
+#include "sidecar/pulse.h"
 #include "sidecar/reload.h"
 #include "sidecar/report.h"
 #include "sidecar/sidecar.h"
@@ -59,6 +60,7 @@ struct control {
     struct event *listen;
     struct sona_sidecar_orders *orders;
     struct sona_sidecar_reload reload;
+    struct sona_sidecar_pulse *pulse;
     bool deaf; /* no connection is accepted; the backlog waits */
 };
 
@@ -444,6 +446,7 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    sona_sidecar_pulse_beat(control->pulse);
     /* Relaxed: clients look whether it moves. */
     (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
     sona_sidecar_report_page(control->sidecar);
@@ -538,10 +541,12 @@ sona_err sona_sidecar_control_run(struct sona_sidecar *sidecar, struct sona_side
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot make the event loop");
     sona_err err = add_events(&control, events, reterr);
     if (err == SONA_OK) {
+        control.pulse = sona_sidecar_pulse_begin("control");
         say_ready(sidecar);
         ready(arg);
         if (event_base_dispatch(control.base) < 0)
             err = sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "the event loop failed");
+        sona_sidecar_pulse_end(control.pulse);
         stop(&control);
     }
     for (int e = 0; e < EVENTS; e++)

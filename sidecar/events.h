@@ -64,6 +64,12 @@
     X(config_route, "error", "a route of the new configuration could not be added")                \
     X(config_reloaded, "info", "SIGHUP is done: how much changed, how much waits for a restart")   \
     X(variable_unknown, "warn", "a variable SONA_... is nearly, but not, the name of an option")   \
+    X(watchdog_held, "error",                                                                      \
+      "a loop does not go round, so the service manager is not told that all is well and will "    \
+      "restart the sidecar; the thread is named")                                                  \
+    X(watchdog_fed, "warn", "it goes round again")                                                 \
+    X(manager_deaf, "warn",                                                                        \
+      "the service manager's socket takes nothing; it may think that the sidecar does not start")  \
     X(instance_failed, "error",                                                                    \
       "one of several instances could not start, or ended; the others serve. Mend what the "       \
       "reason "                                                                                    \

@@ -15,8 +15,10 @@
 #include <unistd.h>
 
 #include "shm/diag.h"
+#include "sidecar/clock.h"
 #include "sidecar/control.h"
 #include "sidecar/log.h"
+#include "sidecar/service.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/thread.h"
 
@@ -186,6 +188,7 @@ static uint32_t reap(struct fleet *f)
 static void say_ready(struct fleet *f)
 {
     f->ready = true;
+    sona_sidecar_service_ready(f->n);
     if (f->ready_fd < 0)
         return;
     (void)!write(f->ready_fd, "READY\n", 6); /* whoever waits sees the end of it otherwise */
@@ -270,6 +273,8 @@ static void change(struct fleet *f, struct sona_sidecar_whole *whole)
 static void reload(struct fleet *f)
 {
     struct sona_sidecar_whole whole;
+
+    sona_sidecar_service_reloading();
     uint32_t mistakes = sona_sidecar_whole_again(&whole, tell_mistake, NULL);
 
     if (mistakes > 0) {
@@ -280,6 +285,7 @@ static void reload(struct fleet *f)
         change(f, &whole);
     }
     sona_sidecar_whole_done(&whole);
+    sona_sidecar_service_ready(f->n);
 }
 
 /* ---- the loop ---- */
@@ -296,6 +302,7 @@ static void on_signal(struct fleet *f)
         return;
     }
     sona_sidecar_log(SONA_SIDECAR_INFO, "stopping", "signal=%u", info.ssi_signo);
+    sona_sidecar_service_stopping();
     f->stopping = true;
     for (struct member *m = f->members; m; m = m->next)
         stop_member(m);
@@ -314,8 +321,9 @@ static void serve(struct fleet *f)
             return;
         if (!f->ready && starting == 0)
             say_ready(f);
-        if (poll(fds, 2, -1) < 0)
+        if (poll(fds, 2, sona_sidecar_service_wait_ms()) < 0)
             continue; /* EINTR: of a debugger */
+        sona_sidecar_service_beat(sona_sidecar_now_us());
         if (fds[1].revents)
             (void)eventfd_read(f->told_fd, &count);
         if (fds[0].revents)
@@ -342,7 +350,9 @@ int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole)
         start(&f, whole->instance[i]);
         whole->instance[i] = NULL;
     }
+    sona_sidecar_service_open();
     serve(&f);
+    sona_sidecar_service_done();
     (void)close(f.told_fd);
     (void)close(f.signal_fd);
     return f.status;

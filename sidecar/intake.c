@@ -26,6 +26,7 @@
 #include "sidecar/figures.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/pulse.h"
 #include "sidecar/recall.h"
 #include "sidecar/thread.h"
 
@@ -404,7 +405,9 @@ static void *intake_loop(void *arg)
 
     (void)prctl(PR_SET_TIMERSLACK, 1);
     sona_sidecar_version_enter();
+    struct sona_sidecar_pulse *pulse = sona_sidecar_pulse_begin("drain");
     for (;;) {
+        sona_sidecar_pulse_beat(pulse);
         in->now_us = sona_sidecar_now_us();
         read_letters(in);
         uint32_t taken = drain_round(in);
@@ -426,6 +429,7 @@ static void *intake_loop(void *arg)
             break;
         idle(in);
     }
+    sona_sidecar_pulse_end(pulse);
     for (uint32_t at = 0; at < in->n_attached; at++)
         close_all(in->attached[at]);
     refresh_figures(in);

@@ -21,6 +21,7 @@
 #include "sidecar/keeper.h"
 #include "sidecar/log.h"
 #include "sidecar/publication.h"
+#include "sidecar/pulse.h"
 #include "sidecar/thread.h"
 #include "sidecar/worker.h"
 
@@ -279,7 +280,9 @@ static void *learner_loop(void *arg)
 
     (void)prctl(PR_SET_TIMERSLACK, 1);
     sona_sidecar_version_enter();
+    struct sona_sidecar_pulse *pulse = sona_sidecar_pulse_begin("learner");
     for (;;) {
+        sona_sidecar_pulse_beat(pulse);
         uint32_t n = learn(l);
 
         l->now_us = sona_sidecar_now_us();
@@ -302,6 +305,7 @@ static void *learner_loop(void *arg)
         doze(l, wait_us, blocked);
     }
     finish(l);
+    sona_sidecar_pulse_end(pulse);
     sona_sidecar_version_leave();
     return NULL;
 }

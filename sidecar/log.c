@@ -230,6 +230,11 @@ struct sona_sidecar_voice *sona_sidecar_voice_current(void)
     return own;
 }
 
+const char *sona_sidecar_voice_instance(void)
+{
+    return own_voice()->instance;
+}
+
 void sona_sidecar_log_level(enum sona_sidecar_level level)
 {
     atomic_store_explicit(&own_voice()->written_from, (int)level, memory_order_relaxed);

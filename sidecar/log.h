@@ -42,6 +42,9 @@ void sona_sidecar_voice_speak(struct sona_sidecar_voice *voice);
 /* With which the calling thread speaks; null: for the process. */
 struct sona_sidecar_voice *sona_sidecar_voice_current(void);
 
+/* Its instance; "" for the process. */
+const char *sona_sidecar_voice_instance(void);
+
 /* What follows is of the calling thread's voice. */
 
 /* From now on lines below `level` are not written. Warnings and errors are kept all the same. */

@@ -8,6 +8,7 @@
 #define SONA_CLIENT_HOT_H
 
 #include "client/client.h"
+#include "shm/fault.h"
 #include "shm/record.h"
 
 /* One call on a lane. */
@@ -103,6 +104,7 @@ static inline bool sona_client_read_next(struct sona_client_call *call,
         if (got > 0) {
             read->view = (struct sona_model_view){
                 .layout = &att->layout, .hot = read->pin.hot, .cold = read->pin.cold};
+            SONA_PINNED(call, read);
             return true;
         }
         if (got == 0)
@@ -117,6 +119,7 @@ static inline bool sona_client_read_valid(struct sona_client_call *call,
 {
     if (sona_shm_validate(&read->pin, halves)) {
         read->version = read->pin.id;
+        SONA_ACCEPTED(read, halves);
         return true;
     }
     sona_client_count(call->state, SONA_CLIENT_retries);

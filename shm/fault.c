@@ -10,7 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 static const char *const names[] = {
 #define NAME(name) #name,
@@ -60,17 +64,35 @@ void sona_shm_fault(enum sona_fault point)
     }
 }
 
-void sona_shm_trace(uint32_t tag, uint32_t lane, uint64_t first, uint32_t n, uint32_t noted)
+void sona_shm_trace(uint32_t tag, uint32_t lane, uint64_t first, uint32_t n, uint32_t what)
 {
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
     const struct sona_shm_trace entry = {.pid = (uint64_t)getpid(),
+                                         .us = (uint64_t)t.tv_sec * 1000000 +
+                                               (uint64_t)t.tv_nsec / 1000,
                                          .first = first,
                                          .tag = tag,
                                          .lane = lane,
                                          .n = n,
-                                         .noted = noted};
+                                         .what = what};
 
     (void)pthread_once(&once, read_environment);
     /* One write of O_APPEND: whole or not at all, whenever the process is killed. */
     if (trace_fd >= 0 && write(trace_fd, &entry, sizeof entry) != (ssize_t)sizeof entry)
         abort();
+}
+
+uint64_t sona_shm_sum(uint64_t before, const void *bytes, size_t n)
+{
+    return XXH3_64bits_withSeed(bytes, n, before);
+}
+
+void sona_shm_seal(void *pad, const void *bytes, size_t n)
+{
+    uint64_t half = sona_shm_sum(0, bytes, n / 2);
+    uint64_t sum = sona_shm_sum(half, (const char *)bytes + n / 2, n - n / 2);
+
+    memcpy(pad, &sum, sizeof sum);
 }

@@ -6,10 +6,13 @@
  *
  *     SONA_FAULT=drain_noted:7   the process kills itself at the seventh passage of that point
  *     SONA_TRACE=FILE            what was taken from which lane is appended there (fault.c)
+ *
+ * The client has such places too, in the variant that tests/torture links with.
  */
 #ifndef SONA_SHM_FAULT_H
 #define SONA_SHM_FAULT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* X(name): one more stands between two steps of which the first is done and the second is not. */
@@ -37,22 +40,48 @@ enum sona_fault {
 };
 
 #ifdef SONA_FAULTS
-#define SONA_FAULT(name) sona_shm_fault(SONA_FAULT_##name)
-#define SONA_TRACE(...)  sona_shm_trace(__VA_ARGS__)
+#define SONA_FAULT(name)            sona_shm_fault(SONA_FAULT_##name)
+#define SONA_TRACE(...)             sona_shm_trace(__VA_ARGS__)
+#define SONA_SEAL(pad, bytes, n)    sona_shm_seal(pad, bytes, n)
+#define SONA_PINNED(call, read)     sona_shm_pinned(&(read)->pin, &(call)->port->shared->hazard)
+#define SONA_ACCEPTED(read, halves) sona_shm_accepted(&(read)->pin, halves)
 #else
-#define SONA_FAULT(name) ((void)0)
-#define SONA_TRACE(...)  ((void)0)
+#define SONA_FAULT(name)            ((void)0)
+#define SONA_TRACE(...)             ((void)0)
+#define SONA_SEAL(pad, bytes, n)    ((void)0)
+#define SONA_PINNED(call, read)     ((void)0)
+#define SONA_ACCEPTED(read, halves) ((void)0)
 #endif
 
 /* Kill the process here, if SONA_FAULT says so. */
 void sona_shm_fault(enum sona_fault point);
 
-/* One batch of records, [first, first + n) of a lane: once before the cursor is moved, and once
- * after it was (noted). */
-struct sona_shm_trace {
-    uint64_t pid, first;
-    uint32_t tag, lane, n, noted;
+/* TAKEN, NOTED: one batch of records, [first, first + n) of a lane, before the cursor is moved and
+ * after it was. The others are about an attachment: n lanes are issued, or handed back, to the
+ * process `first`; all of it is drained, learned and about to be freed. */
+enum sona_shm_traced {
+    SONA_SHM_TAKEN,
+    SONA_SHM_NOTED,
+    SONA_SHM_ISSUED,
+    SONA_SHM_BACK,
+    SONA_SHM_GONE
 };
-void sona_shm_trace(uint32_t tag, uint32_t lane, uint64_t first, uint32_t n, uint32_t noted);
+struct sona_shm_trace {
+    uint64_t pid, us, first;     /* us: CLOCK_MONOTONIC */
+    uint32_t tag, lane, n, what; /* enum sona_shm_traced */
+};
+void sona_shm_trace(uint32_t tag, uint32_t lane, uint64_t first, uint32_t n, uint32_t what);
+
+/* The sum of n bytes, into the pad of their slot's head: what a reader that was told its read is
+ * sound must have read. Taken in two parts, the first n / 2 bytes and the rest, so that a reader
+ * may rest between them; `before` is the sum of what came before, or 0. */
+void sona_shm_seal(void *pad, const void *bytes, size_t n);
+uint64_t sona_shm_sum(uint64_t before, const void *bytes, size_t n);
+
+/* In the test's client (client/hot.h), which defines them: it holds a snapshot; what it read of
+ * these halves since then is sound. */
+struct sona_shm_pin;
+void sona_shm_pinned(const struct sona_shm_pin *pin, const _Atomic uint64_t *hazard);
+void sona_shm_accepted(const struct sona_shm_pin *pin, uint32_t halves);
 
 #endif

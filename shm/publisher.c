@@ -465,6 +465,7 @@ static int bind_cold(struct sona_shm_publisher *p, uint64_t g, bool with_cold, u
         j = p->reserved_cold;
         p->cold[j].id = SONA_SHM_COLD_ID(g, j);
         p->cold[j].first = g;
+        SONA_SEAL(cold_head(p, j)->pad, cold_head(p, j) + 1, p->segment.plan.cold_bytes);
         order_stores(); /* the caller's writes to the slot, streaming ones too */
         atomic_store_explicit(&cold_head(p, j)->seq, p->cold[j].id,
                               memory_order_release); /* [P2] */
@@ -500,6 +501,7 @@ void sona_shm_publisher_publish(struct sona_shm_publisher *publisher,
     /* Relaxed: bound by seq below, like the bytes. */
     atomic_store_explicit(&head->cold_id, p->cold[j].id, memory_order_relaxed);
     ret->bytes = update_slot(p, i, hot);
+    SONA_SEAL(head->pad, hot->bytes, hot->size);
     order_stores();
     SONA_FAULT(publish_copied);
 

@@ -123,6 +123,7 @@ static sona_err issue(struct sona_sidecar_clients *c, struct sona_sidecar_attach
     (void)fstat(*ret_fd, &st);
     entry.inode = st.st_ino;
     a->slot = sona_sidecar_ledger_issue(c->ledger, &entry); /* there is room: n was checked */
+    SONA_TRACE(a->tag, 0, (uint64_t)a->pid, a->n_lanes, SONA_SHM_ISSUED);
     bind_lanes(c, a);
     return SONA_OK;
 }
@@ -197,6 +198,7 @@ static bool take_back(struct sona_sidecar_clients *c, struct sona_sidecar_attach
     sona_sidecar_tally_add(&c->tally, SONA_COUNTER_handed_back, 1);
     bind_lanes(c, a);
     resume_lanes(c, a);
+    SONA_TRACE(a->tag, 0, (uint64_t)a->pid, a->n_lanes, SONA_SHM_BACK);
     SONA_FAULT(handback_mapped);
     return true;
 }

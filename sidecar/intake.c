@@ -144,9 +144,9 @@ static void give_back(struct sona_sidecar_intake *in, const struct sona_sidecar_
                       uint32_t index, struct sona_sidecar_lane *lane, uint32_t k)
 {
     SONA_FAULT(drain_taken);
-    SONA_TRACE(a->tag, index, lane->next - k, k, false);
+    SONA_TRACE(a->tag, index, lane->next - k, k, SONA_SHM_TAKEN);
     sona_sidecar_ledger_advance(in->ledger, a->slot, index, lane->next);
-    SONA_TRACE(a->tag, index, lane->next - k, k, true);
+    SONA_TRACE(a->tag, index, lane->next - k, k, SONA_SHM_NOTED);
     SONA_FAULT(drain_noted);
     sona_shm_drain_advance(&lane->drain, k);
     SONA_FAULT(drain_given_back);
@@ -225,6 +225,7 @@ static void detach(struct sona_sidecar_intake *in, uint32_t at)
     in->attached[at] = last;
     in->by_tag[last->tag] = (uint16_t)(at + 1);
     in->by_tag[a->tag] = 0;
+    SONA_TRACE(a->tag, 0, (uint64_t)a->pid, a->n_lanes, SONA_SHM_GONE);
     sona_sidecar_mailbox_put(&in->outbox, SONA_SIDECAR_GONE, a);
     (void)eventfd_write(in->gone_fd, 1);
 }

@@ -275,25 +275,27 @@ static bool round_of(struct sona_spawn *s, uint64_t *random, struct kills *k)
 static uint64_t walk(const struct sona_shm_trace *trace, size_t n, const struct lane_log *log,
                      uint64_t *ret_breaks)
 {
-    struct sona_shm_trace last = {.noted = 1};
+    struct sona_shm_trace last = {.what = SONA_SHM_NOTED};
     uint64_t drained = 0;
 
     for (size_t i = 0; i < n; i++) {
         const struct sona_shm_trace *t = &trace[i];
 
-        if (t->tag != log->tag || t->lane != log->lane)
+        bool noted = t->what == SONA_SHM_NOTED, last_noted = last.what == SONA_SHM_NOTED;
+
+        if (t->tag != log->tag || t->lane != log->lane || (!noted && t->what != SONA_SHM_TAKEN))
             continue;
-        if (t->noted) { /* of the batch just traced, or of nothing */
+        if (noted) { /* of the batch just traced, or of nothing */
             *ret_breaks +=
-                last.noted || t->first != last.first || t->n != last.n || t->pid != last.pid;
+                last_noted || t->first != last.first || t->n != last.n || t->pid != last.pid;
         } else {
             bool goes_on = t->first == last.first + last.n;
-            bool again = !last.noted && t->pid != last.pid && t->first == last.first;
+            bool again = !last_noted && t->pid != last.pid && t->first == last.first;
 
-            *ret_breaks += !(goes_on && (last.noted || t->pid != last.pid)) && !again;
+            *ret_breaks += !(goes_on && (last_noted || t->pid != last.pid)) && !again;
         }
         last = *t;
-        drained = t->noted ? t->first + t->n : drained;
+        drained = noted ? t->first + t->n : drained;
     }
     return drained;
 }

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+#include "perf/bench/live.h"
+
+#include <jansson.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "client/client.h"
+#include "engine/model/block.h"
+#include "shm/ring.h"
+#include "shm/wire.h"
+#include "tools/query.h"
+#include "tools/sample.h"
+
+#define LEARNED  2000u
+#define LIMIT_NS 20000000000ull
+#define ARGS_MAX 16
+
+static bool same(const struct sona_bench_shape *a, const struct sona_bench_shape *b)
+{
+    bool alike = a->dim == b->dim && a->routes == b->routes && a->micro_rank == b->micro_rank &&
+                 a->patterns == b->patterns && a->learned == b->learned;
+
+    for (size_t i = 0; alike && i < sizeof a->more / sizeof *a->more; i++) {
+        alike = (a->more[i] == NULL) == (b->more[i] == NULL) &&
+                (a->more[i] == NULL || strcmp(a->more[i], b->more[i]) == 0);
+        if (a->more[i] == NULL)
+            break;
+    }
+    return alike;
+}
+
+static void start(struct sona_bench_live *live)
+{
+    const struct sona_bench_shape *shape = &live->shape;
+    char text[5][48];
+    const char *args[ARGS_MAX];
+    sona_diag diag;
+    int n = 0;
+
+    (void)snprintf(text[0], sizeof text[0], "--set=embedding_dim=%u", shape->dim);
+    (void)snprintf(text[1], sizeof text[1], "--set=routes_max=%u",
+                   shape->routes < 16 ? 16 : shape->routes);
+    (void)snprintf(text[2], sizeof text[2], "--routes=%u", shape->routes);
+    (void)snprintf(text[3], sizeof text[3], "--set=micro_lora_rank=%u",
+                   shape->micro_rank ? shape->micro_rank : 2);
+    (void)snprintf(text[4], sizeof text[4], "--set=pattern_clusters=%u",
+                   shape->patterns ? shape->patterns : 100);
+    args[n++] = "--isolated";
+    for (int i = 0; i < 5; i++)
+        args[n++] = text[i];
+    for (int i = 0; i < 6 && shape->more[i]; i++)
+        args[n++] = shape->more[i];
+    args[n] = NULL;
+    if (sona_spawn_start(&live->sidecar, NULL, NULL, NULL, args, &diag) != SONA_OK)
+        sona_bench_die("%s", diag.text);
+}
+
+static void attach(struct sona_bench_live *live)
+{
+    sona_client_options options = {.instance = live->sidecar.instance,
+                                   .runtime_dir = live->sidecar.runtime_dir,
+                                   .lanes = 16,
+                                   .seed = 1};
+    sona_diag diag;
+
+    if (sona_client_open(&live->client, &options, &diag) != SONA_OK ||
+        sona_lane_claim(live->client, &live->lane, &diag) != SONA_OK)
+        sona_bench_die("%s", diag.text);
+}
+
+/* Something to have learned: every coordinate has a route that it is good for. */
+static void teach(struct sona_bench_live *live)
+{
+    struct sona_tools_random random = sona_tools_random_init(1, 3);
+    uint32_t n = live->shape.learned ? live->shape.learned : LEARNED;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const float *x = sona_bench_live_query(live);
+        sona_decision d;
+
+        if (i % 128 == 0)
+            sona_bench_live_drain(live);
+        if (sona_decide(live->lane, x, live->shape.dim, NULL, &d) != SONA_OK)
+            sona_bench_die("a query was not decided while teaching");
+        float good = x[SONA_ROUTE_INDEX(d.route) % live->shape.dim];
+
+        (void)sona_outcome(live->lane, d.id,
+                           sona_tools_random_unit(&random) < 0.5 + 4 * (double)good ? 1 : 0, NULL);
+    }
+    sona_bench_live_drain(live);
+    sona_bench_live_settle(live, true);
+}
+
+struct sona_bench_live *sona_bench_live_get(struct sona_bench *bench,
+                                            const struct sona_bench_shape *shape)
+{
+    struct sona_bench_live *live = bench->live;
+
+    if (live && same(&live->shape, shape))
+        return live;
+    sona_bench_live_close(bench);
+    live = calloc(1, sizeof *live);
+    if (!live)
+        sona_bench_die("not enough memory for a client");
+    live->shape = *shape;
+    live->x = sona_bench_vectors(SONA_BENCH_QUERIES, shape->dim, 11);
+    start(live);
+    attach(live);
+    teach(live);
+    bench->live = live;
+    return live;
+}
+
+void sona_bench_live_close(struct sona_bench *bench)
+{
+    struct sona_bench_live *live = bench->live;
+
+    if (!live)
+        return;
+    sona_client_close(&live->client);
+    (void)sona_spawn_stop(&live->sidecar);
+    free(live->x);
+    free(live);
+    bench->live = NULL;
+}
+
+const float *sona_bench_live_query(struct sona_bench_live *live)
+{
+    return live->x + (size_t)(live->turn++ % SONA_BENCH_QUERIES) * live->shape.dim;
+}
+
+void sona_bench_live_drain(struct sona_bench_live *live)
+{
+    uint64_t begin = sona_tools_now_ns();
+
+    for (;;) {
+        /* Acquire: as every call on the lane; it is between two of them. */
+        struct sona_client_attachment *att =
+            atomic_load_explicit(&live->client->att, memory_order_acquire);
+
+        if (sona_shm_ring_used(&att->port[live->lane->index].ring) == 0)
+            return;
+        if (sona_tools_now_ns() - begin > LIMIT_NS)
+            sona_bench_die("the sidecar takes nothing out of the lane any more");
+        (void)sched_yield();
+    }
+}
+
+static json_t *told(struct sona_bench_live *live, uint32_t what)
+{
+    char *text = NULL;
+    sona_diag diag;
+    json_t *root;
+
+    if (sona_tools_query(live->sidecar.runtime_dir, live->sidecar.instance, what, &text, &diag) !=
+        SONA_OK)
+        sona_bench_die("%s", diag.text);
+    root = json_loads(text, 0, NULL);
+    free(text);
+    if (!root)
+        sona_bench_die("the sidecar's answer is no JSON");
+    return root;
+}
+
+void sona_bench_live_settle(struct sona_bench_live *live, bool cycle)
+{
+    struct sona_wire_command command = {.what = SONA_WIRE_FLUSH};
+    char *text = NULL;
+    sona_diag diag;
+
+    for (int i = 0; i <= cycle; i++) {
+        if (sona_tools_command(live->sidecar.runtime_dir, live->sidecar.instance, &command, &text,
+                               &diag) != SONA_OK)
+            sona_bench_die("%s", diag.text);
+        free(text);
+        command.what = SONA_WIRE_LEARN;
+    }
+}
+
+uint32_t sona_bench_live_cells(struct sona_bench_live *live)
+{
+    struct sona_client_attachment *att =
+        atomic_load_explicit(&live->client->att, memory_order_acquire);
+    _Atomic uint64_t hazard = 0; /* nobody scans it: what is read is only counted */
+    struct sona_shm_pin pin;
+
+    if (sona_shm_pin(&att->reader, &hazard, &pin) <= 0)
+        sona_bench_die("the sidecar has no model");
+    return sona_model_n_patterns(
+        &(struct sona_model_view){.layout = &att->layout, .hot = pin.hot, .cold = pin.cold});
+}
+
+uint64_t sona_bench_live_counter(struct sona_bench_live *live, const char *name)
+{
+    json_t *root = told(live, SONA_WIRE_STATS);
+    const json_t *value = json_object_get(root, name);
+    uint64_t n = (uint64_t)json_number_value(value);
+
+    if (!json_is_number(value))
+        sona_bench_die("the sidecar has no counter %s", name);
+    json_decref(root);
+    return n;
+}
+
+void sona_bench_live_hold(struct sona_bench_live *live, bool held)
+{
+    int status;
+
+    (void)kill(live->sidecar.pid, held ? SIGSTOP : SIGCONT);
+    if (waitpid(live->sidecar.pid, &status, held ? WUNTRACED : WCONTINUED) != live->sidecar.pid ||
+        WIFEXITED(status) || WIFSIGNALED(status))
+        sona_bench_die("the sidecar ended on its own");
+}

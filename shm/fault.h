@@ -30,7 +30,34 @@
     X(publish_cleared)   /* a slot's seq is 0 */                                   \
     X(publish_copied)    /* its bytes are written */                               \
     X(publish_bound)     /* its seq too; cur not */                                \
-    X(publish_done)      /* cur too */
+    X(publish_done)      /* cur too */                                             \
+    X(arena_copied)      /* a record is in the arena, not committed there */       \
+    X(arena_appended)    /* it is; nothing was done with it */                     \
+    X(arena_saved)       /* a checkpoint of the arena is written, not valid */     \
+    X(arena_checkpoint)  /* it is */                                               \
+    X(journal_copied)    /* a batch is in the intake log, its head not moved */    \
+    X(journal_appended)  /* it is; who appended was not told */                    \
+    X(journal_filled)    /* a group is written, not committed */                   \
+    X(journal_committed) /* it is; the log is not trimmed */                       \
+    X(journal_trimmed)   /* it is */                                               \
+    X(journal_synced)    /* the WAL is synced, nobody was told */                  \
+    X(learn_kept)        /* events are in the journal, none is learned */          \
+    X(learn_done)        /* one is learned */                                      \
+    X(command_kept)      /* a command is in the journal, not applied */            \
+    X(cycle_kept)        /* so is the start of a cycle */                          \
+    X(cycle_started)     /* its input is taken, the background thread told */      \
+    X(cycle_run)         /* it ran; nobody was told */                             \
+    X(install_kept)      /* its install is in the journal, not done */             \
+    X(install_done)      /* it is */                                               \
+    X(generation_copied) /* a copy of the state waits to be written */             \
+    X(generation_part)   /* a part is written, not committed */                    \
+    X(generation_row)    /* its row is, not committed */                           \
+    X(generation_kept)   /* it is there; the learner was not told */               \
+    X(resume_loaded)     /* a generation is loaded */                              \
+    X(resume_record)     /* a record is done again */                              \
+    X(recall_loaded)     /* a checkpoint of the arena is loaded */                 \
+    X(recall_entry)      /* an entry is given to the join again */                 \
+    X(recall_done)       /* all are; the lanes' cursors are not settled */
 
 enum sona_fault {
 #define SONA_FAULT_ENUM(name) SONA_FAULT_##name,

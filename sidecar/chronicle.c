@@ -13,6 +13,7 @@
 
 #include "engine/learner/learner.h"
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/log.h"
 
 #define FLUSH_MS 1000u /* at a time, with durability "every" */
@@ -128,15 +129,7 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
 
 /* ---- resume ---- */
 
-struct replay {
-    struct sona_sidecar_chronicle *chronicle;
-    struct sona_sidecar_core *core;
-    struct sona_sidecar_joined *joined; /* room for one with its vectors */
-    struct sona_sidecar_change change;
-    uint64_t replayed, bad; /* bad: position of a record that cannot be done */
-};
-
-static bool replay_event(struct replay *r, const struct sona_store_record *record)
+static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
     const struct sona_sidecar_chronicle *c = r->chronicle;
     struct sona_sidecar_joined *j = r->joined;
@@ -168,7 +161,7 @@ static bool replay_event(struct replay *r, const struct sona_store_record *recor
     return true;
 }
 
-static bool replay_command(struct replay *r, const struct sona_store_record *record)
+static bool replay_command(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
     struct sona_sidecar_command c = {.asker = 0};
 
@@ -179,9 +172,9 @@ static bool replay_command(struct replay *r, const struct sona_store_record *rec
     return true;
 }
 
-static bool replay_config(struct replay *r, const struct sona_store_record *record)
+static bool replay_config(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
-    struct sona_sidecar_change *change = &r->change;
+    struct sona_sidecar_change *change = r->change;
     struct sona_sidecar_command c = {.request = {.what = SONA_SIDECAR_CONFIGURE}, .change = change};
 
     if (record->payload_bytes < change_bytes(0) || record->payload_bytes > sizeof *change)
@@ -194,7 +187,7 @@ static bool replay_config(struct replay *r, const struct sona_store_record *reco
     return true;
 }
 
-static bool replay_install(struct replay *r)
+static bool replay_install(struct sona_sidecar_replay *r)
 {
     sona_cycle_report ignored;
 
@@ -205,7 +198,7 @@ static bool replay_install(struct replay *r)
     return true;
 }
 
-static bool do_again(struct replay *r, const struct sona_store_record *record)
+static bool do_again(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
     if (record->kind < SONA_LEARNER_KINDS)
         return replay_event(r, record);
@@ -228,14 +221,15 @@ static bool do_again(struct replay *r, const struct sona_store_record *record)
     }
 }
 
-static bool visit(void *context, const struct sona_store_record *record)
+bool sona_sidecar_replay_record(void *replay, const struct sona_store_record *record)
 {
-    struct replay *r = context;
+    struct sona_sidecar_replay *r = replay;
 
     if (!do_again(r, record)) {
         r->bad = record->position;
         return false;
     }
+    SONA_FAULT(resume_record);
     r->chronicle->position = record->position;
     r->replayed++;
     return true;
@@ -267,6 +261,7 @@ static sona_err load_newest(struct sona_sidecar_chronicle *c, struct sona_sideca
         if (err == SONA_OK) {
             ret->generation = generation.number;
             ret->position = c->position = generation.position;
+            SONA_FAULT(resume_loaded);
             return SONA_OK;
         }
         if (err != SONA_E_FORMAT && err != SONA_E_DAMAGED && err != SONA_E_UNKNOWN_ID)
@@ -277,17 +272,38 @@ static sona_err load_newest(struct sona_sidecar_chronicle *c, struct sona_sideca
     }
 }
 
+sona_err sona_sidecar_replay_begin(struct sona_sidecar_replay *ret,
+                                   struct sona_sidecar_chronicle *c, struct sona_sidecar_core *core,
+                                   sona_diag *reterr)
+{
+    *ret = (struct sona_sidecar_replay){.chronicle = c, .core = core};
+    ret->joined = aligned_alloc(64, sona_sidecar_joined_stride(c->dim_padded));
+    ret->change = malloc(sizeof *ret->change);
+    if (ret->joined && ret->change)
+        return SONA_OK;
+    sona_sidecar_replay_end(ret);
+    return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory to read the journal");
+}
+
+void sona_sidecar_replay_end(struct sona_sidecar_replay *replay)
+{
+    free(replay->joined);
+    free(replay->change);
+    replay->joined = NULL;
+    replay->change = NULL;
+}
+
 sona_err sona_sidecar_chronicle_replay(struct sona_sidecar_chronicle *c,
                                        struct sona_sidecar_core *core, uint64_t *ret_replayed,
                                        sona_diag *reterr)
 {
-    struct replay r = {.chronicle = c, .core = core};
+    struct sona_sidecar_replay r;
+    sona_err err = sona_sidecar_replay_begin(&r, c, core, reterr);
 
-    r.joined = aligned_alloc(64, sona_sidecar_joined_stride(c->dim_padded));
-    if (!r.joined)
-        return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory to read the journal");
-    sona_err err = sona_store_replay(c->store, c->position + 1, visit, &r, reterr);
-    free(r.joined);
+    if (err != SONA_OK)
+        return err;
+    err = sona_store_replay(c->store, c->position + 1, sona_sidecar_replay_record, &r, reterr);
+    sona_sidecar_replay_end(&r);
     *ret_replayed = r.replayed;
     if (err == SONA_OK && r.bad != 0)
         err = sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,

@@ -56,6 +56,21 @@ struct sona_sidecar_resumed {
     uint64_t replayed;   /* records done again */
 };
 
+/* Doing records again, in order: what a start does, and who follows a journal from outside. */
+struct sona_sidecar_replay {
+    struct sona_sidecar_chronicle *chronicle;
+    struct sona_sidecar_core *core;
+    struct sona_sidecar_joined *joined; /* room for one with its vectors */
+    struct sona_sidecar_change *change;
+    uint64_t replayed, bad; /* bad: position of a record that cannot be done */
+};
+sona_err sona_sidecar_replay_begin(struct sona_sidecar_replay *ret,
+                                   struct sona_sidecar_chronicle *c, struct sona_sidecar_core *core,
+                                   sona_diag *reterr);
+/* A sona_store_visitor; false: the record cannot be done, and is named in `bad`. */
+bool sona_sidecar_replay_record(void *replay, const struct sona_store_record *record);
+void sona_sidecar_replay_end(struct sona_sidecar_replay *replay);
+
 /* Do again what came after c->position. */
 sona_err sona_sidecar_chronicle_replay(struct sona_sidecar_chronicle *c,
                                        struct sona_sidecar_core *core, uint64_t *ret_replayed,

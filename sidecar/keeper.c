@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "engine/state/container.h"
+#include "shm/fault.h"
 #include "sidecar/log.h"
 
 #define LOOK_MS 1000u /* between two looks at the store's retention */
@@ -17,6 +18,7 @@ static void write_generation(void *work)
     (void)sona_state_seal(k->bytes, k->n);
     k->err = sona_store_generation_save(k->store, k->position, k->bytes, k->n, false, &k->number,
                                         &k->diag);
+    SONA_FAULT(generation_kept);
     free(k->bytes);
     k->bytes = NULL;
 }
@@ -56,6 +58,7 @@ static bool copy(struct sona_sidecar_keeper *k, const struct sona_sidecar_core *
     k->bytes = aligned_alloc(64, (k->n + 63) / 64 * 64);
     if (k->bytes && sona_sidecar_core_save(core, k->bytes, k->n)) {
         k->position = chronicle->position;
+        SONA_FAULT(generation_copied);
         return true;
     }
     free(k->bytes);

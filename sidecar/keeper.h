@@ -20,8 +20,12 @@
 #include "sidecar/wake.h"
 #include "sidecar/worker.h"
 
+#ifdef SONA_FAULTS /* many, so that kills meet them */
+#define SONA_SIDECAR_KEEP_RECORDS 1000u
+#else
 #define SONA_SIDECAR_KEEP_RECORDS 20000u
-#define SONA_SIDECAR_KEEP_MS      60000u
+#endif
+#define SONA_SIDECAR_KEEP_MS 60000u
 
 struct sona_sidecar_keeper {
     struct sona_sidecar_worker *worker; /* null: nothing is kept */

@@ -15,6 +15,7 @@
 #include <sys/prctl.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/chronicle.h"
 #include "sidecar/clock.h"
 #include "sidecar/core.h"
@@ -54,6 +55,7 @@ struct sona_sidecar_learner {
 static void run_job(void *work)
 {
     sona_learner_cycle_run(work);
+    SONA_FAULT(cycle_run);
 }
 
 /* False: the chronicle cannot take it now; again later. */
@@ -61,7 +63,9 @@ static bool install(struct sona_sidecar_learner *l)
 {
     if (!sona_sidecar_chronicle_cycle(&l->chronicle, SONA_STORE_cycle_install, l->now_us / 1000))
         return false;
+    SONA_FAULT(install_kept);
     sona_sidecar_core_cycle_install(&l->core, &l->report);
+    SONA_FAULT(install_done);
     l->finished = false;
     sona_sidecar_publication_renew(&l->out);
     sona_sidecar_log(SONA_SIDECAR_INFO, "cycle_installed",
@@ -103,11 +107,13 @@ static bool cycle_start(struct sona_sidecar_learner *l, bool force)
     }
     l->postponed = false;
     bool kept = sona_sidecar_chronicle_cycle(&l->chronicle, SONA_STORE_cycle_start, now_ms);
+    SONA_FAULT(cycle_kept);
     if (!kept || !sona_sidecar_core_cycle_start(&l->core, now_ms)) {
         sona_sidecar_publication_cancel(&l->out);
         return !kept;
     }
     sona_sidecar_worker_give(l->background, l->core.job);
+    SONA_FAULT(cycle_started);
     return true;
 }
 
@@ -154,6 +160,7 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         n = sona_sidecar_chronicle_events(&l->chronicle, batch, n);
     if (n == 0)
         return 0;
+    SONA_FAULT(learn_kept);
     /* Release: pairs with the intake's acquire, which may forget then where they came from. */
     atomic_store_explicit(&l->stream->kept, l->out.taken + n, memory_order_release);
     for (uint32_t i = 0; i < n; i++) {
@@ -168,6 +175,7 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         sona_shm_queue_release(l->stream->queue);
         l->out.taken++;
         l->out.stale = true;
+        SONA_FAULT(learn_done);
         if (!l->background && kind != SONA_LEARNER_QUERY && !waits(kind))
             (void)cycle_inline(l, now_ms, false);
     }
@@ -214,10 +222,12 @@ static void command(struct sona_sidecar_learner *l)
     } else if (sona_sidecar_command_on_bank(&l->command)) {
         if (l->core.running || !sona_sidecar_chronicle_command(&l->chronicle, &l->command))
             return;
+        SONA_FAULT(command_kept);
         sona_sidecar_command_apply(l->core.learner, &l->command);
         sona_sidecar_publication_renew(&l->out);
         l->commanded = APPLIED;
     } else if (sona_sidecar_chronicle_command(&l->chronicle, &l->command)) {
+        SONA_FAULT(command_kept);
         sona_sidecar_command_apply(l->core.learner, &l->command);
         l->out.route_changes++;
         l->out.dirty = true;

@@ -12,6 +12,7 @@
 
 #include "engine/state/container.h"
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "shm/layout.h"
 #include "sidecar/log.h"
 
@@ -143,7 +144,9 @@ static void checkpoint(struct sona_sidecar_recall *recall)
         return;
     }
     (void)sona_state_seal(at, writer.end);
+    SONA_FAULT(arena_saved);
     sona_sidecar_arena_checkpoint_commit(recall->arena, writer.end);
+    SONA_FAULT(arena_checkpoint);
 }
 
 bool sona_sidecar_recall_has_room(const struct sona_sidecar_recall *recall)
@@ -179,7 +182,9 @@ bool sona_sidecar_recall_take(struct sona_sidecar_recall *recall,
         e->lane = taken->origin.lane;
         e->flags = taken->on_its_way ? ON_ITS_WAY : 0;
         memcpy(sona_sidecar_entry_payload(e), taken->record, recall->record_stride);
+        SONA_FAULT(arena_copied);
         sona_sidecar_arena_commit(recall->arena);
+        SONA_FAULT(arena_appended);
     }
     bool found = sona_sidecar_join_take(&recall->join, taken, ret);
     recall->made += found;
@@ -331,6 +336,7 @@ static void do_again(struct again *g, const struct sona_sidecar_entry *e)
     struct sona_sidecar_recall *recall = g->recall;
     uint32_t budget = (uint32_t)e->seq;
 
+    SONA_FAULT(recall_entry);
     switch ((enum kind)e->kind) {
     case RECORD:
         take_again(g, e);
@@ -376,6 +382,7 @@ sona_err sona_sidecar_recall_replay(struct sona_sidecar_recall *recall,
         return SONA_OK;
     state = sona_sidecar_arena_checkpoint(recall->arena, &n);
     sona_err err = state ? load(recall, state, n, reterr) : SONA_OK;
+    SONA_FAULT(recall_loaded);
     if (err != SONA_OK)
         return give_up(recall, err);
     if (room < recall->record_stride)
@@ -397,6 +404,7 @@ sona_err sona_sidecar_recall_replay(struct sona_sidecar_recall *recall,
         err = give_up(recall,
                       sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory to read the arena"));
     }
+    SONA_FAULT(recall_done);
     free(g.record);
     free(g.joined);
     return err;

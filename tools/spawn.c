@@ -187,6 +187,9 @@ static sona_err failed(struct sona_spawn *s, bool timed_out, sona_diag *reterr)
     remove_dir(s);
     if (timed_out)
         return sona_tools_fail(reterr, SONA_E_TIMEOUT, "sona-sidecar did not get ready: %s", line);
+    if (WIFSIGNALED(status))
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "sona-sidecar was ended by signal %d: %s",
+                               WTERMSIG(status), line);
     bool absent = WIFEXITED(status) && WEXITSTATUS(status) == 127;
     return sona_tools_fail(reterr, absent ? SONA_E_ABSENT : SONA_E_SYSTEM, "%s", line);
 }

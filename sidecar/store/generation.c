@@ -12,8 +12,16 @@
 #include <xxhash.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
+
+/* Generations behind the newest whose records stay exact. */
+#ifdef SONA_FAULTS /* more, for who follows the journal from outside, between two lives */
+#define EXACT "6"
+#else
+#define EXACT "1"
+#endif
 
 static uint32_t parts_of(uint64_t bytes)
 {
@@ -32,7 +40,7 @@ int sona_store_generation_look(struct sona_store *store)
     if (rc == SQLITE_OK)
         rc = sona_store_sqlite_number(store->db,
                                       "SELECT coalesce((SELECT position FROM generation ORDER BY "
-                                      "number DESC LIMIT 1 OFFSET 1),0)",
+                                      "number DESC LIMIT 1 OFFSET " EXACT "),0)",
                                       &behind);
     if (rc != SQLITE_OK)
         return rc;
@@ -72,7 +80,9 @@ static int write_part(struct sona_store *store, struct save *s)
     (void)sqlite3_bind_blob(stmt, 2, s->bytes + at, (int)n, SQLITE_STATIC);
     s->part++;
     s->chore.durable = s->part == parts_of(s->n); /* what comes next makes it one */
-    return sona_store_sql_finish(stmt);
+    int rc = sona_store_sql_finish(stmt);
+    SONA_FAULT(generation_part);
+    return rc;
 }
 
 static int write_row(struct sona_store *store, struct save *s)
@@ -91,7 +101,9 @@ static int write_row(struct sona_store *store, struct save *s)
         (void)sqlite3_bind_null(stmt, 7);
     s->row = true;
     s->row_slice = s->chore.slices;
-    return sona_store_sql_finish(stmt);
+    int rc = sona_store_sql_finish(stmt);
+    SONA_FAULT(generation_row);
+    return rc;
 }
 
 /* Without a journal positions go on from here; rows of an earlier one stay until retention takes

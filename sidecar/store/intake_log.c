@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 
 static sona_err refused(const char *what, const char *path, sona_diag *reterr)
 {
@@ -214,8 +215,10 @@ uint64_t sona_store_log_append(struct sona_store_log *log, const struct sona_sto
     batch.sum = sum_of(&batch, place);
     memcpy(place, &batch, sizeof batch);
     log->next_seq++;
+    SONA_FAULT(journal_copied);
     atomic_store_explicit(&log->header->head_position, position - 1, memory_order_relaxed);
     atomic_store_explicit(&log->header->head, at + bytes, memory_order_release); /* [H] */
+    SONA_FAULT(journal_appended);
     return position - 1;
 }
 

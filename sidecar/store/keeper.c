@@ -15,6 +15,7 @@
  * writes what it reads to another file and syncs that.
  */
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
 
@@ -102,6 +103,7 @@ static int make_durable(struct sona_store *store)
         rc = sync_wal(store);
         sona_store_count(&store->n_syncs, 1);
         sona_store_highest(&store->sync_us_max, sona_sidecar_now_us() - begin);
+        SONA_FAULT(journal_synced);
         if (rc == SQLITE_OK)
             reach(store, target);
     } else {

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "shm/diag.h"
+#include "shm/fault.h"
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
 
@@ -229,6 +230,7 @@ int sona_store_writer_group(struct sona_store *store)
     int rc = sona_store_sql_run(store, SONA_STORE_SQL_begin);
     if (rc == SQLITE_OK)
         rc = fill(store, &g);
+    SONA_FAULT(journal_filled);
     if (rc == SQLITE_OK)
         rc = sona_store_sql_run(store, SONA_STORE_SQL_commit);
     if (rc != SQLITE_OK) {
@@ -236,6 +238,7 @@ int sona_store_writer_group(struct sona_store *store)
             (void)sona_store_sql_run(store, SONA_STORE_SQL_rollback);
         return rc;
     }
+    SONA_FAULT(journal_committed);
     store->intake_seq = g.seq;
     /* Durable first: nobody sees a durable position beyond the committed one for long. */
     atomic_store_explicit(&store->committed, g.position, memory_order_release);
@@ -243,6 +246,7 @@ int sona_store_writer_group(struct sona_store *store)
         atomic_store_explicit(&store->durable, g.position, memory_order_release);
     store->since_newest += g.to - g.from;
     sona_store_log_trim(&store->log, g.to);
+    SONA_FAULT(journal_trimmed);
     sona_store_count(&store->n_groups, 1);
     sona_store_count(&store->n_committed, g.rows);
     return SQLITE_OK;

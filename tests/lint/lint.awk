@@ -19,7 +19,7 @@ BEGIN {
     room("engine/", "sona/ engine/")
     room("shm/", "sona/ shm/")
     room("client/", "sona/ client/ shm/ engine/model/ engine/kernels/")
-    room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h")
+    room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h shm/fault.h")
     room("sidecar/", "sona/ sidecar/ engine/ shm/")
     # sonactl asks a sidecar over the socket of the handshake, hence the one header of shm.
     room("tools/", "sona/ tools/ client/ engine/ shm/wire.h sidecar/store/")

@@ -414,7 +414,8 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
     control->connections = c;
     control->n_connections++;
     /* Refused after its packet was read: an answer before it would be lost with the connection. */
-    if (sona_sidecar_peer_identify(fd, &c->peer, &c->refusal) == SONA_OK &&
+    if (sona_sidecar_peer_identify(fd, control->sidecar->options->group, &c->peer, &c->refusal) ==
+            SONA_OK &&
         control->n_connections > CONNECTIONS_MAX)
         (void)sona_shm_diag_set(&c->refusal, SONA_E_LIMIT, 0,
                                 "this sidecar has %u connections; close one", CONNECTIONS_MAX);

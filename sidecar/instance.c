@@ -156,6 +156,25 @@ sona_err sona_sidecar_instance_listen(struct sona_sidecar_instance *instance, so
     return SONA_OK;
 }
 
+sona_err sona_sidecar_instance_admit(const struct sona_sidecar_instance *instance, uint32_t group,
+                                     sona_diag *reterr)
+{
+    const struct sona_sidecar_instance *s = instance;
+    struct stat st;
+
+    if (chown(s->socket_path, (uid_t)-1, (gid_t)group) != 0 || chmod(s->socket_path, 0660) != 0)
+        return sona_shm_diag_set(reterr, SONA_E_PERMISSION, errno,
+                                 "cannot give %s to group %u; put the sidecar's user into it",
+                                 s->socket_path, group);
+    /* Others may pass through, and see no names: everything else in there is its owner's alone. */
+    if (stat(s->dir, &st) != 0 ||
+        ((st.st_mode & S_IXOTH) == 0 && chmod(s->dir, (st.st_mode & 07777) | S_IXOTH) != 0))
+        return sona_shm_diag_set(reterr, SONA_E_PERMISSION, errno,
+                                 "members of group %u cannot reach %s; chmod o+x %s", group,
+                                 s->socket_path, s->dir);
+    return SONA_OK;
+}
+
 void sona_sidecar_instance_deafen(struct sona_sidecar_instance *instance)
 {
     if (instance->listen_fd < 0)

@@ -9,6 +9,7 @@
 #define SONA_SIDECAR_INSTANCE_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <sona/client.h>
 #include <sona/error.h>
@@ -27,6 +28,10 @@ sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const cha
                                     const char *runtime_dir, sona_diag *reterr);
 /* Replace a socket left behind, bind, and listen. */
 sona_err sona_sidecar_instance_listen(struct sona_sidecar_instance *instance, sona_diag *reterr);
+/* Whoever is in this group may connect, too: the socket is its, and the directory may be passed
+ * through, for which it must be ours. SONA_E_PERMISSION. */
+sona_err sona_sidecar_instance_admit(const struct sona_sidecar_instance *instance, uint32_t group,
+                                     sona_diag *reterr);
 /* Nobody can connect any more: the socket is closed and gone. */
 void sona_sidecar_instance_deafen(struct sona_sidecar_instance *instance);
 /* Remove everything and let go of the lock. */

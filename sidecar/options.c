@@ -331,7 +331,7 @@ uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
 static void complain(void *arg, const char *where, const char *what)
 {
     (void)arg;
-    (void)fprintf(stderr, "%s%s: %s\n", sona_sidecar_log_priority(SONA_SIDECAR_ERROR), where, what);
+    (void)fprintf(stderr, "%s: %s\n", where, what);
 }
 
 /* The end of --help: presets and keys, then the rest of the documentation. */
@@ -354,7 +354,8 @@ static char *help(int key, const char *text, void *input)
 
 static const char *argument_of(const struct sona_sidecar_setting *s)
 {
-    static const char *const names[] = {"N", "WORD", "NAME", "NAME", "DIR", "LIST", "VALUE"};
+    static const char *const names[] = {"N",   "WORD",  "NAME", "NAME",
+                                        "DIR", "GROUP", "LIST", "VALUE"};
 
     return names[s->type];
 }

@@ -20,6 +20,8 @@
 #define SONA_SIDECAR_WHERE_MAX     256u /* bytes of "file:line:column", a variable or a flag */
 #define SONA_SIDECAR_SETTINGS_MAX  96u  /* rows of the table, and some */
 #define SONA_SIDECAR_DIR_MAX       200u /* bytes of a directory; a socket's path is shorter still */
+#define SONA_SIDECAR_GROUP_MAX 64u /* bytes of the name of a group */
+#define SONA_SIDECAR_GROUP_NONE UINT32_MAX
 #define SONA_SIDECAR_INSTANCES_MAX 64u  /* of one process */
 #define SONA_SIDECAR_CONFIG_FILE   "/etc/sona/sidecar.yaml"
 
@@ -39,6 +41,7 @@ struct sona_sidecar_options {
     uint32_t lanes_max, idle_cap_us, lease_ms;
     uint32_t durability;  /* enum sona_store_durability */
     uint32_t journal_off; /* 1: generations only */
+    uint32_t group;       /* a gid: its members may attach; SONA_SIDECAR_GROUP_NONE */
 
     /* What only the command line says. */
     bool check, print_config;
@@ -46,7 +49,7 @@ struct sona_sidecar_options {
     int ready_fd;                         /* -1: none */
 
     char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX],
-        state_dir_text[SONA_SIDECAR_DIR_MAX];
+        state_dir_text[SONA_SIDECAR_DIR_MAX], group_text[SONA_SIDECAR_GROUP_MAX];
     /* Large, and mostly zero: what is not said here costs no memory. */
     uint32_t n_routes;
     sona_route_spec routes[SONA_ROUTES_MAX];

@@ -10,7 +10,11 @@
 #include <unistd.h>
 
 #include "shm/diag.h"
+#include "sidecar/options.h"
 
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5; older kernels refuse it */
 #endif
@@ -32,17 +36,36 @@ static void open_pidfd(int fd, struct sona_sidecar_peer *peer)
         peer->liveness = SONA_SIDECAR_BY_HANG_UP;
 }
 
-sona_err sona_sidecar_peer_identify(int fd, struct sona_sidecar_peer *ret, sona_diag *reterr)
+/* By its first group or any other; one that has too many to be told is not. */
+static bool in_group(int fd, gid_t first, uint32_t group)
+{
+    gid_t others[256];
+    socklen_t size = sizeof others;
+
+    if (group == SONA_SIDECAR_GROUP_NONE || first == (gid_t)group)
+        return group != SONA_SIDECAR_GROUP_NONE;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, others, &size) != 0)
+        return false;
+    for (size_t i = 0; i < size / sizeof others[0]; i++)
+        if (others[i] == (gid_t)group)
+            return true;
+    return false;
+}
+
+sona_err sona_sidecar_peer_identify(int fd, uint32_t group, struct sona_sidecar_peer *ret,
+                                    sona_diag *reterr)
 {
     struct ucred credentials;
     socklen_t size = sizeof credentials;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "the peer cannot be identified");
-    if (credentials.uid != geteuid() && credentials.uid != 0)
+    if (credentials.uid != geteuid() && credentials.uid != 0 &&
+        !in_group(fd, credentials.gid, group))
         return sona_shm_diag_set(reterr, SONA_E_PERMISSION, 0,
-                                 "this sidecar serves uid %u and root, not uid %u; run the client "
-                                 "as the sidecar's user",
+                                 "this instance serves uid %u and root, not uid %u; run the client "
+                                 "as the sidecar's user, or name a group of its user in "
+                                 "clients.group",
                                  (unsigned)geteuid(), (unsigned)credentials.uid);
     *ret = (struct sona_sidecar_peer){.pid = credentials.pid, .uid = credentials.uid, .pidfd = -1};
     open_pidfd(fd, ret);

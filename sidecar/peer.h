@@ -17,8 +17,10 @@ struct sona_sidecar_peer {
     enum sona_sidecar_liveness liveness;
 };
 
-/* Ask the kernel. SONA_E_PERMISSION when the peer is neither of our own user nor root. */
-sona_err sona_sidecar_peer_identify(int fd, struct sona_sidecar_peer *ret, sona_diag *reterr);
+/* Ask the kernel. SONA_E_PERMISSION when the peer is neither of our own user nor root, nor in
+ * `group` (SONA_SIDECAR_GROUP_NONE: there is none). */
+sona_err sona_sidecar_peer_identify(int fd, uint32_t group, struct sona_sidecar_peer *ret,
+                                    sona_diag *reterr);
 const char *sona_sidecar_liveness_name(enum sona_sidecar_liveness liveness);
 
 #endif

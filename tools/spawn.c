@@ -237,8 +237,10 @@ sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *
     }
     argv[n++] = path;
     argv[n++] = "--isolated"; /* from whatever this machine's own sidecar is told */
-    argv[n++] = "--instance";
-    argv[n++] = s.instance;
+    if (s.instance[0] != '\0') {
+        argv[n++] = "--instance";
+        argv[n++] = s.instance;
+    }
     argv[n++] = "--runtime-dir";
     argv[n++] = s.runtime_dir;
     argv[n++] = "--ready-fd=3";

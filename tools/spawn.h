@@ -26,8 +26,8 @@ struct sona_spawn {
 /* Start `<path> --instance I --runtime-dir D <args...>` and wait until it is ready (its
  * --ready-fd), or failed: then the diagnostic carries the first line it printed on stderr. path
  * null: $SONA_SIDECAR if set, else the one beside the running executable or in the build tree, else
- * from PATH. runtime_dir null: a new private directory. instance null: "private-<pid>-<n>". args:
- * null-terminated, may be null.
+ * from PATH. runtime_dir null: a new private directory. instance null: "private-<pid>-<n>"; "":
+ * those that the configuration names, and no `--instance`. args: null-terminated, may be null.
  * SONA_E_ABSENT (no such program), SONA_E_RANGE, SONA_E_LIMIT, SONA_E_TIMEOUT, SONA_E_SYSTEM (also
  * when the child failed). */
 sona_err sona_spawn_start(struct sona_spawn *ret, const char *path, const char *instance,

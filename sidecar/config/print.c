@@ -71,7 +71,8 @@ static void print_setting(const struct sona_sidecar_setting *s,
     sona_sidecar_setting_format(s, o, value);
     if (s->type == SONA_SIDECAR_ROUTES)
         (void)fputs(o->n_routes > 0 ? "" : "[]", to);
-    else if (s->type == SONA_SIDECAR_NAME || s->type == SONA_SIDECAR_PATH)
+    else if (s->type == SONA_SIDECAR_NAME || s->type == SONA_SIDECAR_PATH ||
+             s->type == SONA_SIDECAR_GROUP)
         print_text(to, value);
     else
         (void)fputs(value, to);

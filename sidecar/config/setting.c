@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
            .max = LEASE_MAX, .words = "", .help = "a slot pinned longer may be taken back"),
     OPTION("clients", "idle_cap_us", "idle-cap-us", "whole number", WHOLE, AT(idle_cap_us),
            .min = 1, .max = IDLE_MAX, .words = "", .help = "longest nap of the idle intake"),
+    OPTION("clients", "group", "group", "group", GROUP, AT(group_text), .words = "",
+           .help = "members of this group may attach, too; empty: the sidecar's user and root"),
     OPTION("state", "state_dir", "state-dir", "directory", PATH, AT(state_dir_text), .words = "",
            .help = "what is learned is kept in INSTANCE.db there, and a restart goes on where this "
                    "one ends; empty: a restart begins anew"),
@@ -320,6 +323,31 @@ static bool take_path(const struct sona_sidecar_setting *s, struct sona_sidecar_
     return true;
 }
 
+/* By name or number; resolved now, so that a name nobody has is a mistake at its place. */
+static bool take_group(struct sona_sidecar_options *o, const char *text,
+                       char why[SONA_DIAG_TEXT_MAX])
+{
+    size_t digits = strspn(text, "0123456789");
+    bool number = digits > 0 && digits < 10 && text[digits] == '\0';
+    char buffer[4096];
+    struct group entry, *found = NULL;
+
+    if (text[0] != '\0' && !number && strlen(text) < SONA_SIDECAR_GROUP_MAX)
+        (void)getgrnam_r(text, &entry, buffer, sizeof buffer, &found);
+    if (text[0] != '\0' && !number && !found) {
+        (void)snprintf(why, SONA_DIAG_TEXT_MAX,
+                       "group must be the name or the number of a group of this machine, not "
+                       "\"%.64s\"",
+                       text);
+        return false;
+    }
+    o->group = found    ? (uint32_t)found->gr_gid
+               : number ? (uint32_t)strtoul(text, NULL, 10)
+                        : SONA_SIDECAR_GROUP_NONE;
+    (void)snprintf(o->group_text, sizeof o->group_text, "%s", text);
+    return true;
+}
+
 bool sona_sidecar_setting_take(const struct sona_sidecar_setting *setting,
                                struct sona_sidecar_options *options, const char *text,
                                char why[SONA_DIAG_TEXT_MAX])
@@ -337,6 +365,8 @@ bool sona_sidecar_setting_take(const struct sona_sidecar_setting *setting,
         return take_name(options, text, why);
     case SONA_SIDECAR_PATH:
         return take_path(setting, options, text, why);
+    case SONA_SIDECAR_GROUP:
+        return take_group(options, text, why);
     case SONA_SIDECAR_ROUTES:
         break;
     case SONA_SIDECAR_FIELD:
@@ -388,6 +418,7 @@ void sona_sidecar_setting_format(const struct sona_sidecar_setting *setting,
         (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%s", options->instance);
         break;
     case SONA_SIDECAR_PATH:
+    case SONA_SIDECAR_GROUP:
         (void)snprintf(ret, SONA_SIDECAR_VALUE_MAX, "%s", path_at(setting, options));
         break;
     case SONA_SIDECAR_ROUTES:
@@ -482,5 +513,6 @@ void sona_sidecar_options_init(struct sona_sidecar_options *ret)
     ret->idle_cap_us = SONA_SIDECAR_IDLE_CAP_US;
     ret->lease_ms = SONA_SHM_LEASE_MS;
     ret->durability = SONA_STORE_INTERVAL;
+    ret->group = SONA_SIDECAR_GROUP_NONE;
     sona_config_init(&ret->config);
 }

@@ -23,6 +23,7 @@ enum sona_sidecar_type {
     SONA_SIDECAR_PRESET, /* the same, one of the presets */
     SONA_SIDECAR_NAME,   /* of an instance */
     SONA_SIDECAR_PATH,   /* a directory */
+    SONA_SIDECAR_GROUP,  /* of users */
     SONA_SIDECAR_ROUTES, /* the list of routes */
     SONA_SIDECAR_FIELD   /* a field of sona_config, which parses and judges it */
 };

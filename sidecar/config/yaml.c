@@ -269,7 +269,8 @@ static void read_value(struct reader *r, const struct sona_sidecar_setting *s)
         skip(r, type);
         return;
     }
-    if (is_empty(r) && !(is_quoted(r) && s->type == SONA_SIDECAR_PATH)) {
+    bool may_be_empty = s->type == SONA_SIDECAR_PATH || s->type == SONA_SIDECAR_GROUP;
+    if (is_empty(r) && !(is_quoted(r) && may_be_empty)) {
         sona_sidecar_gather_mistake(
             r->gather, r->where, "%s has no value; leave the key out to keep what it is", s->key);
         return;

@@ -24,7 +24,7 @@
 static bool same(const struct sona_bench_shape *a, const struct sona_bench_shape *b)
 {
     bool alike = a->dim == b->dim && a->routes == b->routes && a->micro_rank == b->micro_rank &&
-                 a->patterns == b->patterns && a->learned == b->learned;
+                 a->patterns == b->patterns && a->learned == b->learned && !a->preset && !b->preset;
 
     for (size_t i = 0; alike && i < sizeof a->more / sizeof *a->more; i++) {
         alike = (a->more[i] == NULL) == (b->more[i] == NULL) &&
@@ -35,9 +35,10 @@ static bool same(const struct sona_bench_shape *a, const struct sona_bench_shape
     return alike;
 }
 
-static void start(struct sona_bench_live *live)
+void sona_bench_live_start(struct sona_bench_live *live)
 {
     const struct sona_bench_shape *shape = &live->shape;
+    const struct sona_spawn before = live->sidecar;
     char text[5][48];
     const char *args[ARGS_MAX];
     sona_diag diag;
@@ -52,13 +53,22 @@ static void start(struct sona_bench_live *live)
     (void)snprintf(text[4], sizeof text[4], "--set=pattern_clusters=%u",
                    shape->patterns ? shape->patterns : 100);
     args[n++] = "--isolated";
-    for (int i = 0; i < 5; i++)
+    if (shape->preset)
+        args[n++] = shape->preset;
+    for (int i = 0; i < (shape->preset ? 3 : 5); i++)
         args[n++] = text[i];
     for (int i = 0; i < 6 && shape->more[i]; i++)
         args[n++] = shape->more[i];
     args[n] = NULL;
-    if (sona_spawn_start(&live->sidecar, NULL, NULL, NULL, args, &diag) != SONA_OK)
+    if (before.instance[0] == '\0') {
+        if (sona_spawn_start(&live->sidecar, NULL, NULL, NULL, args, &diag) != SONA_OK)
+            sona_bench_die("%s", diag.text);
+        return;
+    }
+    if (sona_spawn_start(&live->sidecar, NULL, before.instance, before.runtime_dir, args, &diag) !=
+        SONA_OK)
         sona_bench_die("%s", diag.text);
+    live->sidecar.own_dir = before.own_dir; /* still ours to remove */
 }
 
 static void attach(struct sona_bench_live *live)
@@ -75,7 +85,7 @@ static void attach(struct sona_bench_live *live)
 }
 
 /* Something to have learned: every coordinate has a route that it is good for. */
-static void teach(struct sona_bench_live *live)
+void sona_bench_live_teach(struct sona_bench_live *live)
 {
     struct sona_tools_random random = sona_tools_random_init(1, 3);
     uint32_t n = live->shape.learned ? live->shape.learned : LEARNED;
@@ -110,9 +120,9 @@ struct sona_bench_live *sona_bench_live_get(struct sona_bench *bench,
         sona_bench_die("not enough memory for a client");
     live->shape = *shape;
     live->x = sona_bench_vectors(SONA_BENCH_QUERIES, shape->dim, 11);
-    start(live);
+    sona_bench_live_start(live);
     attach(live);
-    teach(live);
+    sona_bench_live_teach(live);
     bench->live = live;
     return live;
 }
@@ -212,6 +222,9 @@ void sona_bench_live_hold(struct sona_bench_live *live, bool held)
 {
     int status;
 
+    if (live->held == held)
+        return;
+    live->held = held;
     (void)kill(live->sidecar.pid, held ? SIGSTOP : SIGCONT);
     if (waitpid(live->sidecar.pid, &status, held ? WUNTRACED : WCONTINUED) != live->sidecar.pid ||
         WIFEXITED(status) || WIFSIGNALED(status))

@@ -22,6 +22,7 @@ struct sona_bench_shape {
     uint32_t micro_rank; /* 0: the default */
     uint32_t patterns;   /* most patterns; 0: the default */
     uint32_t learned;    /* outcomes to begin with; 0: 2,000 */
+    const char *preset;  /* an argument, which goes first; null: none, and nothing of the above */
     const char *more[6]; /* further arguments of the sidecar; null-terminated */
 };
 
@@ -32,6 +33,7 @@ struct sona_bench_live {
     sona_lane *lane;
     float *x; /* SONA_BENCH_QUERIES unit vectors */
     uint64_t turn;
+    bool held;
 };
 
 /* The one that runs, if it has this shape and nothing was wrong with it; else a new one. */
@@ -39,6 +41,11 @@ struct sona_bench_live *sona_bench_live_get(struct sona_bench *bench,
                                             const struct sona_bench_shape *shape);
 /* Stop it, if one runs. */
 void sona_bench_live_close(struct sona_bench *bench);
+
+/* Start its sidecar: the first time, or again after sona_spawn_kill(), with the same names. */
+void sona_bench_live_start(struct sona_bench_live *live);
+/* Let it learn as many outcomes as the shape says, and run a cycle. */
+void sona_bench_live_teach(struct sona_bench_live *live);
 
 /* The next query. */
 const float *sona_bench_live_query(struct sona_bench_live *live);

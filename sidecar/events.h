@@ -18,6 +18,9 @@
       "still wait for their outcome")                                                              \
     X(stopped, "info", "the end; everything is kept that is kept")                                 \
     X(left_out, "warn", "`count` lines of event `of` were not written: there were too many")       \
+    X(surroundings_lack, "warn",                                                                   \
+      "a start found less than it wants: what is missing, what it costs, what to do; an error "    \
+      "where no client could attach")                                                              \
     X(client_attached, "info", "a process has lanes now; `by` is how its death is noticed")        \
     X(client_reclaimed, "info", "it hung up or died; its lanes were drained and are free")         \
     X(refused, "warn", "a connection was refused; the client was told the same sentence")          \

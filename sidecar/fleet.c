@@ -116,9 +116,11 @@ static void tell_failure(struct fleet *f, const char *name, const char *text)
         sona_sidecar_log(SONA_SIDECAR_ERROR, "instance_failed", "failed=%s reason=\"%s\"", name,
                          text);
     else if (f->named)
-        (void)fprintf(stderr, "sona-sidecar: instance %s: %s\n", name, text);
+        (void)fprintf(stderr, "%ssona-sidecar: instance %s: %s\n",
+                      sona_sidecar_log_priority(SONA_SIDECAR_ERROR), name, text);
     else
-        (void)fprintf(stderr, "sona-sidecar: %s\n", text);
+        (void)fprintf(stderr, "%ssona-sidecar: %s\n", sona_sidecar_log_priority(SONA_SIDECAR_ERROR),
+                      text);
 }
 
 /* Start one; the options are its own, or gone. */

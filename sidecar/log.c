@@ -165,20 +165,25 @@ __attribute__((format(printf, 2, 0))) static void format_text(char ret[TEXT_BYTE
     escape(ret, text, count_of(text, MARK) <= count_of(marked, MARK));
 }
 
+const char *sona_sidecar_log_priority(enum sona_sidecar_level level)
+{
+    static const char *const priorities[] = {"<6>", "<4>", "<3>"}; /* sd-daemon(3) */
+
+    return to_journal ? priorities[level] : "";
+}
+
 /* One write, so that lines of two threads do not mix; a full disk stops nothing. */
 static void write_line(const struct sona_sidecar_voice *v, enum sona_sidecar_level level,
                        const struct timespec *now, const char *event, const char *text)
 {
-    static const char *const words[] = {"info", "warn", "error"}, *const priorities[] = {
-                                                                      "<6>", "<4>",
-                                                                      "<3>"}; /* sd-daemon(3) */
+    static const char *const words[] = {"info", "warn", "error"};
     char line[LINE_BYTES], stamp[32];
     struct tm utc;
 
     (void)gmtime_r(&now->tv_sec, &utc);
     (void)strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
     int n = snprintf(line, sizeof line, "%sts=%s.%03dZ level=%s%s%s event=%s%s%s\n",
-                     to_journal ? priorities[level] : "", stamp, (int)(now->tv_nsec / 1000000),
+                     sona_sidecar_log_priority(level), stamp, (int)(now->tv_nsec / 1000000),
                      words[level], v->instance[0] ? " instance=" : "", v->instance, event,
                      text[0] ? " " : "", text);
     if (n > 0)

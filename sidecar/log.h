@@ -31,6 +31,9 @@ void sona_sidecar_log_open(void);
  * journald reads it. Null is nobody's. */
 bool sona_sidecar_log_is_journal(const char *stream, int fd);
 
+/* What a line that is no event begins with: its priority, for the journal; else "". */
+const char *sona_sidecar_log_priority(enum sona_sidecar_level level);
+
 struct sona_sidecar_voice;
 
 /* `instance`: copied. Null without memory. */

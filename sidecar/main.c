@@ -16,9 +16,11 @@
 static int failed(const char *instance, const sona_diag *diag)
 {
     if (instance)
-        (void)fprintf(stderr, "sona-sidecar: instance %s: %s\n", instance, diag->text);
+        (void)fprintf(stderr, "%ssona-sidecar: instance %s: %s\n",
+                      sona_sidecar_log_priority(SONA_SIDECAR_ERROR), instance, diag->text);
     else
-        (void)fprintf(stderr, "sona-sidecar: %s\n", diag->text);
+        (void)fprintf(stderr, "%ssona-sidecar: %s\n", sona_sidecar_log_priority(SONA_SIDECAR_ERROR),
+                      diag->text);
     return 1;
 }
 

@@ -331,7 +331,7 @@ uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
 static void complain(void *arg, const char *where, const char *what)
 {
     (void)arg;
-    (void)fprintf(stderr, "%s: %s\n", where, what);
+    (void)fprintf(stderr, "%s%s: %s\n", sona_sidecar_log_priority(SONA_SIDECAR_ERROR), where, what);
 }
 
 /* The end of --help: presets and keys, then the rest of the documentation. */

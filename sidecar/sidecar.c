@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #include "sidecar/clock.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/startup.h"
 #include "sidecar/store/store.h"
 
 static sona_err make_layout(struct sona_model_layout *ret,
@@ -71,6 +73,9 @@ static sona_err make_segment(struct sona_sidecar *s, sona_diag *reterr)
 
     if (err != SONA_OK)
         return err;
+    /* Best effort: a page that is locked by one process stays in memory for all who map it. */
+    (void)mlock((const char *)sona_shm_publisher_live(s->publisher) - SONA_SHM_PAGE,
+                sona_shm_publisher_header(s->publisher)->total_bytes);
     bool adopted = sona_shm_publisher_adopted(s->publisher);
     const char *renewed = sona_shm_publisher_renewed(s->publisher);
     if (adopted || renewed)
@@ -193,6 +198,8 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
     sona_sidecar_commands_init(&s->answered);
     s->instance.lock_fd = s->instance.listen_fd = -1;
     s->started_us = sona_sidecar_now_us();
+    if (!options->check)
+        sona_sidecar_startup_log(options);
     sona_err err = make_layout(&s->layout, options, reterr);
     if (err == SONA_OK)
         err = sona_sidecar_instance_open(&s->instance, options->instance, options->runtime_dir,
@@ -297,6 +304,7 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
 
 sona_err sona_sidecar_check(struct sona_sidecar_options *options, sona_diag *reterr)
 {
+    enum sona_sidecar_grade grade = sona_sidecar_startup_print(options, stdout);
     struct sona_sidecar s;
     sona_err err = sona_sidecar_open(&s, options, reterr);
 
@@ -313,5 +321,8 @@ sona_err sona_sidecar_check(struct sona_sidecar_options *options, sona_diag *ret
                  options->instance, options->n_routes, (unsigned long long)h->total_bytes,
                  s.instance.socket_path);
     sona_sidecar_close(&s);
+    if (grade == SONA_SIDECAR_FATAL)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
+                                 "it starts here, and no client could attach: see above");
     return SONA_OK;
 }

@@ -17,7 +17,7 @@
 #define OPEN_MAX  64u /* decisions of the process that wait to be told of */
 #define BASELINES 4u
 #define BURST     8u /* turns between two pauses */
-#define PAUSE_NS  4000000
+#define PAUSE_NS  8000000
 
 struct worker {
     struct witness *witness;

@@ -35,6 +35,7 @@ struct image {
 struct file {
     sqlite3_file base;
     struct image *image; /* null: not watched */
+    bool wal;
     sqlite3_file *real;
 };
 
@@ -45,6 +46,7 @@ static sqlite3_io_methods methods;
 static enum faulty_error error;
 static uint64_t operations, cut_at = UINT64_MAX;
 static bool is_cut;
+static void (*told_of_cut)(void);
 
 static void forget_changes(struct image *image)
 {
@@ -91,6 +93,8 @@ static bool count(struct image *image, const void *bytes, uint64_t at, uint64_t 
         image->last = &c->next;
     }
     is_cut = operations >= cut_at;
+    if (is_cut && told_of_cut)
+        told_of_cut();
     return !is_cut;
 }
 
@@ -140,6 +144,17 @@ static int x_truncate(sqlite3_file *file, sqlite3_int64 size)
     return on ? real_of(file)->pMethods->xTruncate(real_of(file), size) : SQLITE_IOERR_TRUNCATE;
 }
 
+/* SQLite syncs the directory with the first sync of a new WAL: what was removed stays removed. */
+static void settle_removals(void)
+{
+    for (int i = 0; i < FILES_MAX; i++)
+        if (images[i].removed) {
+            forget_changes(&images[i]);
+            images[i].n = 0;
+            images[i].synced = false;
+        }
+}
+
 static int x_sync(sqlite3_file *file, int flags)
 {
     struct image *image = ((struct file *)file)->image;
@@ -157,6 +172,8 @@ static int x_sync(sqlite3_file *file, int flags)
                 resize(image, c->at);
         }
         forget_changes(image);
+        if (!image->synced && ((struct file *)file)->wal)
+            settle_removals();
         image->synced = true;
     }
     (void)pthread_mutex_unlock(&lock);
@@ -222,6 +239,22 @@ static int x_shm_unmap(sqlite3_file *file, int remove)
 
 /* --- methods of the layer --------------------------------------------------------------------- */
 
+/* What is there when the layer first sees the file is on the disk. */
+static void read_disk(struct image *image)
+{
+    FILE *file = fopen(image->path, "rb");
+    struct stat st;
+
+    if (!file)
+        return;
+    if (fstat(fileno(file), &st) == 0 && st.st_size > 0) {
+        resize(image, (uint64_t)st.st_size);
+        image->synced = fread(image->bytes, 1, image->n, file) == image->n;
+        assert(image->synced);
+    }
+    (void)fclose(file);
+}
+
 static struct image *image_of(const char *path)
 {
     struct image *free_one = NULL;
@@ -235,6 +268,7 @@ static struct image *image_of(const char *path)
     assert(free_one);
     (void)snprintf(free_one->path, sizeof free_one->path, "%s", path);
     free_one->last = &free_one->first;
+    read_disk(free_one);
     return free_one;
 }
 
@@ -253,6 +287,7 @@ static int x_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int f
         (void)pthread_mutex_lock(&lock);
         f->image = image_of(name);
         f->image->removed = false;
+        f->wal = (flags & SQLITE_OPEN_WAL) != 0;
         (void)pthread_mutex_unlock(&lock);
     }
     return SQLITE_OK;
@@ -326,6 +361,13 @@ void faulty_cut_after(uint64_t n)
 {
     (void)pthread_mutex_lock(&lock);
     cut_at = n == UINT64_MAX ? n : operations + n;
+    (void)pthread_mutex_unlock(&lock);
+}
+
+void faulty_on_cut(void (*told)(void))
+{
+    (void)pthread_mutex_lock(&lock);
+    told_of_cut = told;
     (void)pthread_mutex_unlock(&lock);
 }
 

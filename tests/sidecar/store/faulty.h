@@ -33,6 +33,9 @@ void faulty_set(enum faulty_error error);
 /* Cut the power at the n-th write, truncation, sync or removal from now; UINT64_MAX: never. */
 void faulty_cut_after(uint64_t n);
 bool faulty_is_cut(void);
+/* Told of a cut at once, under the layer's lock, while whoever writes waits: to end the process, as
+ * the cut would. */
+void faulty_on_cut(void (*told)(void));
 /* Operations counted so far. */
 uint64_t faulty_operations(void);
 /* Write what the disk holds after the cut over the files. Nobody has them open any more. */

@@ -250,6 +250,15 @@ void *sona_shm_queue_reserve(struct sona_shm_queue *queue)
     return index == NONE ? NULL : queue->records + (size_t)index * queue->stride;
 }
 
+double sona_shm_queue_full(const struct sona_shm_queue *queue)
+{
+    /* Relaxed: our own index, and a consumer's that may be a little old. */
+    uint32_t tail = atomic_load_explicit(&queue->words.p_tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&queue->words.c_head, memory_order_relaxed);
+
+    return (double)(tail - head) / (double)queue->slots;
+}
+
 void sona_shm_queue_commit(struct sona_shm_queue *queue)
 {
     producer_commit(&queue->words);

@@ -67,6 +67,8 @@ struct sona_shm_queue;
 size_t sona_shm_queue_bytes(uint32_t slots, uint32_t stride);
 struct sona_shm_queue *sona_shm_queue_init(void *memory, uint32_t slots, uint32_t stride);
 void *sona_shm_queue_reserve(struct sona_shm_queue *queue); /* producer; null when full */
+/* Producer: how much of it is taken, 0..1. */
+double sona_shm_queue_full(const struct sona_shm_queue *queue);
 void sona_shm_queue_commit(struct sona_shm_queue *queue);
 void *sona_shm_queue_peek(struct sona_shm_queue *queue); /* consumer; null when empty */
 /* Consumer: the `k`th behind the oldest; null when there are not so many. */

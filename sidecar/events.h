@@ -45,6 +45,10 @@
       "the journal takes nothing, so learning waits; clients go on. Look "                         \
       "after the disk")                                                                            \
     X(journal_resumed, "info", "the journal takes records again, and learning goes on")            \
+    X(journal_slow, "warn",                                                                        \
+      "the disk takes less than is told: a share of the outcomes is learned, the rest "            \
+      "counts as drop_thinned")                                                                    \
+    X(journal_keeps_up, "info", "all outcomes are learned again; `thinned` were not")              \
     X(journal_failed, "warn", "the database cannot be written now; the intake log holds the rest") \
     X(journal_recovered, "warn", "and it can again")                                               \
     X(sync_failed, "warn", "the disk does not confirm what was written; it is tried again")        \

@@ -42,6 +42,7 @@
 
 struct sona_sidecar_intake {
     struct sona_sidecar_recall recall;
+    struct sona_sidecar_ration ration;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;
@@ -152,6 +153,12 @@ static void give_back(struct sona_sidecar_intake *in, const struct sona_sidecar_
     SONA_FAULT(drain_given_back);
 }
 
+static void look_ahead(struct sona_sidecar_intake *in)
+{
+    sona_sidecar_ration_measure(&in->ration, in->recall.join.refused[SONA_COUNTER_drop_thinned],
+                                in->now_us / 1000);
+}
+
 /* Acquire: pairs with the learner's release. */
 static bool may_take(struct sona_sidecar_intake *in)
 {
@@ -179,8 +186,10 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
     }
     /* After the look at the ring: whoever decided by a snapshot with a new route commits after the
      * version that shows the route. */
-    if (ready > 0)
+    if (ready > 0) {
         refresh_rules(in);
+        look_ahead(in);
+    }
     for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
         struct sona_sidecar_joined *slot = NULL;
 
@@ -196,6 +205,8 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
             .origin = {.tag = a->tag, .lane = index, .seq = lane->next++},
             .owner = a->uid,
             .on_its_way = on_its_way(in, in->record->id),
+            .withheld = sona_sidecar_ration_withholds(&in->ration, in->record),
+            .thinned = sona_sidecar_ration_thins(&in->ration, in->record->id),
             .now_ms = in->now_us / 1000,
             .record = in->record,
         };
@@ -369,10 +380,16 @@ static void expire(struct sona_sidecar_intake *in)
     uint32_t budget = SONA_SIDECAR_EXPIRE_BUDGET;
     uint64_t before = in->handed;
     struct sona_sidecar_joined *slot;
+    bool kept;
 
+    look_ahead(in);
     while (finish_record(in) && may_take(in) &&
            (slot = sona_shm_queue_reserve(in->stream->queue)) &&
-           sona_sidecar_recall_expire(&in->recall, in->expired_ms, &budget, slot)) {
+           sona_sidecar_recall_expire(&in->recall, in->expired_ms, &budget,
+                                      sona_sidecar_ration_thins(&in->ration, in->recall.made), slot,
+                                      &kept)) {
+        if (!kept)
+            continue;
         sona_shm_queue_commit(in->stream->queue);
         in->handed++;
     }
@@ -471,6 +488,7 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
         free(in);
         return err;
     }
+    sona_sidecar_ration_init(&in->ration, &options->ration);
     in->stream = options->stream;
     in->ledger = options->ledger;
     in->versions = options->versions;

@@ -20,6 +20,7 @@
 #include "sidecar/figures.h"
 #include "sidecar/joined.h"
 #include "sidecar/ledger.h"
+#include "sidecar/ration.h"
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
 
@@ -32,6 +33,7 @@ struct sona_sidecar_intake_options {
     uint32_t idle_cap_us;
     const char *arena_path; /* null: what waits for an outcome ends with the process */
     uint64_t taken;         /* events that the learner has, over all starts */
+    struct sona_sidecar_ration_options ration;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_ledger *ledger;
     const struct sona_sidecar_versions *versions;

@@ -98,6 +98,10 @@ static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_t
 
     if (err != SONA_OK)
         return false;
+    if (!settled && t->withheld) {
+        join->refused[SONA_COUNTER_queries_withheld]++;
+        return false;
+    }
     hand_over(join, &joined, settled ? SONA_LEARNER_QUERY_OUTCOME : SONA_LEARNER_QUERY, t->now_ms,
               ret);
     return true;
@@ -207,8 +211,8 @@ static bool signal(struct sona_sidecar_join *join, const struct sona_sidecar_tak
     return true;
 }
 
-bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
-                            struct sona_sidecar_joined *ret)
+static bool take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
+                 struct sona_sidecar_joined *ret)
 {
     struct sona_record *r = taken->record;
     int verdict = sona_sidecar_judge(&join->rules, &taken->origin, r);
@@ -244,6 +248,33 @@ bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_si
         return hit(taken, ret);
     }
     return false;
+}
+
+bool sona_sidecar_join_thin(struct sona_sidecar_join *join, struct sona_sidecar_joined *event)
+{
+    switch ((enum sona_learner_kind)event->kind) {
+    case SONA_LEARNER_OUTCOME:
+    case SONA_LEARNER_QUERY_OUTCOME:
+    case SONA_LEARNER_STEPS:
+    case SONA_LEARNER_BASELINE:
+    case SONA_LEARNER_GRADIENT:
+        break;
+    case SONA_LEARNER_QUERY: /* withheld, or not */
+    case SONA_LEARNER_REVOKE:
+    case SONA_LEARNER_REPLACE:
+    case SONA_LEARNER_HIT:
+    case SONA_LEARNER_KINDS:
+        return false;
+    }
+    join->rest.open = false; /* a trajectory's sums go with its outcome */
+    join->refused[SONA_COUNTER_drop_thinned]++;
+    return true;
+}
+
+bool sona_sidecar_join_take(struct sona_sidecar_join *join, const struct sona_sidecar_taken *taken,
+                            struct sona_sidecar_joined *ret)
+{
+    return take(join, taken, ret) && !(taken->thinned && sona_sidecar_join_thin(join, ret));
 }
 
 void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag)

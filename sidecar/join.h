@@ -44,6 +44,8 @@ struct sona_sidecar_taken {
     struct sona_sidecar_origin origin;
     uint64_t owner;  /* who speaks: uid */
     bool on_its_way; /* OUTCOME, END, REVOKE: the decision may still lie in its lane */
+    bool withheld;   /* DECIDE, BEGIN: the learner does not see the query (sidecar/ration.h) */
+    bool thinned;    /* what comes of it and would be learned is counted instead */
     uint64_t now_ms;
     struct sona_record *record; /* private copy, with its floats */
 };
@@ -71,6 +73,9 @@ void sona_sidecar_join_forget_tag(struct sona_sidecar_join *join, uint32_t tag);
 #define SONA_SIDECAR_EXPIRE_BUDGET 256u
 bool sona_sidecar_join_expire(struct sona_sidecar_join *join, uint64_t now_ms, uint32_t *budget,
                               struct sona_sidecar_joined *ret);
+/* What was just returned, and all that is still to come of it, gives way to a disk that is too
+ * slow: counted as drop_thinned. False: it is a correction of something learned, which does not. */
+bool sona_sidecar_join_thin(struct sona_sidecar_join *join, struct sona_sidecar_joined *event);
 /* What waits, and every counter, as sections of a container (engine/state); between two records,
  * with nothing more to come of the last one. Loading is into a join that was just initialised with
  * the same capacities: SONA_E_FORMAT with a diagnostic, and it must be initialised again. */

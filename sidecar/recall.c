@@ -18,6 +18,8 @@
 
 enum kind { RECORD = 1, RULES, EXPIRE, FORGET };
 #define ON_ITS_WAY 1u
+#define WITHHELD   2u
+#define THINNED    4u
 
 #define SECTION "intake"
 /* Slots that a checkpoint may come after: of one visit to a lane, twice over. */
@@ -180,7 +182,8 @@ bool sona_sidecar_recall_take(struct sona_sidecar_recall *recall,
         e->seq = taken->origin.seq;
         e->tag = taken->origin.tag;
         e->lane = taken->origin.lane;
-        e->flags = taken->on_its_way ? ON_ITS_WAY : 0;
+        e->flags = (taken->on_its_way ? ON_ITS_WAY : 0u) | (taken->withheld ? WITHHELD : 0u) |
+                   (taken->thinned ? THINNED : 0u);
         memcpy(sona_sidecar_entry_payload(e), taken->record, recall->record_stride);
         SONA_FAULT(arena_copied);
         sona_sidecar_arena_commit(recall->arena);
@@ -199,8 +202,19 @@ bool sona_sidecar_recall_more(struct sona_sidecar_recall *recall, struct sona_si
     return found;
 }
 
+/* An event came out, or would have. */
+static bool keep(struct sona_sidecar_recall *recall, bool thinned,
+                 struct sona_sidecar_joined *event)
+{
+    bool kept = !(thinned && sona_sidecar_join_thin(&recall->join, event));
+
+    recall->made += kept;
+    return kept;
+}
+
 bool sona_sidecar_recall_expire(struct sona_sidecar_recall *recall, uint64_t now_ms,
-                                uint32_t *budget, struct sona_sidecar_joined *ret)
+                                uint32_t *budget, bool thinned, struct sona_sidecar_joined *ret,
+                                bool *ret_kept)
 {
     if (!sona_pending_is_due(recall->join.pending, now_ms))
         return false; /* most of the time: nothing to remember */
@@ -209,10 +223,12 @@ bool sona_sidecar_recall_expire(struct sona_sidecar_recall *recall, uint64_t now
 
         e->now_ms = now_ms;
         e->seq = *budget;
+        e->flags = thinned ? THINNED : 0;
         sona_sidecar_arena_commit(recall->arena);
     }
     bool found = sona_sidecar_join_expire(&recall->join, now_ms, budget, ret);
-    recall->made += found;
+
+    *ret_kept = found && keep(recall, thinned, ret);
     return found;
 }
 
@@ -317,6 +333,8 @@ static void take_again(struct again *g, const struct sona_sidecar_entry *e)
         .origin = {.tag = e->tag, .lane = e->lane, .seq = e->seq},
         .owner = e->owner,
         .on_its_way = (e->flags & ON_ITS_WAY) != 0,
+        .withheld = (e->flags & WITHHELD) != 0,
+        .thinned = (e->flags & THINNED) != 0,
         .now_ms = e->now_ms,
         .record = g->record,
     };
@@ -346,10 +364,9 @@ static void do_again(struct again *g, const struct sona_sidecar_entry *e)
             set_rules(recall, sona_sidecar_entry_payload(e), (uint32_t)e->seq);
         break;
     case EXPIRE:
-        if (sona_sidecar_join_expire(&recall->join, e->now_ms, &budget, g->joined)) {
-            recall->made++;
+        if (sona_sidecar_join_expire(&recall->join, e->now_ms, &budget, g->joined) &&
+            keep(recall, (e->flags & THINNED) != 0, g->joined))
             brought(g);
-        }
         break;
     case FORGET:
         sona_sidecar_join_forget_tag(&recall->join, e->tag);

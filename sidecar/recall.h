@@ -75,8 +75,10 @@ bool sona_sidecar_recall_take(struct sona_sidecar_recall *recall,
                               const struct sona_sidecar_taken *taken,
                               struct sona_sidecar_joined *ret);
 bool sona_sidecar_recall_more(struct sona_sidecar_recall *recall, struct sona_sidecar_joined *ret);
+/* `thinned`: as struct sona_sidecar_taken has it. True with *ret_kept false: it gave way. */
 bool sona_sidecar_recall_expire(struct sona_sidecar_recall *recall, uint64_t now_ms,
-                                uint32_t *budget, struct sona_sidecar_joined *ret);
+                                uint32_t *budget, bool thinned, struct sona_sidecar_joined *ret,
+                                bool *ret_kept);
 void sona_sidecar_recall_forget_tag(struct sona_sidecar_recall *recall, uint32_t tag);
 /* The published route table is another one. */
 void sona_sidecar_recall_rules(struct sona_sidecar_recall *recall,

@@ -163,6 +163,13 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .idle_cap_us = o->idle_cap_us,
                 .arena_path = s->store ? s->arena_path : NULL,
                 .taken = sona_sidecar_learner_events(s->learner),
+                /* Inline, the same events give the same model: the clock has no say in them. */
+                .ration = {.active = s->store && !o->background_inline && !o->journal_off,
+                           .queries = sona_learner_watches(&o->config),
+                           .query_rate = o->query_rate,
+                           .store = s->store,
+                           .queue = s->stream.queue,
+                           .learn_durable = o->durability == SONA_STORE_EVERY},
                 .stream = &s->stream,
                 .ledger = s->ledger,
                 .versions = &s->versions,

@@ -370,6 +370,11 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
     return learn_where_seen(learner, event);
 }
 
+bool sona_learner_watches(const sona_config *config)
+{
+    return sona_learner_gate_watches(config);
+}
+
 uint64_t sona_learner_switches(const struct sona_learner *learner)
 {
     return learner->gate.changes;

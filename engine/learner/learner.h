@@ -89,6 +89,8 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
 /* Queries seen so far. A query takes no step and publishes nothing by itself. */
 uint64_t sona_learner_observed(const struct sona_learner *learner);
+/* Whether it does anything with a query but count it. */
+bool sona_learner_watches(const sona_config *config);
 /* How often another regime became the active one: then every row and the cold half are new. */
 uint64_t sona_learner_switches(const struct sona_learner *learner);
 /* Whether it did since this was last asked: for a publisher. */

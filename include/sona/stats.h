@@ -32,6 +32,7 @@ extern "C" {
  *     learning  joined + defaulted + replacing + revoking + signals
  *               = learned + replaced + revoked + baseline_updates + gradient_updates
  *                 + drop_disabled + drop_bypass + drop_route_retired + drop_revoke_late
+ *                 + drop_thinned
  *     steps     each is one of steps, drop_steps and strays
  */
 #define SONA_COUNTERS(X)                                                                      \
@@ -111,7 +112,9 @@ extern "C" {
     X(ewc_boundaries, "tasks that ended: their weights became an anchor of EWC++")            \
     X(ewc_holds, "steps of a head that an anchor held back")                                  \
     X(ewc_forgotten, "anchors that gave way because ewc_tasks_max was reached")               \
-    X(ewc_consolidations, "times that the anchors of several tasks were made one")
+    X(ewc_consolidations, "times that the anchors of several tasks were made one")            \
+    X(queries_withheld, "queries that the regime gate was not shown: the journal is busy")    \
+    X(drop_thinned, "outcomes not learned because the journal was the bottleneck")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

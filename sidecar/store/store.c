@@ -438,6 +438,16 @@ struct sona_store_positions sona_store_positions(const struct sona_store *store)
     return p;
 }
 
+double sona_store_backlog(const struct sona_store *store)
+{
+    if (store->options.journal_off)
+        return 0;
+    /* The tail first: it only comes nearer to the head. */
+    uint64_t tail = sona_store_log_tail(&store->log);
+
+    return (double)(sona_store_log_head(&store->log) - tail) / (double)store->log.capacity;
+}
+
 /* Under the lock. */
 static sona_err health(const struct sona_store *store, sona_diag *reterr)
 {

@@ -163,6 +163,8 @@ sona_err sona_store_append(struct sona_store *store, const struct sona_store_rec
                            uint32_t n, uint64_t *ret_position);
 /* How far records have come. No lock. */
 struct sona_store_positions sona_store_positions(const struct sona_store *store);
+/* How much of the intake log waits for the journal, 0..1. No lock. */
+double sona_store_backlog(const struct sona_store *store);
 /* Wait until everything up to `position` is durable, whatever the durability. SONA_E_TIMEOUT;
  * SONA_E_SYSTEM while the writer cannot write; SONA_E_RANGE beyond what was appended. */
 sona_err sona_store_flush(struct sona_store *store, uint64_t position, uint32_t timeout_ms,

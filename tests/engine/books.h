@@ -37,7 +37,8 @@ static inline const char *books_broken(const sona_stats *s)
         return "words about an id";
     if (BOOKS_SUM(s, BOOK(joined), BOOK(defaulted), BOOK(replacing), BOOK(revoking)) !=
         BOOKS_SUM(s, BOOK(learned), BOOK(replaced), BOOK(revoked), BOOK(drop_disabled),
-                  BOOK(drop_bypass), BOOK(drop_route_retired), BOOK(drop_revoke_late)))
+                  BOOK(drop_bypass), BOOK(drop_route_retired), BOOK(drop_revoke_late),
+                  BOOK(drop_thinned)))
         return "learning";
     return NULL;
 }

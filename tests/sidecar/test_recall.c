@@ -166,14 +166,20 @@ static void happen(struct scene *s, struct dice *dice, uint64_t *seq, uint64_t n
     } else if (what == 1) {
         sona_sidecar_recall_forget_tag(&s->recall, TAG);
     } else if (what < 8) {
-        while (sona_sidecar_recall_expire(&s->recall, now_ms, &budget, hand_slot(s)))
-            hand(s);
+        bool thinned = dice_below(dice, 4) == 0, kept;
+
+        while (
+            sona_sidecar_recall_expire(&s->recall, now_ms, &budget, thinned, hand_slot(s), &kept))
+            if (kept)
+                hand(s);
     } else {
         make_record(&room, dice, *seq);
         struct sona_sidecar_taken taken = {
             .origin = {.tag = TAG, .lane = LANE, .seq = (*seq)++},
             .owner = 1,
             .on_its_way = dice_below(dice, 2) == 0,
+            .withheld = dice_below(dice, 3) == 0,
+            .thinned = dice_below(dice, 4) == 0,
             .now_ms = now_ms,
             .record = &room.record,
         };
@@ -236,6 +242,12 @@ Test(recall, a_learner_gets_each_event_once_however_often_the_intake_dies)
     cr_assert(gt(u64, model.learned.n, 5000));
     cr_assert(gt(u64, checkpoints, 3));
     assert_same(&mortal.learned, &model.learned, &dice);
+    const uint64_t *counts = mortal.recall.join.refused;
+    cr_assert(
+        zero(int, memcmp(counts, model.recall.join.refused, sizeof model.recall.join.refused)),
+        "what gave way is counted once, too; seed %llu", (unsigned long long)dice.seed);
+    cr_assert(gt(u64, counts[SONA_COUNTER_drop_thinned], 100));
+    cr_assert(gt(u64, counts[SONA_COUNTER_queries_withheld], 100));
     close_scene(&mortal);
     close_scene(&model);
 }

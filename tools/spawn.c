@@ -165,10 +165,35 @@ static bool wait_for(int fd, int timeout_ms)
     return n > 0;
 }
 
-/* The child has ended, or never will: say why in the words of its first line. */
+/* Its last word, "sona-sidecar: ..."; without one, the first line of what it logged. */
+static void read_reason(int log_fd, char *ret, size_t size)
+{
+    static const char prefix[] = "sona-sidecar: ";
+    char log[8192];
+    const char *reason = log;
+    off_t bytes = lseek(log_fd, 0, SEEK_END);
+    off_t from = bytes > (off_t)sizeof log - 1 ? bytes - ((off_t)sizeof log - 1) : 0;
+    ssize_t n = pread(log_fd, log, sizeof log - 1, from);
+
+    if (n <= 0) {
+        (void)snprintf(ret, size, "it said nothing");
+        return;
+    }
+    log[n] = '\0';
+    for (const char *at = log; at; at = strchr(at, '\n')) {
+        at += *at == '\n';
+        if (strncmp(at, prefix, sizeof prefix - 1) == 0)
+            reason = at;
+        if (*at == '\0')
+            break;
+    }
+    (void)snprintf(ret, size, "%.*s", (int)strcspn(reason, "\n"), reason);
+}
+
+/* The child has ended, or never will: say why in its own words. */
 static sona_err failed(struct sona_spawn *s, bool timed_out, sona_diag *reterr)
 {
-    char line[SONA_DIAG_TEXT_MAX - 64] = "it said nothing";
+    char line[SONA_DIAG_TEXT_MAX - 64];
     int status = 0;
 
     if (timed_out)
@@ -176,11 +201,7 @@ static sona_err failed(struct sona_spawn *s, bool timed_out, sona_diag *reterr)
     while (waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
         continue;
     s->pid = 0;
-    ssize_t n = pread(s->log_fd, line, sizeof line - 1, 0);
-    if (n > 0) {
-        line[n] = '\0';
-        line[strcspn(line, "\n")] = '\0';
-    }
+    read_reason(s->log_fd, line, sizeof line);
     close_log(s);
     if (timed_out && s->own_dir)
         remove_names(s);

@@ -226,6 +226,9 @@ Test(operators, check_finds_a_truncated_generation_and_a_start_goes_on_without_i
     cr_assert(ne(ptr, strstr(text, "degraded: "), NULL), "%s", text);
     stage_reopen(&stage);
     expect_opinion(&stage, 200, &before);
+    char log[4096] = "";
+    cr_assert(gt(i64, pread(stage.spawn.log_fd, log, sizeof log - 1, 0), 0));
+    cr_expect(ne(ptr, strstr(log, "generation_damaged"), NULL), "it fell back in silence: %s", log);
     stage_close(&stage);
 }
 

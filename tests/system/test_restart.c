@@ -313,6 +313,43 @@ Test(restart, a_ring_wraps_at_32_bits_with_a_kill_between_append_and_c_head, .ti
     stage_close(&stage);
 }
 
+/* The same where the arena has records that the cursor does not know of. */
+Test(restart, a_ring_wraps_at_32_bits_with_a_kill_between_the_arena_and_the_cursor, .timeout = 60)
+{
+    struct stage stage;
+    struct raw raw;
+    const char *faults = getenv("SONA_SIDECAR_FAULTS"), *plain = getenv("SONA_SIDECAR");
+    char whole[512];
+
+    (void)snprintf(whole, sizeof whole, "%s", plain ? plain : "");
+    stage_open_kept(&stage, NULL);
+    raw_open(&raw, &stage);
+    sona_spawn_kill(&stage.spawn);
+    age(&raw, &stage, AT_WRAP - 8, AT_WRAP - 8);
+    (void)setenv("SONA_SIDECAR", faults, 1);
+    (void)setenv("SONA_FAULT", "arena_appended:13", 1); /* 12 done, the 13th is in the arena */
+    stage_reopen(&stage);
+    raw_reopen(&raw, &stage);
+    cr_assert(eq(int, kill(stage.spawn.pid, SIGSTOP), 0));
+    commit(&raw, 0, 20); /* one batch with both sides of the wrap */
+    cr_assert(eq(int, kill(stage.spawn.pid, SIGCONT), 0));
+    await_death(&stage);
+    sona_spawn_kill(&stage.spawn);
+
+    (void)setenv("SONA_SIDECAR", whole, 1);
+    (void)unsetenv("SONA_FAULT");
+    stage_reopen(&stage);
+    cr_assert(eq(u64, stage_counter(&stage, "pending"), 13), "they were recalled");
+    raw_reopen(&raw, &stage);
+    (void)stage_await(&stage, "decisions", 20);
+    cr_assert(eq(u64, stage_counter(&stage, "pending"), 20), "each waits once");
+    cr_assert(eq(u64, stage_counter(&stage, "drop_malformed"), 0));
+    cr_assert(eq(u64, stage_counter(&stage, "drop_duplicate"), 0));
+    cr_assert(eq(u64, stage_counter(&stage, "lanes_quarantined"), 0));
+    raw_close(&raw);
+    stage_close(&stage);
+}
+
 Test(restart, a_lane_that_is_ahead_of_what_was_drained_is_quarantined_alone, .timeout = 60)
 {
     struct stage stage;

@@ -55,5 +55,9 @@ const struct sona_bench_entry sona_bench_bank_entries[] = {
     {"bank/1000/256", lookup, 1000, 256, 0, false, ""},
     {"bank/10000/256", lookup, 10000, 256, 0, false, ""},
     {"bank/10000/1536", lookup, 10000, 1536, 0, true, ""},
+    {"growth/find/patterns/10", lookup, 10, 256, 0, true, ""},
+    {"growth/find/patterns/100", lookup, 100, 256, 0, true, ""},
+    {"growth/find/patterns/1000", lookup, 1000, 256, 0, true, ""},
+    {"growth/find/patterns/10000", lookup, 10000, 256, 0, true, ""},
     {NULL, NULL, 0, 0, 0, false, NULL},
 };

@@ -201,6 +201,84 @@ static void end_to_end(struct sona_bench *bench, const struct sona_bench_entry *
     sona_bench_report_value(bench, "e2e/paced/drops", "events", (double)(f.decided - f.told), note);
 }
 
+/* entry->a: thousands of outcomes in the journal: how long until a killed sidecar is back. */
+static void journal(struct sona_bench *bench, const struct sona_bench_entry *entry)
+{
+    char dir[] = "/tmp/sona-bench-XXXXXX", argument[64], command[64];
+    struct sona_bench_shape shape = {
+        .dim = DIM, .routes = 9, .learned = bench->quick ? 200 : 1000 * entry->a};
+    struct sona_bench_histogram *h = sona_bench_memory(sizeof *h);
+    struct sona_bench_live *live;
+    struct sona_bench_row row;
+
+    if (!mkdtemp(dir))
+        sona_bench_die("no directory for a journal can be made in /tmp");
+    (void)snprintf(argument, sizeof argument, "--state-dir=%s", dir);
+    shape.more[0] = argument;
+    live = sona_bench_live_get(bench, &shape);
+    sona_bench_histogram_clear(h);
+    for (uint32_t i = 0; i < (bench->quick ? 1u : 5u); i++) {
+        sona_spawn_kill(&live->sidecar);
+        uint64_t start = sona_tools_now_ns();
+
+        sona_bench_live_start(live);
+        sona_bench_histogram_add(h, sona_tools_now_ns() - start);
+    }
+    sona_bench_row_times(&row, entry->name, h, 1, 1, false);
+    (void)snprintf(row.note, sizeof row.note, "from exec to ready, after SIGKILL");
+    bench->report(bench, &row);
+    sona_bench_live_close(bench);
+    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
+    if (system(command) != 0)
+        sona_bench_die("%s cannot be removed", dir);
+    free(h);
+}
+
+/* entry->a: further clients, attached and quiet; a call and its way to a snapshot */
+static void clients(struct sona_bench *bench, const struct sona_bench_entry *entry)
+{
+    struct sona_bench_live *live =
+        sona_bench_live_get(bench, &(struct sona_bench_shape){.dim = DIM, .routes = 9});
+    sona_client *more[64] = {NULL};
+    sona_client_options options = {
+        .instance = live->sidecar.instance, .runtime_dir = live->sidecar.runtime_dir, .lanes = 1};
+    struct sona_bench_histogram *h = sona_bench_memory(sizeof *h);
+    struct sona_bench_row row;
+    uint64_t cpu, told = 0, end;
+    sona_diag diag;
+
+    for (uint32_t i = 0; i + 1 < entry->a; i++)
+        if (sona_client_open(&more[i], &options, &diag) != SONA_OK)
+            sona_bench_die("%s", diag.text);
+    sona_bench_histogram_clear(h);
+    cpu = cpu_of(live);
+    for (end = sona_tools_now_ns() + (bench->quick ? 50000000u : 1000000000u);
+         sona_tools_now_ns() < end; told++) {
+        sona_version_info before = {0}, now = {0};
+        sona_decision d;
+        uint64_t start;
+
+        (void)sona_version_of(live->lane, &before);
+        if (sona_decide(live->lane, sona_bench_live_query(live), DIM, NULL, &d) != SONA_OK)
+            sona_bench_die("a query was not decided");
+        start = sona_tools_now_ns();
+        (void)sona_outcome(live->lane, d.id, (float)(told % 2), NULL);
+        do
+            (void)sona_version_of(live->lane, &now);
+        while (now.step == before.step && sona_tools_now_ns() - start < 1000000000u);
+        sona_bench_histogram_add(h, sona_tools_now_ns() - start);
+    }
+    cpu = cpu_of(live) - cpu;
+    sona_bench_row_times(&row, entry->name, h, 1, 1, true);
+    (void)snprintf(row.note, sizeof row.note,
+                   "outcome to visible; the sidecar took %.1f us of processor for each",
+                   (double)cpu / (double)told / 1000);
+    bench->report(bench, &row);
+    for (uint32_t i = 0; i + 1 < entry->a; i++)
+        sona_client_close(&more[i]);
+    free(h);
+}
+
 const struct sona_bench_entry sona_bench_host_entries[] = {
     {"idle/100us", idle, 100, 0, 0, false, "processor of an idle sidecar that naps 100 us at most"},
     {"idle/1000us", idle, 1000, 0, 0, false, "1 ms, the default"},
@@ -213,5 +291,13 @@ const struct sona_bench_entry sona_bench_host_entries[] = {
     {"memory/trajectory/1536", waiting, 1536, 0, 0, false, ""},
     {"e2e", end_to_end, 0, 0, 0, false,
      "a router without rest, what a sidecar learns, and drops at half of that"},
+    {"growth/visible/clients/1", clients, 1, 0, 0, true, ""},
+    {"growth/visible/clients/4", clients, 4, 0, 0, true, ""},
+    {"growth/visible/clients/16", clients, 16, 0, 0, true, ""},
+    {"growth/visible/clients/64", clients, 64, 0, 0, true, ""},
+    {"growth/restart/journal/1000", journal, 1, 0, 0, true, ""},
+    {"growth/restart/journal/5000", journal, 5, 0, 0, true, ""},
+    {"growth/restart/journal/20000", journal, 20, 0, 0, true, ""},
+    {"growth/restart/journal/60000", journal, 60, 0, 0, true, ""},
     {NULL, NULL, 0, 0, 0, false, NULL},
 };

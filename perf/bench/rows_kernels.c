@@ -213,5 +213,9 @@ const struct sona_bench_entry sona_bench_kernel_entries[] = {
     {"kernel/rows/256/100", rows, 256, CENTROIDS, 0, false, "one query, 100 centroids"},
     {"kernel/rows/256/10000", rows, 256, 10000, 0, false, "one query, 10,000 centroids"},
     {"kernel/assign/256/100", rows, 256, CENTROIDS, 64, false, "64 points, 100 centroids: k-means"},
+    {"growth/micro/dim/64", adapter, 64, 2, 0, true, ""},
+    {"growth/micro/dim/256", adapter, 256, 2, 0, true, ""},
+    {"growth/micro/dim/1024", adapter, 1024, 2, 0, true, ""},
+    {"growth/micro/dim/4096", adapter, 4096, 2, 0, true, ""},
     {NULL, NULL, 0, 0, 0, false, NULL},
 };

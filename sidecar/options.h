@@ -16,15 +16,19 @@
 #include <sona/config.h>
 #include <sona/model.h>
 
-#define SONA_SIDECAR_LANES_MAX     256u  /* of all clients together, by default */
-#define SONA_SIDECAR_WHERE_MAX     256u  /* bytes of "file:line:column", a variable or a flag */
-#define SONA_SIDECAR_SETTINGS_MAX  96u   /* rows of the table, and some */
-#define SONA_SIDECAR_QUERY_RATE    1000u /* a second, by default: 1.2 MB of 256 dimensions */
-#define SONA_SIDECAR_DIR_MAX       200u /* bytes of a directory; a socket's path is shorter still */
-#define SONA_SIDECAR_GROUP_MAX     64u  /* bytes of the name of a group */
-#define SONA_SIDECAR_GROUP_NONE    UINT32_MAX
-#define SONA_SIDECAR_INSTANCES_MAX 64u /* of one process */
-#define SONA_SIDECAR_CONFIG_FILE   "/etc/sona/sidecar.yaml"
+#define SONA_SIDECAR_LANES_MAX      256u /* of all clients together, by default */
+#define SONA_SIDECAR_WHERE_MAX      256u /* bytes of "file:line:column", a variable or a flag */
+#define SONA_SIDECAR_SETTINGS_MAX   96u  /* rows of the table, and some */
+#define SONA_SIDECAR_RETAIN_MB      1024u
+#define SONA_SIDECAR_RETAIN_DAYS    30u /* embeddings are personal data */
+#define SONA_SIDECAR_GENERATIONS    8u
+#define SONA_SIDECAR_SAMPLE_PERCENT 5u
+#define SONA_SIDECAR_QUERY_RATE     1000u /* a second, by default: 1.2 MB of 256 dimensions */
+#define SONA_SIDECAR_DIR_MAX        200u  /* bytes of a directory; of a socket, fewer still */
+#define SONA_SIDECAR_GROUP_MAX      64u   /* bytes of the name of a group */
+#define SONA_SIDECAR_GROUP_NONE     UINT32_MAX
+#define SONA_SIDECAR_INSTANCES_MAX  64u /* of one process */
+#define SONA_SIDECAR_CONFIG_FILE    "/etc/sona/sidecar.yaml"
 
 enum sona_sidecar_memory_wish {
     SONA_SIDECAR_MEMORY_NOT,
@@ -40,10 +44,13 @@ struct sona_sidecar_options {
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
     uint32_t preset;            /* index of sona_config_preset_name() */
     uint32_t lanes_max, idle_cap_us, lease_ms;
-    uint32_t durability;  /* enum sona_store_durability */
-    uint32_t journal_off; /* 1: generations only */
-    uint32_t group;       /* a gid: its members may attach; SONA_SIDECAR_GROUP_NONE */
-    uint32_t query_rate;  /* queries a second that are journaled without an outcome; 0: all */
+    uint32_t durability;             /* enum sona_store_durability */
+    uint32_t journal_off;            /* 1: generations only */
+    uint32_t group;                  /* a gid: its members may attach; SONA_SIDECAR_GROUP_NONE */
+    uint32_t retain_mb, retain_days; /* of the journal; 0: no limit */
+    uint32_t generations;            /* kept beside the pinned ones */
+    uint32_t sample_percent;         /* of thinned rows that keep a rounded embedding */
+    uint32_t query_rate;             /* queries a second journaled without an outcome; 0: all */
 
     /* What only the command line says. */
     bool check, print_config;

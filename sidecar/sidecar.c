@@ -115,6 +115,11 @@ static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
                                      .intake_dir = s->instance.dir,
                                      .durability = (enum sona_store_durability)o->durability,
                                      .journal_off = o->journal_off != 0,
+                                     .retain_bytes = (uint64_t)o->retain_mb << 20,
+                                     .retain_ms = (uint64_t)o->retain_days * 86400000u,
+                                     .generations = o->generations,
+                                     .sample = (float)o->sample_percent / 100,
+                                     .seed = o->config.seed,
                                      .notice = store_notice,
                                      .context = sona_sidecar_voice_current()},
         reterr);

@@ -18,12 +18,15 @@
 #include "sidecar/log.h"
 #include "sidecar/store/store.h"
 
-#define LEASE_MAX      600000
-#define IDLE_MAX       1000000
-#define QUERY_RATE_MAX 10000000
-#define LANES_LIMIT    ((uint64_t)SONA_SHM_CLIENTS_MAX * SONA_LANES_MAX)
-#define KEY_BYTES      64 /* of a key as it is compared, its end included */
-#define DISTANCE_MAX   3  /* misspellings beyond it are not guessed at */
+#define LEASE_MAX       600000
+#define IDLE_MAX        1000000
+#define QUERY_RATE_MAX  10000000
+#define RETAIN_MB_MAX   16777216 /* 16 TiB */
+#define RETAIN_DAYS_MAX 36500
+#define GENERATIONS_MAX 1000
+#define LANES_LIMIT     ((uint64_t)SONA_SHM_CLIENTS_MAX * SONA_LANES_MAX)
+#define KEY_BYTES       64 /* of a key as it is compared, its end included */
+#define DISTANCE_MAX    3  /* misspellings beyond it are not guessed at */
 
 #define KIND_u32  "whole number"
 #define KIND_u64  "whole number"
@@ -83,6 +86,19 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
                    "last second, or nothing (learning waits for the disk)"),
     OPTION("state", "journal", "journal", "word", WORD, AT(journal_off), .words = "on|off",
            .help = "off: generations only; a killed sidecar forgets what came after the last"),
+    OPTION("state", "retain_mb", "retain-mb", "whole number", WHOLE, AT(retain_mb), .min = 0,
+           .max = RETAIN_MB_MAX, .words = "",
+           .help = "megabytes of journal: beyond, the oldest rows go; 0: no limit"),
+    OPTION("state", "retain_days", "retain-days", "whole number", WHOLE, AT(retain_days), .min = 0,
+           .max = RETAIN_DAYS_MAX, .words = "",
+           .help = "days that rows are kept; 0: no limit. What they taught stays"),
+    OPTION("state", "generations", "generations", "whole number", WHOLE, AT(generations),
+           .min = SONA_STORE_GENERATIONS_MIN, .max = GENERATIONS_MAX, .words = "",
+           .help = "copies of the whole state that are kept, beside the pinned ones"),
+    OPTION("state", "sample_percent", "sample-percent", "whole number", WHOLE, AT(sample_percent),
+           .min = 0, .max = 100, .words = "",
+           .help = "of the rows that no restart needs any more, how many keep their embedding, "
+                   "rounded, for evaluation"),
     OPTION("state", "query_rate", "query-rate", "whole number", WHOLE, AT(query_rate), .min = 0,
            .max = QUERY_RATE_MAX, .words = "",
            .help = "queries a second that the regime gate is shown, and that are journaled, before "
@@ -520,5 +536,9 @@ void sona_sidecar_options_init(struct sona_sidecar_options *ret)
     ret->durability = SONA_STORE_INTERVAL;
     ret->group = SONA_SIDECAR_GROUP_NONE;
     ret->query_rate = SONA_SIDECAR_QUERY_RATE;
+    ret->retain_mb = SONA_SIDECAR_RETAIN_MB;
+    ret->retain_days = SONA_SIDECAR_RETAIN_DAYS;
+    ret->generations = SONA_SIDECAR_GENERATIONS;
+    ret->sample_percent = SONA_SIDECAR_SAMPLE_PERCENT;
     sona_config_init(&ret->config);
 }

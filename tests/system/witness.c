@@ -259,6 +259,8 @@ static void *work(void *arg)
         if (n % BURST == 0)
             (void)nanosleep(&pause, NULL); /* two processors are shared with the sidecar */
     }
+    while (w->unsure) /* the next number says how many there were */
+        decide(w, w->x[0]);
     while ((id = take_open(w, 0)) != 0)
         tell(w, id, draw_quality(w), WITNESS_TOLD);
     sona_lane_release(&w->lane);

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * Every kind of record that changes the learner, each by itself: what it does is done again to the
+ * bit, and without it the state would be another. Time is in the records: a time-out is the outcome
+ * that it makes, a tick is the cycle that became due. What changes the intake alone, time-outs and
+ * evictions among it, is test_recall.c's.
+ */
+#include <math.h>
+
+#include "engine/learner/learner.h"
+#include "engine/state/container.h"
+#include "sidecar/chronicle.h"
+#include "sidecar/core.h"
+#include "tests/sidecar/store/store_fixture.h"
+
+#define DIM    FIXTURE_DIM
+#define PADDED 16u
+#define FIRST  40u /* outcomes before the change, so that there is something to change */
+
+TestSuite(chronicle, .init = fixture_setup, .fini = fixture_teardown);
+
+struct scene {
+    sona_config config;
+    struct sona_model_layout layout;
+    struct sona_sidecar_core core;
+    struct sona_sidecar_chronicle chronicle;
+    uint64_t id, now_ms;
+};
+
+struct event {
+    alignas(64) struct sona_sidecar_joined joined;
+    float x[PADDED], base[PADDED];
+};
+
+static void make_core(const struct scene *s, struct sona_sidecar_core *core)
+{
+    cr_assert(
+        eq(int, sona_sidecar_core_init(core, &s->config, &s->layout, &fixture_diag), SONA_OK));
+}
+
+static void tell(struct scene *s, const struct sona_sidecar_command *command)
+{
+    struct sona_sidecar_command c = *command;
+
+    cr_assert(sona_sidecar_chronicle_command(&s->chronicle, &c));
+    sona_sidecar_command_apply(s->core.learner, &c);
+    cr_assert(eq(int, c.diag.code, SONA_OK), "%s", c.diag.text);
+}
+
+/* An event of the kind, about decision `id`. */
+static void happen(struct scene *s, enum sona_learner_kind kind, uint64_t id, float quality)
+{
+    struct event e = {.joined = {.kind = (uint32_t)kind,
+                                 .id = id,
+                                 .now_ms = s->now_ms += 10,
+                                 .route = (sona_route)(id % 2),
+                                 .quality = quality,
+                                 .propensity = 0.5f,
+                                 .credit = 1,
+                                 .version = 1}};
+    struct sona_sidecar_joined *joined = &e.joined;
+    double sum = 0;
+
+    for (uint32_t i = 0; i < DIM; i++) {
+        e.x[i] = e.base[i] = (float)sin((double)(id * DIM + i) * 1.618);
+        sum += (double)e.x[i] * (double)e.x[i];
+    }
+    for (uint32_t i = 0; i < DIM; i++)
+        e.x[i] = e.base[i] = (float)((double)e.x[i] / sqrt(sum));
+    cr_assert(eq(u32, sona_sidecar_chronicle_events(&s->chronicle, &joined, 1), 1));
+    (void)sona_sidecar_core_learn(&s->core, joined);
+}
+
+static void open_scene(struct scene *s)
+{
+    static const char *const names[] = {"a", "b"};
+    const struct sona_store_options options = fixture_options();
+    sona_geometry geometry;
+
+    memset(s, 0, sizeof *s);
+    sona_config_init(&s->config);
+    s->config.hidden_dim = DIM;
+    s->config.attention_dim = 4;
+    s->config.base_lora_layers = 2;
+    s->config.routes_max = 4;
+    s->config.pattern_clusters = 8;
+    s->config.replay_capacity = 128;
+    s->config.ewc = 1;
+    s->config.ewc_online = 0;
+    s->config.tenants_max = 0;
+    sona_config_geometry(&s->config, &geometry);
+    cr_assert(eq(int, sona_model_layout_init(&s->layout, &geometry), SONA_OK));
+    cr_assert(eq(u32, s->layout.dim_padded, PADDED));
+    make_core(s, &s->core);
+    s->chronicle = (struct sona_sidecar_chronicle){.dim = DIM, .dim_padded = PADDED};
+    cr_assert(eq(int, sona_store_open(&s->chronicle.store, &options, &fixture_diag), SONA_OK));
+    for (uint32_t k = 0; k < 2; k++) {
+        struct sona_sidecar_command add = {.request = {.what = SONA_WIRE_ROUTE_ADD}};
+
+        (void)snprintf(add.request.spec.name, sizeof add.request.spec.name, "%s", names[k]);
+        add.request.spec.prior_quality = 0.5f;
+        add.request.spec.prior_weight = 1;
+        tell(s, &add);
+    }
+    for (s->id = 1; s->id <= FIRST; s->id++) {
+        happen(s, SONA_LEARNER_QUERY, s->id, 0);
+        happen(s, SONA_LEARNER_OUTCOME, s->id, s->id % 3 == 0 ? 0.9f : 0.2f);
+    }
+}
+
+static void *bytes_of(const struct sona_sidecar_core *core, size_t *ret)
+{
+    *ret = sona_sidecar_core_save_bytes(core);
+    void *bytes = aligned_alloc(64, (*ret + 63) / 64 * 64);
+
+    cr_assert(sona_sidecar_core_save(core, bytes, *ret));
+    (void)sona_state_seal(bytes, *ret);
+    return bytes;
+}
+
+static bool same(const struct sona_sidecar_core *core, const void *bytes, size_t n)
+{
+    size_t m;
+    void *mine = bytes_of(core, &m);
+    bool ret = m == n && memcmp(mine, bytes, n) == 0;
+
+    free(mine);
+    return ret;
+}
+
+/* Do what `change` does, after `prepare`; replayed, the journal gives its state and not the one
+ * before. */
+static void expect_replayed(void (*prepare)(struct scene *), void (*change)(struct scene *))
+{
+    const struct sona_store_options options = fixture_options();
+    struct sona_sidecar_resumed resumed;
+    struct sona_sidecar_core again;
+    struct scene s;
+    size_t n_before, n_after;
+
+    open_scene(&s);
+    if (prepare)
+        prepare(&s);
+    void *before = bytes_of(&s.core, &n_before);
+    uint64_t position = s.chronicle.position;
+    change(&s);
+    cr_assert(gt(u64, s.chronicle.position, position), "it left no record");
+    void *after = bytes_of(&s.core, &n_after);
+    cr_assert(not(same(&s.core, before, n_before)), "it changed nothing, and proves nothing");
+    sona_store_close(&s.chronicle.store);
+
+    struct sona_sidecar_chronicle c = {.dim = DIM, .dim_padded = PADDED};
+    cr_assert(eq(int, sona_store_open(&c.store, &options, &fixture_diag), SONA_OK));
+    make_core(&s, &again);
+    cr_assert(eq(int, sona_sidecar_chronicle_resume(&c, &again, &resumed, &fixture_diag), SONA_OK),
+              "%s", fixture_diag.text);
+    cr_expect(eq(u64, resumed.replayed, s.chronicle.position));
+    cr_expect(same(&again, after, n_after), "what was done again is something else");
+    sona_store_close(&c.store);
+    sona_sidecar_core_done(&again);
+    sona_sidecar_core_done(&s.core);
+    free(before);
+    free(after);
+}
+
+/* ---- joined events ---- */
+
+static void tell_outcome(struct scene *s)
+{
+    happen(s, SONA_LEARNER_OUTCOME, s->id++, 0.7f);
+}
+static void tell_query(struct scene *s)
+{
+    happen(s, SONA_LEARNER_QUERY, s->id++, 0);
+}
+static void tell_both(struct scene *s)
+{
+    happen(s, SONA_LEARNER_QUERY_OUTCOME, s->id++, 0.7f);
+}
+static void take_back(struct scene *s)
+{
+    happen(s, SONA_LEARNER_REVOKE, FIRST, 0);
+}
+static void say_otherwise(struct scene *s)
+{
+    happen(s, SONA_LEARNER_REPLACE, FIRST, 0.6f);
+}
+static void step(struct scene *s)
+{
+    happen(s, SONA_LEARNER_STEPS, s->id++, 0.8f);
+}
+static void hit(struct scene *s)
+{
+    happen(s, SONA_LEARNER_HIT, s->id++, 0);
+}
+static void reward(struct scene *s)
+{
+    happen(s, SONA_LEARNER_BASELINE, s->id++, 0.8f);
+}
+static void direct(struct scene *s)
+{
+    happen(s, SONA_LEARNER_GRADIENT, s->id++, 0.8f);
+}
+
+#define REPLAYED_AFTER(prepare, name, change) \
+    Test(chronicle, name)                     \
+    {                                         \
+        expect_replayed(prepare, change);     \
+    }
+#define REPLAYED(name, change) REPLAYED_AFTER(NULL, name, change)
+REPLAYED(an_outcome_is_learned_again, tell_outcome)
+REPLAYED(a_query_is_seen_again, tell_query)
+REPLAYED(a_query_with_its_outcome_is_learned_again, tell_both)
+REPLAYED(a_revocation_is_heeded_again, take_back)
+REPLAYED(a_correction_is_heeded_again, say_otherwise)
+REPLAYED(steps_train_their_layer_again, step)
+REPLAYED(a_search_is_noted_again, hit)
+REPLAYED(a_reward_about_nothing_moves_the_baseline_again, reward)
+REPLAYED(a_direction_moves_the_adapter_again, direct)
+
+/* ---- cycles ---- */
+
+static void start_cycle(struct scene *s)
+{
+    cr_assert(sona_sidecar_chronicle_cycle(&s->chronicle, SONA_STORE_cycle_start, s->now_ms));
+    cr_assert(sona_sidecar_core_cycle_start(&s->core, s->now_ms));
+}
+
+/* Events come while it runs, as from the thread that runs it. */
+static void run_cycle(struct scene *s)
+{
+    sona_cycle_report ignored;
+
+    start_cycle(s);
+    tell_outcome(s);
+    sona_learner_cycle_run(s->core.job);
+    tell_outcome(s);
+    cr_assert(sona_sidecar_chronicle_cycle(&s->chronicle, SONA_STORE_cycle_install, s->now_ms));
+    sona_sidecar_core_cycle_install(&s->core, &ignored);
+    cr_assert(ignored.ran);
+}
+
+REPLAYED(a_cycle_that_had_begun_has_begun_again, start_cycle)
+REPLAYED(a_cycle_is_installed_between_the_same_two_events_again, run_cycle)
+
+/* ---- what people change ---- */
+
+static void command(struct scene *s, uint32_t what, const char *route)
+{
+    struct sona_sidecar_command c = {
+        .request = {.what = what,
+                    .amount = 0.5f,
+                    .mode = SONA_MODE_OBSERVE,
+                    .rule = {.min_quality = 0.5f, .min_accesses = UINT64_MAX},
+                    .spec = {.cost = 0.25f, .prior_quality = 0.5f, .prior_weight = 1}}};
+
+    (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "%s", route);
+    tell(s, &c);
+}
+
+static void add_route(struct scene *s)
+{
+    command(s, SONA_WIRE_ROUTE_ADD, "c");
+}
+static void retire_route(struct scene *s)
+{
+    command(s, SONA_WIRE_ROUTE_RETIRE, "a");
+}
+static void observe_route(struct scene *s)
+{
+    command(s, SONA_WIRE_ROUTE_MODE, "a");
+}
+static void price_route(struct scene *s)
+{
+    command(s, SONA_WIRE_ROUTE_COST, "a");
+}
+static void disable(struct scene *s)
+{
+    command(s, SONA_WIRE_DISABLE, "");
+    tell_outcome(s); /* counted, not learned */
+}
+static void decay(struct scene *s)
+{
+    command(s, SONA_WIRE_PATTERNS_DECAY, "");
+}
+static void prune(struct scene *s)
+{
+    command(s, SONA_WIRE_PATTERNS_PRUNE, "");
+}
+static void merge(struct scene *s)
+{
+    command(s, SONA_WIRE_PATTERNS_CONSOLIDATE, "");
+}
+static void end_task(struct scene *s)
+{
+    command(s, SONA_WIRE_EWC_BOUNDARY, "");
+}
+static void end_two(struct scene *s)
+{
+    end_task(s);
+    tell_outcome(s);
+    end_task(s);
+}
+static void merge_anchors(struct scene *s)
+{
+    command(s, SONA_WIRE_EWC_CONSOLIDATE, "");
+}
+
+/* As by SIGHUP: settings, a new route, another cost. */
+static void configure(struct scene *s)
+{
+    static struct sona_sidecar_change change;
+
+    change = (struct sona_sidecar_change){.config = s->config, .n_routes = 2};
+    change.config.micro_lora_lr = 0.5f;
+    change.route[0] = (sona_route_spec){.name = "b", .cost = 0.75f};
+    change.route[1] = (sona_route_spec){.name = "d", .prior_quality = 0.5f, .prior_weight = 1};
+    tell(s, &(struct sona_sidecar_command){.request = {.what = SONA_SIDECAR_CONFIGURE},
+                                           .change = &change});
+    tell_outcome(s);
+}
+
+REPLAYED(a_route_is_added_again, add_route)
+REPLAYED(a_route_is_retired_again, retire_route)
+REPLAYED(a_route_has_its_mode_again, observe_route)
+REPLAYED(a_route_has_its_cost_again, price_route)
+REPLAYED(learning_is_switched_off_again, disable)
+/* There are patterns after a cycle only. */
+REPLAYED_AFTER(run_cycle, patterns_decay_again, decay)
+REPLAYED_AFTER(run_cycle, patterns_are_pruned_again, prune)
+REPLAYED_AFTER(run_cycle, patterns_are_merged_again, merge)
+REPLAYED(a_task_ends_again, end_task)
+REPLAYED_AFTER(end_two, anchors_are_merged_again, merge_anchors)
+REPLAYED(a_changed_configuration_is_changed_again, configure)
+
+/* ---- and one that is missing ---- */
+
+Test(chronicle, a_record_that_makes_no_sense_is_named_and_not_passed_over)
+{
+    const struct sona_store_options options = fixture_options();
+    struct sona_sidecar_core again;
+    struct sona_sidecar_resumed resumed;
+    struct scene s;
+
+    open_scene(&s);
+    /* An install without its start. */
+    cr_assert(sona_sidecar_chronicle_cycle(&s.chronicle, SONA_STORE_cycle_install, s.now_ms));
+    uint64_t bad = s.chronicle.position;
+    sona_store_close(&s.chronicle.store);
+    struct sona_sidecar_chronicle c = {.dim = DIM, .dim_padded = PADDED};
+    cr_assert(eq(int, sona_store_open(&c.store, &options, &fixture_diag), SONA_OK));
+    make_core(&s, &again);
+    cr_assert(
+        eq(int, sona_sidecar_chronicle_resume(&c, &again, &resumed, &fixture_diag), SONA_E_FORMAT));
+    char number[32];
+    (void)snprintf(number, sizeof number, "record %llu ", (unsigned long long)bad);
+    cr_expect(ne(ptr, strstr(fixture_diag.text, number), NULL), "%s", fixture_diag.text);
+    sona_store_close(&c.store);
+    sona_sidecar_core_done(&again);
+    sona_sidecar_core_done(&s.core);
+}

@@ -6,6 +6,28 @@
 #include <assert.h>
 #include <string.h>
 
+bool sona_sidecar_attachment_is_drained(const struct sona_sidecar_attachment *attachment)
+{
+    const struct sona_sidecar_attachment *a = attachment;
+
+    for (uint32_t i = 0; i < a->n_lanes; i++)
+        if (!a->lane[i].quarantined && sona_shm_drain_ready(&a->lane[i].drain) > 0)
+            return false;
+    return true;
+}
+
+void sona_sidecar_attachment_close_lane(struct sona_sidecar_lane *lane)
+{
+    /* Relaxed: a flag that is only ever set. */
+    atomic_store_explicit(&lane->shared->control.closed, 1, memory_order_relaxed);
+}
+
+void sona_sidecar_attachment_close(struct sona_sidecar_attachment *attachment)
+{
+    for (uint32_t i = 0; i < attachment->n_lanes; i++)
+        sona_sidecar_attachment_close_lane(&attachment->lane[i]);
+}
+
 void sona_sidecar_mailbox_put(struct sona_sidecar_mailbox *box, enum sona_sidecar_letter_kind kind,
                               struct sona_sidecar_attachment *attachment)
 {

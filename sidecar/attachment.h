@@ -21,6 +21,7 @@
 
 #include "shm/layout.h"
 #include "shm/ring.h"
+#include "sidecar/influence.h"
 
 /* How the end of a client would be noticed. */
 enum sona_sidecar_liveness {
@@ -50,10 +51,19 @@ struct sona_sidecar_attachment {
     bool dead;         /* the process ended; else it hung up */
     /* ---- */
     bool ending, drained;
-    uint64_t handed; /* events handed to the learner when it was drained */
+    uint64_t handed;                          /* events handed to the learner when it was drained */
+    struct sona_sidecar_voice queries, words; /* its share of what is learned */
+    _Atomic uint64_t held_back; /* visits that ended early for it; relaxed, for people */
+    uint64_t tokens, tokens_us; /* records that may be taken at once, and when they were counted */
     uint32_t n_lanes;
     struct sona_sidecar_lane lane[];
 };
+
+/* Nothing that is committed waits in it. */
+bool sona_sidecar_attachment_is_drained(const struct sona_sidecar_attachment *attachment);
+/* Tell the client that nothing is drained any more. */
+void sona_sidecar_attachment_close_lane(struct sona_sidecar_lane *lane);
+void sona_sidecar_attachment_close(struct sona_sidecar_attachment *attachment);
 
 enum sona_sidecar_letter_kind {
     SONA_SIDECAR_ATTACHED,

@@ -82,6 +82,9 @@
       "reason "                                                                                    \
       "says, and send SIGHUP: it is started again")                                                \
     X(config_instance_added, "info", "SIGHUP found an instance that does not run, and starts it")  \
-    X(config_instance_removed, "info", "no file names it any more; it stops, and its state stays")
+    X(config_instance_removed, "info", "no file names it any more; it stops, and its state stays") \
+    X(client_held_back, "warn",                                                                    \
+      "one of many clients says more than its share (influence_cap): its records wait in its "     \
+      "rings, which fill. Look what it does; status counts it")
 
 #endif

@@ -25,6 +25,7 @@
 #include "sidecar/clock.h"
 #include "sidecar/figures.h"
 #include "sidecar/guard.h"
+#include "sidecar/hearing.h"
 #include "sidecar/log.h"
 #include "sidecar/pulse.h"
 #include "sidecar/recall.h"
@@ -48,6 +49,7 @@ struct sona_sidecar_intake {
     const struct sona_sidecar_versions *versions;
     uint64_t route_changes; /* of the version the rules were taken from, plus 1; 0: none yet */
     uint32_t idle_cap_us;
+    struct sona_sidecar_hearing hearing;
     int gone_fd;
     pthread_t thread;
     bool started;
@@ -106,17 +108,11 @@ static bool on_its_way(const struct sona_sidecar_intake *in, uint64_t id)
     return ahead < a->plan.ring_slots;
 }
 
-/* Tell the client that nothing is drained any more. Relaxed: a flag that is only ever set. */
-static void close_lane(struct sona_sidecar_lane *lane)
-{
-    atomic_store_explicit(&lane->shared->control.closed, 1, memory_order_relaxed);
-}
-
 static void quarantine(struct sona_sidecar_intake *in, struct sona_sidecar_attachment *a,
                        uint32_t index, const char *why)
 {
     a->lane[index].quarantined = true;
-    close_lane(&a->lane[index]);
+    sona_sidecar_attachment_close_lane(&a->lane[index]);
     in->recall.join.refused[SONA_COUNTER_lanes_quarantined]++;
     refresh_figures(in);
     sona_sidecar_log(SONA_SIDECAR_WARN, "lane_quarantined", "pid=%d lane=%u reason=\"%s\"",
@@ -190,7 +186,8 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
         refresh_rules(in);
         look_ahead(in);
     }
-    for (uint32_t n = ready < BUDGET ? (uint32_t)ready : BUDGET; k < n; k++) {
+    uint32_t budget = sona_sidecar_hearing_allowance(&in->hearing, a, in->now_us, BUDGET);
+    for (uint32_t n = ready < budget ? (uint32_t)ready : budget; k < n; k++) {
         struct sona_sidecar_joined *slot = NULL;
 
         if (finish_record(in) && sona_sidecar_recall_has_room(&in->recall))
@@ -201,9 +198,15 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
         }
         sona_shm_drain_copy(&lane->drain, k, in->record);
         SONA_FAULT(drain_copied);
+        bool too_much = !sona_sidecar_hearing_word(&in->hearing, a, in->record, in->now_us);
+        if (too_much && sona_sidecar_hearing_waits(a, in->now_us)) {
+            in->recall.join.refused[SONA_COUNTER_influence_waits]++;
+            break;
+        }
         struct sona_sidecar_taken taken = {
             .origin = {.tag = a->tag, .lane = index, .seq = lane->next++},
             .owner = a->uid,
+            .muted = too_much,
             .on_its_way = on_its_way(in, in->record->id),
             .withheld = sona_sidecar_ration_withholds(&in->ration, in->record),
             .thinned = sona_sidecar_ration_thins(&in->ration, in->record->id),
@@ -215,17 +218,10 @@ static uint32_t visit(struct sona_sidecar_intake *in, struct sona_sidecar_attach
             in->handed++;
         }
     }
+    a->tokens -= k < a->tokens ? k : a->tokens;
     if (k > 0)
         give_back(in, a, index, lane, k);
     return k;
-}
-
-static bool is_drained(const struct sona_sidecar_attachment *a)
-{
-    for (uint32_t i = 0; i < a->n_lanes; i++)
-        if (!a->lane[i].quarantined && sona_shm_drain_ready(&a->lane[i].drain) > 0)
-            return false;
-    return true;
 }
 
 static void detach(struct sona_sidecar_intake *in, uint32_t at)
@@ -252,7 +248,7 @@ static void finish_ended(struct sona_sidecar_intake *in)
 
         if (!a->ending)
             continue;
-        if (!a->drained && is_drained(a) && may_take(in) &&
+        if (!a->drained && sona_sidecar_attachment_is_drained(a) && may_take(in) &&
             !sona_sidecar_join_has_more(&in->recall.join)) {
             a->drained = true;
             a->handed = in->handed;
@@ -262,12 +258,6 @@ static void finish_ended(struct sona_sidecar_intake *in)
         if (a->drained && shown >= a->handed)
             detach(in, at);
     }
-}
-
-static void close_all(struct sona_sidecar_attachment *a)
-{
-    for (uint32_t i = 0; i < a->n_lanes; i++)
-        close_lane(&a->lane[i]);
 }
 
 /* Rounds that empty the fullest ring, each taking BUDGET records of every lane. */
@@ -293,7 +283,8 @@ static void read_letters(struct sona_sidecar_intake *in)
             break;
         case SONA_SIDECAR_ENDED:
             letter.attachment->ending = true;
-            close_all(letter.attachment);
+            sona_sidecar_hearing_end(&in->hearing, letter.attachment);
+            sona_sidecar_attachment_close(letter.attachment);
             break;
         case SONA_SIDECAR_STOP:
             in->stopping = true;
@@ -383,6 +374,8 @@ static void expire(struct sona_sidecar_intake *in)
     bool kept;
 
     look_ahead(in);
+    for (uint32_t at = 0; at < in->n_attached; at++)
+        sona_sidecar_hearing_fade(&in->hearing, in->attached[at], in->expired_ms);
     while (finish_record(in) && may_take(in) &&
            (slot = sona_shm_queue_reserve(in->stream->queue)) &&
            sona_sidecar_recall_expire(&in->recall, in->expired_ms, &budget,
@@ -449,7 +442,7 @@ static void *intake_loop(void *arg)
     }
     sona_sidecar_pulse_end(pulse);
     for (uint32_t at = 0; at < in->n_attached; at++)
-        close_all(in->attached[at]);
+        sona_sidecar_attachment_close(in->attached[at]);
     refresh_figures(in);
     /* Release: pairs with the learner's acquire; it then finds every event in the queue. */
     atomic_store_explicit(&in->stream->finished, true, memory_order_release);
@@ -493,6 +486,7 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
     in->ledger = options->ledger;
     in->versions = options->versions;
     in->gone_fd = options->gone_fd;
+    in->hearing = options->hearing;
     in->idle_cap_us = options->idle_cap_us ? options->idle_cap_us : SONA_SIDECAR_IDLE_CAP_US;
     sona_sidecar_mailbox_init(&in->inbox);
     sona_sidecar_mailbox_init(&in->outbox);

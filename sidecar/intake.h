@@ -18,6 +18,7 @@
 #include "sidecar/join.h"
 #include "sidecar/attachment.h"
 #include "sidecar/figures.h"
+#include "sidecar/hearing.h"
 #include "sidecar/joined.h"
 #include "sidecar/ledger.h"
 #include "sidecar/ration.h"
@@ -31,6 +32,7 @@ struct sona_sidecar_intake_options {
     const struct sona_model_layout *layout;
     uint32_t record_stride;
     uint32_t idle_cap_us;
+    struct sona_sidecar_hearing hearing;
     const char *arena_path; /* null: what waits for an outcome ends with the process */
     uint64_t taken;         /* events that the learner has, over all starts */
     struct sona_sidecar_ration_options ration;

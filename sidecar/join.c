@@ -218,6 +218,8 @@ static bool take(struct sona_sidecar_join *join, const struct sona_sidecar_taken
     int verdict = sona_sidecar_judge(&join->rules, &taken->origin, r);
 
     join->taken++;
+    if (verdict == SONA_SIDECAR_ACCEPTED && taken->muted)
+        verdict = SONA_COUNTER_drop_influence;
     if (verdict != SONA_SIDECAR_ACCEPTED) {
         join->refused[verdict]++;
         return false;

@@ -43,6 +43,7 @@ struct sona_sidecar_join {
 struct sona_sidecar_taken {
     struct sona_sidecar_origin origin;
     uint64_t owner;  /* who speaks: uid */
+    bool muted;      /* it says more than its share (influence.h) */
     bool on_its_way; /* OUTCOME, END, REVOKE: the decision may still lie in its lane */
     bool withheld;   /* DECIDE, BEGIN: the learner does not see the query (sidecar/ration.h) */
     bool thinned;    /* what comes of it and would be learned is counted instead */

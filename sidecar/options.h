@@ -43,7 +43,7 @@ struct sona_sidecar_options {
     uint32_t background_inline; /* 0 or 1 */
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
     uint32_t preset;            /* index of sona_config_preset_name() */
-    uint32_t lanes_max, idle_cap_us, lease_ms;
+    uint32_t lanes_max, idle_cap_us, lease_ms, influence_cap, client_rate;
     uint32_t durability;             /* enum sona_store_durability */
     uint32_t journal_off;            /* 1: generations only */
     uint32_t group;                  /* a gid: its members may attach; SONA_SIDECAR_GROUP_NONE */

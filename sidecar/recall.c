@@ -3,7 +3,8 @@
 /*
  * See recall.h. The join is a function of what it was given, so that giving it the same again gives
  * the same events with the same numbers. What it cannot see from its input (whether a decision is
- * still on its way, the route table of the moment) is part of the entry.
+ * still on its way, whether its client says too much, the route table of the moment) is part of the
+ * entry.
  */
 #include "sidecar/recall.h"
 
@@ -20,6 +21,7 @@ enum kind { RECORD = 1, RULES, EXPIRE, FORGET };
 #define ON_ITS_WAY 1u
 #define WITHHELD   2u
 #define THINNED    4u
+#define MUTED      8u
 
 #define SECTION "intake"
 /* Slots that a checkpoint may come after: of one visit to a lane, twice over. */
@@ -183,7 +185,7 @@ bool sona_sidecar_recall_take(struct sona_sidecar_recall *recall,
         e->tag = taken->origin.tag;
         e->lane = taken->origin.lane;
         e->flags = (taken->on_its_way ? ON_ITS_WAY : 0u) | (taken->withheld ? WITHHELD : 0u) |
-                   (taken->thinned ? THINNED : 0u);
+                   (taken->thinned ? THINNED : 0u) | (taken->muted ? MUTED : 0u);
         memcpy(sona_sidecar_entry_payload(e), taken->record, recall->record_stride);
         SONA_FAULT(arena_copied);
         sona_sidecar_arena_commit(recall->arena);
@@ -335,6 +337,7 @@ static void take_again(struct again *g, const struct sona_sidecar_entry *e)
         .on_its_way = (e->flags & ON_ITS_WAY) != 0,
         .withheld = (e->flags & WITHHELD) != 0,
         .thinned = (e->flags & THINNED) != 0,
+        .muted = (e->flags & MUTED) != 0,
         .now_ms = e->now_ms,
         .record = g->record,
     };

@@ -139,6 +139,7 @@ static json_t *clients_of(const struct sona_sidecar *s)
         put_u64(o, "tag", a->tag);
         put_text(o, "liveness", sona_sidecar_liveness_name(a->liveness));
         put_flag(o, "ending", a->ended_us != 0);
+        put_u64(o, "held_back", atomic_load_explicit(&a->held_back, memory_order_relaxed));
         (void)json_array_append_new(list, o);
     }
     return list;

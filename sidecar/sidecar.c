@@ -166,6 +166,9 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .layout = &s->layout,
                 .record_stride = sona_shm_publisher_header(s->publisher)->record_stride,
                 .idle_cap_us = o->idle_cap_us,
+                .hearing = {.queries = {.cap = o->influence_cap},
+                            .words = {.cap = o->influence_cap},
+                            .rate = o->client_rate},
                 .arena_path = s->store ? s->arena_path : NULL,
                 .taken = sona_sidecar_learner_events(s->learner),
                 /* Inline, the same events give the same model: the clock has no say in them. */

@@ -21,8 +21,9 @@ extern "C" {
  * X(name, help): what happened, counted by the learner's side. Append only.
  *
  * The books. An event that is refused at sight ends as drop_not_finite, drop_shape, drop_range,
- * drop_zero_vector, drop_route, drop_no_route or drop_malformed and takes no part in what follows.
- * Of the others, in an engine after every call and in a sidecar when nothing is on its way:
+ * drop_zero_vector, drop_route, drop_no_route, drop_malformed or drop_influence and takes no part
+ * in what follows. Of the others, in an engine after every call and in a sidecar when nothing is on
+ * its way:
  *
  *     queries   decisions + trajectories
  *               = pending + joined + withdrawn + defaulted + drop_evicted + drop_abandoned
@@ -114,7 +115,9 @@ extern "C" {
     X(ewc_forgotten, "anchors that gave way because ewc_tasks_max was reached")               \
     X(ewc_consolidations, "times that the anchors of several tasks were made one")            \
     X(queries_withheld, "queries that the regime gate was not shown: the journal is busy")    \
-    X(drop_thinned, "outcomes not learned because the journal was the bottleneck")
+    X(drop_thinned, "outcomes not learned because the journal was the bottleneck")            \
+    X(drop_influence, "records that a client beyond its share (influence_cap) left behind")   \
+    X(influence_waits, "visits to a client's lane that ended early: it was beyond its share")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

@@ -14,6 +14,7 @@
 #include "engine/edits.h"
 #include "shm/layout.h"
 #include "shm/wire.h"
+#include "sidecar/influence.h"
 #include "sidecar/intake.h"
 #include "sidecar/log.h"
 #include "sidecar/store/store.h"
@@ -21,6 +22,7 @@
 #define LEASE_MAX       600000
 #define IDLE_MAX        1000000
 #define QUERY_RATE_MAX  10000000
+#define RATE_MAX        100000000
 #define RETAIN_MB_MAX   16777216 /* 16 TiB */
 #define RETAIN_DAYS_MAX 36500
 #define GENERATIONS_MAX 1000
@@ -77,6 +79,15 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
            .min = 1, .max = IDLE_MAX, .words = "", .help = "longest nap of the idle intake"),
     OPTION("clients", "group", "group", "group", GROUP, AT(group_text), .words = "",
            .help = "members of this group may attach, too; empty: the sidecar's user and root"),
+    OPTION("clients", "influence_cap", "influence-cap", "whole number", WHOLE, AT(influence_cap),
+           .min = 0, .max = SONA_SIDECAR_CAP_MAX, .words = "",
+           .help = "no client is heard more than so many times as often as the mean of the others, "
+                   "where more than so many others speak: the rest waits in its rings, which fill; "
+                   "0: no cap"),
+    OPTION("clients", "client_rate", "client-rate", "whole number", WHOLE, AT(client_rate),
+           .min = 0, .max = RATE_MAX, .words = "",
+           .help = "records a second that are taken of one client; what its rings do not hold it "
+                   "drops and counts itself; 0: as they come"),
     OPTION("state", "state_dir", "state-dir", "directory", PATH, AT(state_dir_text), .words = "",
            .help = "what is learned is kept in INSTANCE.db there, and a restart goes on where this "
                    "one ends; empty: a restart begins anew"),
@@ -533,6 +544,7 @@ void sona_sidecar_options_init(struct sona_sidecar_options *ret)
     ret->lanes_max = SONA_SIDECAR_LANES_MAX;
     ret->idle_cap_us = SONA_SIDECAR_IDLE_CAP_US;
     ret->lease_ms = SONA_SHM_LEASE_MS;
+    ret->influence_cap = SONA_SIDECAR_CAP;
     ret->durability = SONA_STORE_INTERVAL;
     ret->group = SONA_SIDECAR_GROUP_NONE;
     ret->query_rate = SONA_SIDECAR_QUERY_RATE;

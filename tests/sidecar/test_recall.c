@@ -180,6 +180,7 @@ static void happen(struct scene *s, struct dice *dice, uint64_t *seq, uint64_t n
             .on_its_way = dice_below(dice, 2) == 0,
             .withheld = dice_below(dice, 3) == 0,
             .thinned = dice_below(dice, 4) == 0,
+            .muted = dice_below(dice, 8) == 0,
             .now_ms = now_ms,
             .record = &room.record,
         };

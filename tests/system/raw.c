@@ -59,6 +59,14 @@ static void map_model(struct raw *raw, int fd)
     (void)close(fd);
 }
 
+static void map_lanes(struct raw *raw, int fd)
+{
+    raw->lanes_fd = fd;
+    raw->lanes =
+        mmap(NULL, (size_t)raw->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cr_assert(ne(ptr, raw->lanes, MAP_FAILED));
+}
+
 void raw_open(struct raw *raw, const struct stage *stage)
 {
     int fds[SONA_WIRE_FDS_MAX];
@@ -66,10 +74,20 @@ void raw_open(struct raw *raw, const struct stage *stage)
     memset(raw, 0, sizeof *raw);
     cr_assert(eq(int, shake_hands(raw, stage, -1, fds), 2));
     map_model(raw, fds[0]);
-    raw->lanes_fd = fds[1];
-    raw->lanes = mmap(NULL, (size_t)raw->plan.lanes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      raw->lanes_fd, 0);
-    cr_assert(ne(ptr, raw->lanes, MAP_FAILED));
+    map_lanes(raw, fds[1]);
+}
+
+void raw_refused(struct raw *raw, const struct stage *stage, int fd)
+{
+    struct raw before = *raw;
+    int fds[SONA_WIRE_FDS_MAX];
+
+    memset(raw, 0, sizeof *raw);
+    cr_assert(eq(int, shake_hands(raw, stage, fd, fds), 2), "it was taken back");
+    map_model(raw, fds[0]);
+    map_lanes(raw, fds[1]);
+    if (before.lanes)
+        raw_close(&before);
 }
 
 void raw_reopen(struct raw *raw, const struct stage *stage)
@@ -128,6 +146,14 @@ struct sona_record *raw_record(struct raw *raw, uint32_t lane, int kind)
     };
     sona_record_floats(r)[0] = 1;
     return r;
+}
+
+bool raw_has_room(const struct raw *raw, uint32_t lane)
+{
+    struct sona_shm_ring ring;
+
+    bind_ring(raw, lane, &ring);
+    return sona_shm_ring_reserve(&ring) != NULL;
 }
 
 void raw_commit(struct raw *raw, uint32_t lane)

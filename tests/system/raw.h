@@ -31,12 +31,17 @@ void raw_close(struct raw *raw);
 /* After a restart: hand the lanes back. They must be taken. */
 void raw_reopen(struct raw *raw, const struct stage *stage);
 
+/* A HELLO with any descriptor at all, which must not be taken: `raw` has new lanes then. What it
+ * had before is given up, if it had anything. */
+void raw_refused(struct raw *raw, const struct stage *stage, int fd);
+
 struct sona_shm_lane *raw_lane(const struct raw *raw, uint32_t lane);
 /* The id that the next record of a lane would have as a decision. */
 uint64_t raw_id(const struct raw *raw, uint32_t lane);
 /* A right record of `kind`, to be spoiled; then committed. */
 struct sona_record *raw_record(struct raw *raw, uint32_t lane, int kind);
 void raw_commit(struct raw *raw, uint32_t lane);
+bool raw_has_room(const struct raw *raw, uint32_t lane);
 
 /* A counter on page 2 of the mapped segment: readable after the sidecar's end, too. */
 uint64_t raw_counter(const struct raw *raw, sona_counter counter);

@@ -49,6 +49,7 @@ extern const struct sona_bench_entry sona_bench_visible_entries[];
 extern const struct sona_bench_entry sona_bench_tail_entries[];
 extern const struct sona_bench_entry sona_bench_host_entries[];
 extern const struct sona_bench_entry sona_bench_claim_entries[];
+extern const struct sona_bench_entry sona_bench_trace_entries[];
 
 /* End the program: exit code 1 and a sentence. */
 __attribute__((noreturn, format(printf, 1, 2))) void sona_bench_die(const char *format, ...);

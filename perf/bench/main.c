@@ -23,7 +23,7 @@ static const struct sona_bench_entry *const tables[] = {
     sona_bench_roofline_entries, sona_bench_kernel_entries,  sona_bench_call_entries,
     sona_bench_bank_entries,     sona_bench_learner_entries, sona_bench_publish_entries,
     sona_bench_visible_entries,  sona_bench_tail_entries,    sona_bench_host_entries,
-    sona_bench_claim_entries,
+    sona_bench_claim_entries,    sona_bench_trace_entries,
 };
 
 static struct sona_tools_terminal terminal;

@@ -17,7 +17,7 @@ test -f $(BUILD)/build.ninja || { log=$$(mktemp) && \
 		-Dtests=$$(has criterion) >$$log 2>&1 && rm $$log || { cat $$log; rm $$log; exit 1; }; }
 endef
 
-.PHONY: demo test verify build figures install clean help
+.PHONY: demo test verify build figures bench bench-compare install clean help
 .DEFAULT_GOAL := help
 
 demo:
@@ -58,6 +58,22 @@ figures:
 	@ninja -C $(BUILD) --quiet tools/sona-replay perf/learning/baselines/learning-baseline
 	@perf/learning/run $(BUILD) $(or $(DATA),../shared/data) docs/figures $(ARGS)
 
+# Every figure about performance, beside its floor and beside the peer: a quarter of an hour.
+bench:
+	@tools/deps figures
+	@$(setup)
+	@ninja -C $(BUILD) --quiet perf/bench/sona-bench sidecar/sona-sidecar tools/sona-replay \
+		engine/libsona-engine.a
+	@perf/run $(BUILD) $(or $(DATA),../shared/data) docs/figures $(ARGS)
+
+# make bench-compare REV=main ARGS='--filter decide/*'
+bench-compare:
+	@test -n '$(REV)' || { echo "make bench-compare REV=<revision> [ARGS='--filter GLOB']" >&2; \
+		exit 1; }
+	@tools/deps build
+	@$(setup)
+	@perf/compare $(REV) $(BUILD) $(ARGS)
+
 install: build
 	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
 
@@ -73,5 +89,7 @@ help:
 	@echo "make verify               ten million adversarial events and the like (half an hour)"
 	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
 	@echo "make figures              tables and plots of docs/figures again (public data sets needed)"
+	@echo "make bench                docs/figures/performance.md again: floors, tails, growth, the peer"
+	@echo "make bench-compare REV=R  this tree against revision R, in turns, with intervals"
 	@echo "make install DESTDIR=DIR  install (prefix /usr/local)"
 	@echo "make clean                remove the build directory"

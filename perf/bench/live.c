@@ -76,6 +76,7 @@ static void attach(struct sona_bench_live *live)
     sona_client_options options = {.instance = live->sidecar.instance,
                                    .runtime_dir = live->sidecar.runtime_dir,
                                    .lanes = 16,
+                                   .timeout_ms = 20000,
                                    .seed = 1};
     sona_diag diag;
 

@@ -100,8 +100,9 @@ static void presets(struct sona_bench *bench, const struct sona_bench_entry *ent
     for (uint32_t i = 0; sona_config_preset_name(i) && !*bench->stop; i++) {
         char argument[64];
 
-        if (bench->quick && i > 0)
-            break;
+        if (bench->quick && strcmp(sona_config_preset_name(i), "default") != 0 &&
+            strcmp(sona_config_preset_name(i), "edge_deployment") != 0)
+            continue;
         (void)snprintf(argument, sizeof argument, "--preset=%s", sona_config_preset_name(i));
         preset(bench, sona_config_preset_name(i), argument);
     }
@@ -240,8 +241,10 @@ static void clients(struct sona_bench *bench, const struct sona_bench_entry *ent
     struct sona_bench_live *live =
         sona_bench_live_get(bench, &(struct sona_bench_shape){.dim = DIM, .routes = 9});
     sona_client *more[64] = {NULL};
-    sona_client_options options = {
-        .instance = live->sidecar.instance, .runtime_dir = live->sidecar.runtime_dir, .lanes = 1};
+    sona_client_options options = {.instance = live->sidecar.instance,
+                                   .runtime_dir = live->sidecar.runtime_dir,
+                                   .lanes = 1,
+                                   .timeout_ms = 20000};
     struct sona_bench_histogram *h = sona_bench_memory(sizeof *h);
     struct sona_bench_row row;
     uint64_t cpu, told = 0, end;

@@ -118,7 +118,7 @@ static void tails(struct sona_bench *bench, const struct sona_bench_entry *entry
 {
     struct tails *t = sona_bench_memory(sizeof *t);
     bool kills = entry->a == SONA_BENCH_KILLED || entry->a == SONA_BENCH_RESTARTED;
-    uint32_t turns = bench->quick ? 3 : kills ? KILLS : TURNS;
+    uint32_t turns = bench->quick ? 2 : kills ? KILLS : TURNS;
 
     t->live = sona_bench_live_get(bench, &(struct sona_bench_shape){.dim = DIM, .routes = 9});
     for (uint32_t op = 0; op < OPS; op++) {

@@ -78,6 +78,7 @@ __attribute__((noreturn)) static void traced(const struct sona_bench_live *live,
     sona_client_options options = {.instance = live->sidecar.instance,
                                    .runtime_dir = live->sidecar.runtime_dir,
                                    .no_maintenance_thread = true,
+                                   .timeout_ms = 20000,
                                    .full_fence = full};
     sona_client *client = NULL;
     sona_lane *lane = NULL;

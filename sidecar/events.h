@@ -41,6 +41,9 @@
       "a new segment replaces that of a killed sidecar; clients change "                           \
       "over by themselves")                                                                        \
     X(resumed, "info", "what an earlier sidecar learned was taken up from the state directory")    \
+    X(state_not_kept, "warn",                                                                      \
+      "the default state directory cannot be used: a restart will forget everything. Say "         \
+      "state_dir, or give it to the user that sona-sidecar runs as")                               \
     X(journal_waits, "error",                                                                      \
       "the journal takes nothing, so learning waits; clients go on. Look "                         \
       "after the disk")                                                                            \

@@ -269,6 +269,30 @@ void sona_sidecar_whole_done(struct sona_sidecar_whole *whole)
     whole->n = 0;
 }
 
+/* Where state belongs when nobody says: a restart that forgets everything is nobody's wish. Without
+ * such a place, or isolated, nothing is kept. */
+static void use_default_state(struct sona_sidecar_options *o)
+{
+    const char *xdg = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char text[SONA_SIDECAR_DIR_MAX];
+    const struct sona_sidecar_setting *s = sona_sidecar_setting_find("state", "state_dir");
+    int n = -1;
+
+    if (last_of(FLAG_ISOLATED) || o->where[sona_sidecar_setting_index(s)][0] != '\0')
+        return;
+    if (xdg && xdg[0] == '/')
+        n = snprintf(text, sizeof text, "%s/sona", xdg);
+    else if (geteuid() == 0)
+        n = snprintf(text, sizeof text, "%s", SONA_SIDECAR_STATE_DIR);
+    else if (home && home[0] == '/')
+        n = snprintf(text, sizeof text, "%s/.local/state/sona", home);
+    if (n < 0 || n >= (int)sizeof text)
+        return;
+    memcpy(o->state_dir_text, text, sizeof text);
+    o->state_dir = o->state_dir_text;
+    o->state_by_default = true;
+}
+
 /* The n-th instance; 0: the one of a process that names none. */
 static void make_instance(struct sona_sidecar_gather *g, uint32_t n, struct sona_sidecar_whole *ret)
 {
@@ -283,6 +307,7 @@ static void make_instance(struct sona_sidecar_gather *g, uint32_t n, struct sona
     o->print_config = common->print_config;
     o->memory = common->memory;
     sona_sidecar_gather_apply(g, n, o);
+    use_default_state(o);
     if (n > 0)
         (void)snprintf(o->instance_text, sizeof o->instance_text, "%s", g->named[n - 1].name);
     ret->instance[ret->n++] = o;
@@ -422,6 +447,7 @@ int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char 
     sona_sidecar_options_init(ret);
     gather_all(g, ret);
     sona_sidecar_gather_apply(g, 0, ret);
+    use_default_state(ret);
     uint32_t mistakes = g->mistakes;
     sona_sidecar_gather_close(&g);
     return mistakes == 0 ? 0 : EXIT_USAGE;

@@ -27,7 +27,8 @@
 #define SONA_SIDECAR_DIR_MAX        200u  /* bytes of a directory; of a socket, fewer still */
 #define SONA_SIDECAR_GROUP_MAX      64u   /* bytes of the name of a group */
 #define SONA_SIDECAR_GROUP_NONE     UINT32_MAX
-#define SONA_SIDECAR_INSTANCES_MAX  64u /* of one process */
+#define SONA_SIDECAR_INSTANCES_MAX  64u             /* of one process */
+#define SONA_SIDECAR_STATE_DIR      "/var/lib/sona" /* of root */
 #define SONA_SIDECAR_CONFIG_FILE    "/etc/sona/sidecar.yaml"
 
 enum sona_sidecar_memory_wish {
@@ -39,6 +40,8 @@ enum sona_sidecar_memory_wish {
 struct sona_sidecar_options {
     /* In the buffers below. runtime_dir null: default place; state_dir null: nothing is kept. */
     const char *instance, *runtime_dir, *state_dir;
+    bool state_by_default; /* nobody said where: without the place nothing is kept, and that is said
+                            */
     sona_config config;
     uint32_t background_inline; /* 0 or 1 */
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -99,15 +100,23 @@ static void store_notice(void *context, const char *event, const char *text)
     sona_sidecar_voice_speak(before);
 }
 
-static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
+/* The directories above one that nobody asked for by name. What cannot be made is told by the
+ * store. */
+static void make_parents(const char *path)
+{
+    char parent[SONA_SIDECAR_DIR_MAX];
+
+    (void)snprintf(parent, sizeof parent, "%s", path);
+    for (char *end = parent + 1; (end = strchr(end, '/')); *end++ = '/') {
+        *end = '\0';
+        (void)mkdir(parent, 0700);
+    }
+}
+
+static sona_err open_store(struct sona_sidecar *s, sona_diag *reterr)
 {
     const struct sona_sidecar_options *o = s->options;
 
-    if (!o->state_dir)
-        return SONA_OK;
-    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk: learning waits */
-    (void)snprintf(s->arena_path, sizeof s->arena_path, "%s/%s.arena", s->instance.dir,
-                   s->instance.name);
     return sona_store_open(
         &s->store,
         &(struct sona_store_options){.instance = s->instance.name,
@@ -123,6 +132,28 @@ static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
                                      .notice = store_notice,
                                      .context = sona_sidecar_voice_current()},
         reterr);
+}
+
+static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
+{
+    struct sona_sidecar_options *o = s->options;
+
+    if (!o->state_dir)
+        return SONA_OK;
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit of file sizes is a full disk: learning waits */
+    (void)snprintf(s->arena_path, sizeof s->arena_path, "%s/%s.arena", s->instance.dir,
+                   s->instance.name);
+    if (!o->state_by_default)
+        return open_store(s, reterr);
+    make_parents(o->state_dir);
+    sona_err err = open_store(s, reterr);
+    if (err == SONA_OK || (err != SONA_E_PERMISSION && access(o->state_dir, F_OK) == 0))
+        return err;
+    /* Nobody asked for it, so nobody is refused for it. */
+    sona_sidecar_log(SONA_SIDECAR_WARN, "state_not_kept",
+                     "reason=\"%s; a restart will forget everything\"", reterr->text);
+    o->state_dir = NULL;
+    return SONA_OK;
 }
 
 static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
@@ -332,6 +363,10 @@ sona_err sona_sidecar_check(struct sona_sidecar_options *options, sona_diag *ret
     if (err != SONA_OK)
         return err;
     const struct sona_shm_header *h = sona_shm_publisher_header(s.publisher);
+    if (options->state_dir)
+        (void)printf("fine   state        kept in %s\n", options->state_dir);
+    else
+        (void)printf("lacks  state        not kept: a restart forgets everything\n");
     (void)printf("ok: instance %s, %u routes, %llu bytes of shared memory, socket %s\n",
                  options->instance, options->n_routes, (unsigned long long)h->total_bytes,
                  s.instance.socket_path);

@@ -219,6 +219,33 @@ Test(config_files, isolated_reads_no_environment_and_a_variable_of_nobody_is_not
     cr_expect(eq(ptr, strstr(text, "SONA_SERVICE_HOST"), NULL), "%s", text);
 }
 
+Test(config_files, state_is_kept_by_default_but_for_who_says_no_and_for_the_isolated)
+{
+    static const char *const one[] = {"--routes=1", NULL};
+    static const char *const isolated[] = {"--routes=1", "--isolated", NULL};
+    static const char *const no[] = {"--routes=1", "--state-dir=", NULL};
+    static const char *const there[] = {"--routes=1", "--state-dir=/there", NULL};
+
+    cr_assert(eq(int, setenv("XDG_STATE_HOME", "/state/home", 1), 0));
+    cr_assert(eq(int, config_parse(&options, "/dev/null", one), 0));
+    cr_expect(eq(str, (char *)(uintptr_t)options.state_dir, "/state/home/sona"));
+    char *printed = config_printed(&options);
+    cr_expect(ne(ptr, strstr(printed, "/state/home/sona"), NULL), "%s", printed);
+    free(printed);
+    cr_assert(eq(int, config_parse(&options, "/dev/null", isolated), 0));
+    cr_expect(eq(ptr, (void *)(uintptr_t)options.state_dir, NULL));
+    cr_assert(eq(int, config_parse(&options, "/dev/null", no), 0));
+    cr_expect(eq(ptr, (void *)(uintptr_t)options.state_dir, NULL));
+    cr_assert(eq(int, config_parse(&options, "/dev/null", there), 0));
+    cr_expect(eq(str, (char *)(uintptr_t)options.state_dir, "/there"));
+    cr_expect(not(options.state_by_default));
+    cr_assert(eq(int, setenv("XDG_STATE_HOME", "not/absolute", 1), 0));
+    cr_assert(eq(int, setenv("HOME", "/me", 1), 0));
+    cr_assert(eq(int, config_parse(&options, "/dev/null", one), 0));
+    cr_expect(eq(str, (char *)(uintptr_t)options.state_dir,
+                 geteuid() == 0 ? "/var/lib/sona" : "/me/.local/state/sona"));
+}
+
 static void assert_reads_back(const char *text)
 {
     struct config_place p, q;

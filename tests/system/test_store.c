@@ -3,7 +3,9 @@
 /* Stores that a sidecar cannot use: it says so in one sentence, and clients decide all the same. */
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -40,6 +42,40 @@ Test(store, a_state_directory_that_cannot_be_written_is_named_with_the_remedy, .
                    "make it writable for this user, or choose another directory");
     stage_reopen(&stage);
     stage_close(&stage);
+}
+
+/* What a check says of the daemon that nobody told where state belongs. */
+static void check_default(const char *xdg, const char *runtime_dir, char said[2048])
+{
+    char command[512];
+
+    (void)snprintf(command, sizeof command,
+                   "XDG_STATE_HOME='%s' '%s' -c /dev/null --routes=2 --dim=16 --runtime-dir '%s' "
+                   "--instance default-%d --check 2>&1",
+                   xdg, getenv("SONA_SIDECAR"), runtime_dir, (int)getpid());
+    FILE *out = popen(command, "r");
+    cr_assert(ne(ptr, out, NULL));
+    said[fread(said, 1, 2047, out)] = '\0';
+    cr_expect(eq(int, pclose(out), 0), "%s", said);
+}
+
+Test(store, nobody_has_to_say_where_and_who_has_no_place_is_served_all_the_same, .timeout = 60)
+{
+    char home[] = "/tmp/sona-home-XXXXXX", said[2048], path[64];
+    struct stat st;
+
+    cr_assert(ne(ptr, mkdtemp(home), NULL));
+    (void)snprintf(path, sizeof path, "%s/a/b", home); /* neither is there */
+    check_default(path, home, said);
+    cr_expect(ne(ptr, strstr(said, "/a/b/sona"), NULL), "%s", said);
+    (void)snprintf(path, sizeof path, "%s/a/b/sona", home);
+    cr_assert(zero(int, stat(path, &st)), "it was made");
+    cr_expect(eq(u32, st.st_mode & 0777, 0700));
+    check_default("/proc/nowhere", home, said);
+    cr_expect(ne(ptr, strstr(said, "state_not_kept"), NULL), "%s", said);
+    cr_expect(ne(ptr, strstr(said, "not kept: a restart"), NULL), "%s", said);
+    (void)snprintf(path, sizeof path, "rm -rf '%s'", home);
+    cr_expect(zero(int, system(path)));
 }
 
 Test(store, a_state_of_another_hidden_dim_is_refused_by_the_name_of_the_key, .timeout = 60)

@@ -11,11 +11,7 @@
  *                                    or REFUSED {code, sentence}
  *     (the connection stays open: its hang-up, and the peer's pidfd, tell its death)
  *
- *     sonactl                        sidecar
- *     QUERY {what}              ──►
- *                               ◄──  ANSWER {code}, then JSON text in the same packet
- *     COMMAND {what, ...}       ──►  applied between two events, published
- *                               ◄──  ANSWER, or REFUSED {code, sentence}
+ * What sonactl asks goes over another socket beside it (control.h).
  */
 #ifndef SONA_SHM_WIRE_H
 #define SONA_SHM_WIRE_H
@@ -33,14 +29,7 @@
 #define SONA_WIRE_PACKET_MAX (192 * 1024)
 #define SONA_WIRE_FDS_MAX    2
 
-enum sona_wire_kind {
-    SONA_WIRE_HELLO = 1,
-    SONA_WIRE_WELCOME = 2,
-    SONA_WIRE_REFUSED = 3,
-    SONA_WIRE_QUERY = 4,
-    SONA_WIRE_ANSWER = 5,
-    SONA_WIRE_COMMAND = 6
-};
+enum sona_wire_kind { SONA_WIRE_HELLO = 1, SONA_WIRE_WELCOME = 2, SONA_WIRE_REFUSED = 3 };
 
 struct sona_wire_head {
     uint32_t magic;
@@ -72,50 +61,6 @@ struct sona_wire_refused {
     struct sona_wire_head head;
     uint32_t code; /* sona_err */
     char text[SONA_DIAG_TEXT_MAX];
-};
-
-enum sona_wire_query {
-    SONA_WIRE_STATUS = 1,
-    SONA_WIRE_STATS = 2,
-    SONA_WIRE_PATTERNS = 3,
-    SONA_WIRE_ROUTES = 4,
-    SONA_WIRE_CONFIG = 5,
-    SONA_WIRE_GENERATIONS = 6
-};
-struct sona_wire_query_packet {
-    struct sona_wire_head head;
-    uint32_t what; /* enum sona_wire_query */
-};
-struct sona_wire_answer {
-    struct sona_wire_head head;
-    uint32_t code;       /* sona_err */
-    uint32_t json_bytes; /* text behind this struct, no NUL */
-};
-
-/* What changes a running instance. Routes are named; the first four are about one. */
-enum sona_wire_command_what {
-    SONA_WIRE_ROUTE_ADD = 1,
-    SONA_WIRE_ROUTE_RETIRE = 2,
-    SONA_WIRE_ROUTE_MODE = 3,
-    SONA_WIRE_ROUTE_COST = 4,
-    SONA_WIRE_LEARN = 5, /* a background cycle */
-    SONA_WIRE_FLUSH = 6, /* learn all that was accepted so far */
-    SONA_WIRE_ENABLE = 7,
-    SONA_WIRE_DISABLE = 8,
-    SONA_WIRE_PATTERNS_DECAY = 9, /* what sona/engine.h says of the three */
-    SONA_WIRE_PATTERNS_PRUNE = 10,
-    SONA_WIRE_PATTERNS_CONSOLIDATE = 11,
-    SONA_WIRE_EWC = 12,          /* say how EWC++ stands: changes nothing */
-    SONA_WIRE_EWC_BOUNDARY = 13, /* a task ends here */
-    SONA_WIRE_EWC_CONSOLIDATE = 14
-};
-struct sona_wire_command {
-    struct sona_wire_head head;
-    uint32_t what; /* enum sona_wire_command_what */
-    uint32_t mode; /* sona_mode: ROUTE_MODE */
-    sona_route_spec spec;
-    float amount;         /* a factor: PATTERNS_DECAY; a cosine: PATTERNS_CONSOLIDATE */
-    sona_prune_rule rule; /* PATTERNS_PRUNE */
 };
 
 #define SONA_WIRE_SYSTEM_DIR "/run/sona"

@@ -7,6 +7,14 @@
 #include <stdint.h>
 #include <time.h>
 
+static inline uint64_t sona_sidecar_now_ns(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 static inline uint64_t sona_sidecar_now_us(void)
 {
     struct timespec t;

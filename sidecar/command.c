@@ -4,6 +4,7 @@
 #include "sidecar/command.h"
 
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "engine/learner/learner.h"
 #include "shm/diag.h"
@@ -51,14 +52,26 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
     return n > 0;
 }
 
-sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr)
+void sona_sidecar_desk_answer(const struct sona_sidecar_command *command)
 {
-    if (request->what < SONA_WIRE_ROUTE_ADD || request->what > SONA_WIRE_EWC_CONSOLIDATE)
+    struct sona_sidecar_desk *desk = command->desk;
+
+    if (!desk)
+        return;
+    (void)sona_sidecar_commands_put(&desk->answered, command);
+    (void)eventfd_write(desk->fd, 1);
+}
+
+sona_err sona_sidecar_command_judge(const struct sona_control_request *request, sona_diag *reterr)
+{
+    const struct sona_control_command *row = sona_control_command_of(request->what);
+
+    if (!row || row->class == SONA_CONTROL_QUERY)
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "command %u is unknown; upgrade the sidecar", request->what);
     /* Of every command: the log prints it. */
     if (memchr(request->spec.name, '\0', sizeof request->spec.name) == NULL ||
-        (request->spec.name[0] == '\0' && request->what <= SONA_WIRE_ROUTE_COST))
+        (request->spec.name[0] == '\0' && row->class == SONA_CONTROL_ROUTE))
         return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a route's name is 1..%d bytes long",
                                  SONA_ROUTE_NAME_MAX - 1);
     if (request->mode > SONA_MODE_BYPASS)
@@ -82,27 +95,27 @@ static sona_route find(const struct sona_learner *learner, const char *name)
 
 static sona_err change_route(struct sona_learner *learner, struct sona_sidecar_command *c)
 {
-    const struct sona_wire_command *r = &c->request;
+    const struct sona_control_request *r = &c->request;
 
-    if (r->what == SONA_WIRE_ROUTE_ADD)
+    if (r->what == SONA_CONTROL_ROUTE_ADD)
         return sona_learner_route_add(learner, &r->spec, &c->route);
     c->route = find(learner, r->spec.name);
     if (c->route == SONA_ROUTE_NONE)
         return SONA_E_ROUTE;
-    if (r->what == SONA_WIRE_ROUTE_RETIRE)
+    if (r->what == SONA_CONTROL_ROUTE_RETIRE)
         return sona_learner_route_retire(learner, c->route);
-    if (r->what == SONA_WIRE_ROUTE_MODE)
+    if (r->what == SONA_CONTROL_ROUTE_MODE)
         return sona_learner_route_mode(learner, c->route, (sona_mode)r->mode);
     return sona_learner_route_cost(learner, c->route, r->spec.cost);
 }
 
 static sona_err change_bank(struct sona_learner *learner, struct sona_sidecar_command *c)
 {
-    const struct sona_wire_command *r = &c->request;
+    const struct sona_control_request *r = &c->request;
 
-    if (r->what == SONA_WIRE_PATTERNS_DECAY)
+    if (r->what == SONA_CONTROL_PATTERNS_DECAY)
         return sona_learner_decay(learner, r->amount, &c->bank);
-    if (r->what == SONA_WIRE_PATTERNS_PRUNE)
+    if (r->what == SONA_CONTROL_PATTERNS_PRUNE)
         return sona_learner_prune(learner, &r->rule, &c->bank);
     return sona_learner_consolidate(learner, r->amount, &c->bank);
 }
@@ -144,10 +157,10 @@ static void configure(struct sona_learner *learner, struct sona_sidecar_command 
 
 static void apply_ewc(struct sona_learner *learner, struct sona_sidecar_command *c)
 {
-    c->ewc.changed = c->request.what == SONA_WIRE_EWC_BOUNDARY ? sona_learner_ewc_boundary(learner)
-                     : c->request.what == SONA_WIRE_EWC_CONSOLIDATE
-                         ? sona_learner_ewc_consolidate(learner)
-                         : false;
+    c->ewc.changed =
+        c->request.what == SONA_CONTROL_EWC_BOUNDARY      ? sona_learner_ewc_boundary(learner)
+        : c->request.what == SONA_CONTROL_EWC_CONSOLIDATE ? sona_learner_ewc_consolidate(learner)
+                                                          : false;
     sona_learner_ewc_state(learner, &c->ewc.state);
     c->ewc.n_top = sona_learner_ewc_top(learner, SONA_SIDECAR_EWC_TOP, c->ewc.top);
 }
@@ -160,12 +173,12 @@ void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sideca
         configure(learner, command);
         return;
     }
-    if (what >= SONA_WIRE_EWC) {
+    if (sona_sidecar_command_class(command) == SONA_CONTROL_ANCHORS) {
         apply_ewc(learner, command);
         return;
     }
-    if (what == SONA_WIRE_ENABLE || what == SONA_WIRE_DISABLE) {
-        sona_learner_set_enabled(learner, what == SONA_WIRE_ENABLE);
+    if (what == SONA_CONTROL_ENABLE || what == SONA_CONTROL_DISABLE) {
+        sona_learner_set_enabled(learner, what == SONA_CONTROL_ENABLE);
         return;
     }
     if (sona_sidecar_command_on_bank(command)) {

@@ -5,8 +5,8 @@
  * any other: the learner thread applies it between two events, and it is answered when what it
  * changed is published.
  *
- *     control ──asked──► learner: apply, publish, show ──answered──► control: packet to the asker
- *        └──FLUSH letter──► intake: drain what is committed, then say up to where ──┘
+ *     http ──asked──► learner: apply, publish, show ──desk of the asker──► http: its answer
+ *       └──FLUSH letter──► intake: drain what is committed, then say up to where ──┘
  */
 #ifndef SONA_SIDECAR_COMMAND_H
 #define SONA_SIDECAR_COMMAND_H
@@ -20,7 +20,7 @@
 #include <sona/engine.h>
 #include <sona/error.h>
 
-#include "shm/wire.h"
+#include "shm/control.h"
 
 struct sona_learner;
 
@@ -43,11 +43,14 @@ struct sona_sidecar_ewc {
     sona_ewc_weight top[SONA_SIDECAR_EWC_TOP];
 };
 
+struct sona_sidecar_desk;
+
 struct sona_sidecar_command {
-    uint64_t asker;                           /* which connection */
+    struct sona_sidecar_desk *desk;           /* where its answer goes */
+    uint64_t asker;                           /* whose it is, there */
     uint64_t flush;                           /* FLUSH: the how-manieth */
     uint64_t learned_before;                  /* when it was asked */
-    struct sona_wire_command request;         /* judged by sona_sidecar_command_judge() */
+    struct sona_control_request request;      /* judged by sona_sidecar_command_judge() */
     const struct sona_sidecar_change *change; /* CONFIGURE; the asker's until it is answered */
     /* The answer. */
     sona_diag diag; /* code SONA_OK: done */
@@ -57,11 +60,19 @@ struct sona_sidecar_command {
     struct sona_sidecar_ewc ewc;
 };
 
+/* Who applies it. Not of CONFIGURE. */
+static inline enum sona_control_class
+sona_sidecar_command_class(const struct sona_sidecar_command *command)
+{
+    const struct sona_control_command *row = sona_control_command_of(command->request.what);
+
+    return row ? row->class : SONA_CONTROL_QUERY;
+}
+
 /* Is it one on the pattern bank? Not while a cycle runs, whose install brings its own bank. */
 static inline bool sona_sidecar_command_on_bank(const struct sona_sidecar_command *command)
 {
-    return command->request.what >= SONA_WIRE_PATTERNS_DECAY &&
-           command->request.what <= SONA_WIRE_PATTERNS_CONSOLIDATE;
+    return sona_sidecar_command_class(command) == SONA_CONTROL_BANK;
 }
 
 #define SONA_SIDECAR_COMMANDS_MAX 16u /* waiting at one time */
@@ -73,6 +84,12 @@ struct sona_sidecar_commands {
     struct sona_sidecar_command item[SONA_SIDECAR_COMMANDS_MAX];
 };
 
+/* Where a thread that asks finds the answers, and how it is woken. */
+struct sona_sidecar_desk {
+    struct sona_sidecar_commands answered;
+    int fd; /* eventfd; -1: none */
+};
+
 void sona_sidecar_commands_init(struct sona_sidecar_commands *commands);
 void sona_sidecar_commands_done(struct sona_sidecar_commands *commands);
 /* False: too many wait already. */
@@ -82,8 +99,11 @@ bool sona_sidecar_commands_put(struct sona_sidecar_commands *commands,
 bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
                                 struct sona_sidecar_command *ret);
 
+/* Learner: hand an answered command to whoever asked. No room: the asker times out. */
+void sona_sidecar_desk_answer(const struct sona_sidecar_command *command);
+
 /* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
-sona_err sona_sidecar_command_judge(const struct sona_wire_command *request, sona_diag *reterr);
+sona_err sona_sidecar_command_judge(const struct sona_control_request *request, sona_diag *reterr);
 /* Apply a command on routes, the bank, EWC++ or the switch; the result is in `diag`, `route`,
  * `bank` and `ewc`. LEARN and FLUSH are the learner thread's own. */
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command);

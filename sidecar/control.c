@@ -2,12 +2,11 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * See control.h. A connection begins without an attachment; HELLO gives it one, and its hang-up or
- * its peer's death ends that. A query needs none.
+ * its peer's death ends that.
  *
  *     accepted ──HELLO──► attached ──hang-up or death──► closed; the attachment goes on to the
- * intake, │  └──QUERY──► (answered, waits for the next)    which gives it back when all is learned
- *        ├──COMMAND──► (answered when the learner has applied and published it)
- *        └──silence, nonsense, refusal──► closed
+ *         │                                              intake, which gives it back when all is
+ *         └──silence, nonsense, refusal──► closed        learned
  */
 #include "sidecar/control.h"
 
@@ -30,7 +29,7 @@
 #include "sidecar/report.h"
 #include "sidecar/sidecar.h"
 
-#define CONNECTIONS_MAX (SONA_SHM_CLIENTS_MAX + 64u) /* clients, and people who ask */
+#define CONNECTIONS_MAX (SONA_SHM_CLIENTS_MAX + 64u) /* clients, and those that try */
 #define REFUSALS_MAX    64u                          /* beyond them, until they are told so */
 #define PACKET_BYTES    4096u                        /* room for the HELLO of a later version */
 
@@ -44,7 +43,6 @@ struct connection {
     int fd;
     struct sona_sidecar_peer peer;
     struct sona_sidecar_attachment *attachment; /* null: none (yet) */
-    uint64_t number;                            /* among all that ever were */
     sona_diag refusal; /* code not SONA_OK: its first packet is read, then this is the answer */
     struct event *readable, *death;
     struct connection *next, **link; /* link: what points here */
@@ -55,8 +53,6 @@ struct control {
     struct event_base *base;
     struct connection *connections;
     uint32_t n_connections;
-    uint64_t numbers; /* of connections, given so far */
-    uint64_t flushes; /* asked of the intake */
     struct event *listen;
     struct sona_sidecar_orders *orders;
     struct sona_sidecar_reload reload;
@@ -91,6 +87,7 @@ static void end_connection(struct connection *c, bool dead)
         a->ended_us = sona_sidecar_now_us();
         a->dead = dead;
         sona_sidecar_intake_tell(c->control->sidecar->intake, SONA_SIDECAR_ENDED, a);
+        sona_sidecar_roster_show(c->control->sidecar);
     }
     close_connection(c);
 }
@@ -110,6 +107,7 @@ static void refuse(struct connection *c, const sona_diag *diag)
 static void refuse_hello(struct connection *c, const sona_diag *diag)
 {
     sona_sidecar_tally_add(&c->control->sidecar->clients.tally, SONA_COUNTER_clients_refused, 1);
+    sona_sidecar_roster_show(c->control->sidecar);
     refuse(c, diag);
 }
 
@@ -155,6 +153,7 @@ static void on_hello(struct connection *c, const struct sona_wire_hello *hello, 
     /* The intake first: once the client has its answer, an outcome may name its decisions. */
     sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_ATTACHED, c->attachment);
     SONA_FAULT(handback_watched);
+    sona_sidecar_roster_show(s); /* and whoever asks knows of it, once it has */
     err = welcome(c, lane_fd, &diag);
     if (lane_fd >= 0)
         (void)close(lane_fd);
@@ -176,88 +175,6 @@ static void on_hello(struct connection *c, const struct sona_wire_hello *hello, 
                      sona_sidecar_liveness_name(c->peer.liveness), c->attachment->came_back);
 }
 
-/* Send the text, which is freed, and may be null. */
-static void send_answer(struct connection *c, char *json)
-{
-    size_t text = json ? strlen(json) : 0;
-    size_t bytes = sizeof(struct sona_wire_answer) + text;
-    struct sona_wire_answer *answer = calloc(1, bytes);
-    sona_err err = SONA_E_MEMORY;
-
-    if (answer && json && bytes <= SONA_WIRE_PACKET_MAX) {
-        answer->head.kind = SONA_WIRE_ANSWER;
-        answer->json_bytes = (uint32_t)text;
-        memcpy(answer + 1, json, text);
-        err = sona_wire_send(c->fd, &answer->head, bytes, NULL, 0, NULL);
-    }
-    free(answer);
-    free(json);
-    if (err != SONA_OK)
-        end_connection(c, false); /* it does not read, or there is no memory */
-}
-
-static void on_query(struct connection *c, const struct sona_wire_query_packet *query)
-{
-    const struct sona_sidecar *s = c->control->sidecar;
-    char *json = NULL;
-    sona_diag diag;
-
-    if (query->what == SONA_WIRE_STATUS)
-        json = sona_sidecar_report_status(s);
-    else if (query->what == SONA_WIRE_STATS)
-        json = sona_sidecar_report_stats(s);
-    else if (query->what == SONA_WIRE_PATTERNS)
-        json = sona_sidecar_report_patterns(s);
-    else if (query->what == SONA_WIRE_ROUTES)
-        json = sona_sidecar_report_routes(s);
-    else if (query->what == SONA_WIRE_CONFIG)
-        json = sona_sidecar_report_config(s);
-    else if (query->what == SONA_WIRE_GENERATIONS) {
-        json = sona_sidecar_report_generations(s, &diag);
-        if (!json) {
-            refuse(c, &diag);
-            return;
-        }
-    } else {
-        (void)sona_shm_diag_set(&diag, SONA_E_FORMAT, 0, "query %u is unknown; upgrade the sidecar",
-                                query->what);
-        refuse(c, &diag);
-        return;
-    }
-    send_answer(c, json);
-}
-
-static void on_command(struct connection *c, const struct sona_wire_command *request)
-{
-    struct sona_sidecar *s = c->control->sidecar;
-    struct sona_sidecar_command command = {.asker = c->number, .request = *request};
-    sona_stats stats;
-    sona_diag diag;
-
-    if (sona_sidecar_command_judge(request, &diag) != SONA_OK) {
-        refuse(c, &diag);
-        return;
-    }
-    sona_sidecar_report_sum(s, &stats);
-    command.learned_before = stats.counter[SONA_COUNTER_learned];
-    command.flush = c->control->flushes + 1;
-    if (!sona_sidecar_commands_put(&s->asked, &command)) {
-        (void)sona_shm_diag_set(&diag, SONA_E_LIMIT, 0, "%u commands wait already; try again",
-                                SONA_SIDECAR_COMMANDS_MAX);
-        refuse(c, &diag);
-        return;
-    }
-    if (request->what == SONA_WIRE_FLUSH) {
-        c->control->flushes++;
-        sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_FLUSH, NULL);
-    }
-    sona_sidecar_wake_notify(&s->stream.wake);
-    (void)event_del(c->readable);
-    (void)event_add(c->readable, NULL); /* it waits for us now, and may be silent */
-    sona_sidecar_log(SONA_SIDECAR_INFO, "command", "pid=%d uid=%u what=%u route=%s",
-                     (int)c->peer.pid, (unsigned)c->peer.uid, request->what, request->spec.name);
-}
-
 /* Other options, unless those before are still being taken over. */
 static void take_options(struct control *control)
 {
@@ -269,35 +186,9 @@ static void take_options(struct control *control)
         sona_sidecar_reload_begin(&control->reload, control->sidecar, wanted);
 }
 
-/* Tell whoever asked, if it is still there. */
-static void take_answers(struct control *control)
-{
-    struct sona_sidecar_command command;
-
-    while (sona_sidecar_commands_take(&control->sidecar->answered, &command)) {
-        if (command.change) {
-            sona_sidecar_reload_done(&control->reload, control->sidecar, &command);
-            take_options(control);
-        }
-        for (struct connection *c = control->connections; c; c = c->next) {
-            if (c->number != command.asker)
-                continue;
-            (void)event_del(c->readable);
-            (void)event_add(c->readable, &silence);
-            if (command.diag.code != SONA_OK)
-                refuse(c, &command.diag);
-            else
-                send_answer(c, sona_sidecar_report_command(control->sidecar, &command));
-            break;
-        }
-    }
-}
-
 union packet {
     struct sona_wire_head head;
     struct sona_wire_hello hello;
-    struct sona_wire_query_packet query;
-    struct sona_wire_command command;
     char room[PACKET_BYTES];
 };
 
@@ -315,25 +206,10 @@ static sona_err judge_packet(const struct connection *c, const struct sona_wire_
                                  "a packet carries more descriptors than expected; it was refused");
     if (head->kind == SONA_WIRE_HELLO && bytes == sizeof(struct sona_wire_hello) && !c->attachment)
         return SONA_OK;
-    if (head->kind == SONA_WIRE_QUERY && bytes == sizeof(struct sona_wire_query_packet))
-        return SONA_OK;
-    if (head->kind == SONA_WIRE_COMMAND && bytes == sizeof(struct sona_wire_command) &&
-        !c->attachment)
-        return SONA_OK;
     return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                              "a packet of kind %u and %zu bytes makes no sense here; use a client "
                              "of this sidecar's version",
                              head->kind, bytes);
-}
-
-static void on_judged(struct connection *c, const union packet *packet, int old_fd)
-{
-    if (packet->head.kind == SONA_WIRE_HELLO)
-        on_hello(c, &packet->hello, old_fd);
-    else if (packet->head.kind == SONA_WIRE_COMMAND)
-        on_command(c, &packet->command);
-    else
-        on_query(c, &packet->query);
 }
 
 static void on_packet(struct connection *c)
@@ -359,9 +235,8 @@ static void on_packet(struct connection *c)
     if (err == SONA_OK) {
         if (n_fds > 0)
             SONA_FAULT(handback_received);
-        on_judged(c, &packet, n_fds > 0 ? fds[0] : -1);
-    } else if (c->attachment || packet.head.kind == SONA_WIRE_QUERY ||
-               packet.head.kind == SONA_WIRE_COMMAND) {
+        on_hello(c, &packet.hello, n_fds > 0 ? fds[0] : -1);
+    } else if (c->attachment) {
         refuse(c, &diag);
     } else {
         refuse_hello(c, &diag);
@@ -403,11 +278,8 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
             deafen(control);
         return;
     }
-    *c = (struct connection){.control = control,
-                             .fd = fd,
-                             .number = ++control->numbers,
-                             .next = control->connections,
-                             .link = &control->connections};
+    *c = (struct connection){
+        .control = control, .fd = fd, .next = control->connections, .link = &control->connections};
     c->peer.pidfd = -1;
     if (c->next)
         c->next->link = &c->next;
@@ -426,18 +298,24 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
 
 /* ---- the rest of the loop ---- */
 
-/* The intake gave attachments back, drained and learned, or the learner answered commands. */
+/* The intake gave attachments back, drained and learned, or the learner took over a change. */
 static void on_gone(evutil_socket_t fd, short what, void *arg)
 {
     struct control *control = arg;
     struct sona_sidecar_attachment *a;
+    struct sona_sidecar_command command;
     eventfd_t count;
 
     (void)what;
     (void)eventfd_read((int)fd, &count);
     while ((a = sona_sidecar_intake_gone(control->sidecar->intake)))
         sona_sidecar_clients_free(&control->sidecar->clients, a, true);
-    take_answers(control);
+    sona_sidecar_roster_show(control->sidecar);
+    while (sona_sidecar_commands_take(&control->sidecar->desk.answered, &command))
+        if (command.change) {
+            sona_sidecar_reload_done(&control->reload, control->sidecar, &command);
+            take_options(control);
+        }
 }
 
 static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
@@ -450,6 +328,8 @@ static void on_heartbeat(evutil_socket_t fd, short what, void *arg)
     sona_sidecar_pulse_beat(control->pulse);
     /* Relaxed: clients look whether it moves. */
     (void)atomic_fetch_add_explicit(&live->heartbeat, 1, memory_order_relaxed);
+    atomic_store_explicit(&control->sidecar->beat_ms, sona_sidecar_now_ms(), memory_order_relaxed);
+    sona_sidecar_roster_show(control->sidecar);
     sona_sidecar_report_page(control->sidecar);
     sona_sidecar_log_settle();
     sona_sidecar_log_keep(sona_shm_publisher_counters(control->sidecar->publisher));
@@ -484,7 +364,7 @@ static sona_err add_events(struct control *control, struct event *events[EVENTS]
 
     events[LISTEN] = event_new(b, s->instance.listen_fd, EV_READ | EV_PERSIST, on_connect, control);
     control->listen = events[LISTEN];
-    events[GONE] = event_new(b, s->gone_fd, EV_READ | EV_PERSIST, on_gone, control);
+    events[GONE] = event_new(b, s->desk.fd, EV_READ | EV_PERSIST, on_gone, control);
     events[HEARTBEAT] = event_new(b, -1, EV_PERSIST, on_heartbeat, control);
     events[ORDERS] = event_new(b, control->orders->fd, EV_READ | EV_PERSIST, on_orders, control);
     for (int e = 0; e < EVENTS; e++)

@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * The control thread of an instance: one libevent loop over the listening socket, every connection,
- * every client's pidfd, the heartbeat and the orders of the main thread. It answers handshakes and
- * queries, notices deaths, and never touches an event or a weight.
+ * every client's pidfd, the heartbeat and the orders of the main thread. It answers handshakes,
+ * notices deaths, and never touches an event or a weight. People talk to another thread
+ * (http/http.h).
  */
 #ifndef SONA_SIDECAR_CONTROL_H
 #define SONA_SIDECAR_CONTROL_H

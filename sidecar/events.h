@@ -84,6 +84,9 @@
       "one of several instances could not start, or ended; the others serve. Mend what the "       \
       "reason "                                                                                    \
       "says, and send SIGHUP: it is started again")                                                \
+    X(http_no_room, "warn",                                                                        \
+      "too many connections to a control socket or the port: who connects waits")                  \
+    X(http_refused, "warn", "a request of another user; it was told so")                           \
     X(config_instance_added, "info", "SIGHUP found an instance that does not run, and starts it")  \
     X(config_instance_removed, "info", "no file names it any more; it stops, and its state stays") \
     X(client_held_back, "warn",                                                                    \

@@ -17,6 +17,7 @@
 #include "shm/diag.h"
 #include "sidecar/clock.h"
 #include "sidecar/control.h"
+#include "sidecar/http/http.h"
 #include "sidecar/log.h"
 #include "sidecar/service.h"
 #include "sidecar/sidecar.h"
@@ -33,6 +34,7 @@ struct member {
     struct sona_sidecar_orders orders;
     pthread_t thread;
     int told_fd; /* the fleet's */
+    struct sona_http *http;
     /* Release by the thread, acquire by main: ENDED, and all that it wrote is there. */
     _Atomic int phase;
     sona_diag diag; /* with ENDED: SONA_OK, or why */
@@ -48,6 +50,7 @@ struct fleet {
     bool ready;    /* that was said */
     int ready_fd, told_fd, signal_fd;
     int status;
+    struct sona_http *http; /* of all */
 };
 
 /* ---- the thread of one ---- */
@@ -71,7 +74,10 @@ static void *member_main(void *arg)
     if (err == SONA_OK) {
         err = sona_sidecar_listen(&m->sidecar, &m->diag);
         if (err == SONA_OK)
+            err = sona_http_join(m->http, &m->sidecar, &m->diag);
+        if (err == SONA_OK)
             err = sona_sidecar_control_run(&m->sidecar, &m->orders, say_serving, m, &m->diag);
+        sona_http_leave(m->http, &m->sidecar);
         sona_sidecar_close(&m->sidecar);
     }
     sona_sidecar_version_leave();
@@ -138,6 +144,7 @@ static void start(struct fleet *f, struct sona_sidecar_options *options)
         m->voice = sona_sidecar_voice_make(name);
         m->orders.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         m->told_fd = f->told_fd;
+        m->http = f->http;
         rc = !m->voice ? ENOMEM
              : m->orders.fd < 0
                  ? errno
@@ -337,6 +344,8 @@ int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole)
 {
     struct fleet f = {.named = whole->named, .ready_fd = whole->common->ready_fd};
     sigset_t wanted;
+    sona_diag diag;
+    sona_err err;
 
     (void)sigemptyset(&wanted);
     (void)sigaddset(&wanted, SIGTERM);
@@ -348,12 +357,22 @@ int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole)
         (void)fprintf(stderr, "sona-sidecar: cannot wait for signals: %s\n", strerror(errno));
         return 1; /* the process ends, and its descriptors with it */
     }
+    err =
+        sona_http_create(&f.http,
+                         &(struct sona_http_options){.port = whole->common->http_port,
+                                                     .token_file = whole->common->token_file_text},
+                         &diag);
+    if (err != SONA_OK) {
+        (void)fprintf(stderr, "sona-sidecar: %s\n", diag.text);
+        return 1;
+    }
     for (uint32_t i = 0; i < whole->n; i++) {
         start(&f, whole->instance[i]);
         whole->instance[i] = NULL;
     }
     sona_sidecar_service_open();
     serve(&f);
+    sona_http_destroy(&f.http);
     sona_sidecar_service_done();
     (void)close(f.told_fd);
     (void)close(f.signal_fd);

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "shm/control.h"
 #include "shm/diag.h"
 #include "shm/wire.h"
 
@@ -42,6 +43,8 @@ static sona_err name_files(struct sona_sidecar_instance *s, const char *name,
     size_t stem = strlen(s->socket_path) - strlen(".sock");
     memcpy(s->lock_path, s->socket_path, stem);
     memcpy(s->lock_path + stem, ".lock", sizeof ".lock"); /* as long as the other */
+    memcpy(s->control_path, s->socket_path, stem);
+    memcpy(s->control_path + stem, SONA_CONTROL_SUFFIX, sizeof SONA_CONTROL_SUFFIX);
     size_t dir = (size_t)(strrchr(s->socket_path, '/') - s->socket_path);
     memcpy(s->dir, s->socket_path, dir);
     s->dir[dir] = '\0';
@@ -109,7 +112,7 @@ static sona_err take_lock(struct sona_sidecar_instance *s, sona_diag *reterr)
 sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const char *name,
                                     const char *runtime_dir, sona_diag *reterr)
 {
-    *ret = (struct sona_sidecar_instance){.lock_fd = -1, .listen_fd = -1};
+    *ret = (struct sona_sidecar_instance){.lock_fd = -1, .listen_fd = -1, .control_fd = -1};
     sona_err err = name_files(ret, name, runtime_dir, reterr);
 
     if (err == SONA_OK)
@@ -123,37 +126,53 @@ sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const cha
 
 /* Remove a socket that a killed sidecar left. We hold the lock, so nobody listens on it; anything
  * but a socket is not ours to remove. */
-static sona_err clear_path(const struct sona_sidecar_instance *s, sona_diag *reterr)
+static sona_err clear_path(const char *path, sona_diag *reterr)
 {
     struct stat st;
 
-    if (lstat(s->socket_path, &st) != 0 && errno == ENOENT)
+    if (lstat(path, &st) != 0 && errno == ENOENT)
         return SONA_OK;
     if (!S_ISSOCK(st.st_mode))
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
-                                 "%s is in the way and is no socket; remove it", s->socket_path);
-    if (unlink(s->socket_path) != 0)
-        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot remove the old %s",
-                                 s->socket_path);
+                                 "%s is in the way and is no socket; remove it", path);
+    if (unlink(path) != 0)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot remove the old %s", path);
+    return SONA_OK;
+}
+
+static sona_err listen_on(const char *path, int type, int *ret_fd, sona_diag *reterr)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    sona_err err = clear_path(path, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    *ret_fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* The process runs with umask 0077: the socket is born with mode 0700. Nobody executes one. */
+    if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
+        chmod(path, 0600) != 0 || listen(*ret_fd, BACKLOG) != 0)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot listen on %s", path);
     return SONA_OK;
 }
 
 sona_err sona_sidecar_instance_listen(struct sona_sidecar_instance *instance, sona_diag *reterr)
 {
     struct sona_sidecar_instance *s = instance;
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    sona_err err = clear_path(s, reterr);
+    sona_err err = listen_on(s->control_path, SOCK_STREAM, &s->control_fd, reterr);
 
-    if (err != SONA_OK)
-        return err;
-    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", s->socket_path);
-    s->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The process runs with umask 0077: the socket is born with mode 0700. */
-    if (s->listen_fd < 0 || bind(s->listen_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(s->listen_fd, BACKLOG) != 0)
-        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot listen on %s",
-                                 s->socket_path);
-    return SONA_OK;
+    if (err == SONA_OK)
+        err = listen_on(s->socket_path, SOCK_SEQPACKET, &s->listen_fd, reterr);
+    return err;
+}
+
+static void shut(const char *path, int *fd)
+{
+    if (*fd < 0)
+        return;
+    (void)unlink(path);
+    (void)close(*fd);
+    *fd = -1;
 }
 
 sona_err sona_sidecar_instance_admit(const struct sona_sidecar_instance *instance, uint32_t group,
@@ -177,16 +196,13 @@ sona_err sona_sidecar_instance_admit(const struct sona_sidecar_instance *instanc
 
 void sona_sidecar_instance_deafen(struct sona_sidecar_instance *instance)
 {
-    if (instance->listen_fd < 0)
-        return;
-    (void)unlink(instance->socket_path);
-    (void)close(instance->listen_fd);
-    instance->listen_fd = -1;
+    shut(instance->socket_path, &instance->listen_fd);
 }
 
 void sona_sidecar_instance_close(struct sona_sidecar_instance *instance)
 {
     sona_sidecar_instance_deafen(instance);
+    shut(instance->control_path, &instance->control_fd);
     if (instance->lock_fd >= 0) {
         (void)unlink(instance->lock_path); /* while the lock is held */
         (void)close(instance->lock_fd);

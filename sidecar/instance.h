@@ -2,8 +2,9 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * The files of one instance in its runtime directory, and who may use them: a lock file, which says
- * that a sidecar runs, and the socket. Both are removed at a clean stop; a killed sidecar leaves
- * them, and the next one takes them over, since the lock died with its process.
+ * that a sidecar runs, the socket of clients, and that of people (HTTP). They are removed at a
+ * clean stop; a killed sidecar leaves them, and the next one takes them over, since the lock died
+ * with its process.
  */
 #ifndef SONA_SIDECAR_INSTANCE_H
 #define SONA_SIDECAR_INSTANCE_H
@@ -16,8 +17,8 @@
 
 struct sona_sidecar_instance {
     char name[SONA_INSTANCE_NAME_MAX];
-    char dir[108], socket_path[108], lock_path[108];
-    int lock_fd, listen_fd; /* -1: none */
+    char dir[108], socket_path[108], control_path[108], lock_path[108];
+    int lock_fd, listen_fd, control_fd; /* -1: none */
     bool made_dir;
 };
 
@@ -26,13 +27,14 @@ struct sona_sidecar_instance {
  * SONA_E_SYSTEM. */
 sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const char *name,
                                     const char *runtime_dir, sona_diag *reterr);
-/* Replace a socket left behind, bind, and listen. */
+/* Replace the sockets left behind, bind, and listen: first that of people, so that where clients
+ * can connect, people can. */
 sona_err sona_sidecar_instance_listen(struct sona_sidecar_instance *instance, sona_diag *reterr);
 /* Whoever is in this group may connect, too: the socket is its, and the directory may be passed
  * through, for which it must be ours. SONA_E_PERMISSION. */
 sona_err sona_sidecar_instance_admit(const struct sona_sidecar_instance *instance, uint32_t group,
                                      sona_diag *reterr);
-/* Nobody can connect any more: the socket is closed and gone. */
+/* No client can connect any more: its socket is closed and gone. People can, until close. */
 void sona_sidecar_instance_deafen(struct sona_sidecar_instance *instance);
 /* Remove everything and let go of the lock. */
 void sona_sidecar_instance_close(struct sona_sidecar_instance *instance);

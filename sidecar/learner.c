@@ -11,7 +11,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 
 #include "shm/diag.h"
@@ -38,14 +37,15 @@ struct sona_sidecar_learner {
     pthread_t thread;
     bool started;
 
+    struct sona_sidecar_histogram learn_times; /* an event's */
+
     uint64_t replayed; /* at the start; written before the thread is there */
     uint64_t now_us;
     bool finished;            /* the cycle that runs is done, and waits to be installed */
     bool postponed;           /* the cycle that is due was counted as put off */
     sona_cycle_report report; /* of the last cycle installed */
 
-    struct sona_sidecar_commands *asked, *answered;
-    int answered_fd;
+    struct sona_sidecar_commands *asked;
     struct sona_sidecar_command command;
     enum { NO_COMMAND, WAITING, CYCLING, APPLIED } commanded;
 };
@@ -127,7 +127,7 @@ static void cycle_threaded(struct sona_sidecar_learner *l)
     }
     (void)cycle_start(l, false);
     /* One that is due and starts while a forced one waits is as good. */
-    if (l->core.running && l->commanded == WAITING && l->command.request.what == SONA_WIRE_LEARN)
+    if (l->core.running && l->commanded == WAITING && l->command.request.what == SONA_CONTROL_LEARN)
         l->commanded = CYCLING;
 }
 
@@ -163,6 +163,7 @@ static uint32_t learn(struct sona_sidecar_learner *l)
     SONA_FAULT(learn_kept);
     /* Release: pairs with the intake's acquire, which may forget then where they came from. */
     atomic_store_explicit(&l->stream->kept, l->out.taken + n, memory_order_release);
+    uint64_t start_ns = sona_sidecar_now_ns();
     for (uint32_t i = 0; i < n; i++) {
         enum sona_learner_kind kind = (enum sona_learner_kind)batch[i]->kind;
         uint64_t now_ms = batch[i]->now_ms;
@@ -179,6 +180,7 @@ static uint32_t learn(struct sona_sidecar_learner *l)
         if (!l->background && kind != SONA_LEARNER_QUERY && !waits(kind))
             (void)cycle_inline(l, now_ms, false);
     }
+    sona_sidecar_histogram_add(&l->learn_times, n, sona_sidecar_now_ns() - start_ns);
     return n;
 }
 
@@ -212,9 +214,9 @@ static void command(struct sona_sidecar_learner *l)
         l->commanded = WAITING;
     if (l->commanded == NO_COMMAND || l->commanded == APPLIED)
         return;
-    if (l->command.request.what == SONA_WIRE_LEARN) {
+    if (l->command.request.what == SONA_CONTROL_LEARN) {
         command_cycle(l);
-    } else if (l->command.request.what == SONA_WIRE_FLUSH) {
+    } else if (l->command.request.what == SONA_CONTROL_FLUSH) {
         /* Acquire: pairs with the intake's release; the position is that of this flush or later. */
         if (atomic_load_explicit(&l->stream->flushed, memory_order_acquire) >= l->command.flush &&
             l->out.taken >= atomic_load_explicit(&l->stream->flush_handed, memory_order_relaxed))
@@ -243,8 +245,7 @@ static void answer(struct sona_sidecar_learner *l)
     if (l->commanded != APPLIED || l->out.dirty)
         return;
     sona_sidecar_publication_show(&l->out, l->now_us);
-    (void)sona_sidecar_commands_put(l->answered, &l->command); /* no room: the asker times out */
-    (void)eventfd_write(l->answered_fd, 1);
+    sona_sidecar_desk_answer(&l->command);
     l->commanded = NO_COMMAND;
 }
 
@@ -328,7 +329,7 @@ static sona_err declare(struct sona_sidecar_learner *l,
 {
     for (uint32_t k = 0; k < o->n_routes; k++) {
         struct sona_sidecar_command c = {
-            .request = {.what = SONA_WIRE_ROUTE_ADD, .spec = o->routes[k]}};
+            .request = {.what = SONA_CONTROL_ROUTE_ADD, .spec = o->routes[k]}};
 
         if (sona_sidecar_core_knows(&l->core, o->routes[k].name))
             continue;
@@ -402,8 +403,6 @@ sona_err sona_sidecar_learner_create(struct sona_sidecar_learner **ret,
                                                .stream = options->stream,
                                                .versions = options->versions};
     l->asked = options->asked;
-    l->answered = options->answered;
-    l->answered_fd = options->answered_fd;
     sona_err err = sona_sidecar_core_init(&l->core, options->config, options->layout, reterr);
     if (err == SONA_OK)
         err = resume(l, options, reterr);
@@ -464,6 +463,18 @@ uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner)
 uint64_t sona_sidecar_learner_replayed(const struct sona_sidecar_learner *learner)
 {
     return learner->replayed;
+}
+
+const struct sona_sidecar_histogram *
+sona_sidecar_learner_learn_times(const struct sona_sidecar_learner *learner)
+{
+    return &learner->learn_times;
+}
+
+const struct sona_sidecar_histogram *
+sona_sidecar_learner_publish_times(const struct sona_sidecar_learner *learner)
+{
+    return &learner->out.publish_times;
 }
 
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner)

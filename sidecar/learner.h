@@ -18,6 +18,7 @@
 #include "engine/model/model.h"
 #include "shm/publisher.h"
 #include "sidecar/command.h"
+#include "sidecar/histogram.h"
 #include "sidecar/joined.h"
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
@@ -35,8 +36,7 @@ struct sona_sidecar_learner_options {
     struct sona_shm_publisher *publisher;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_versions *versions;
-    struct sona_sidecar_commands *asked, *answered;
-    int answered_fd; /* eventfd: written when a command was answered */
+    struct sona_sidecar_commands *asked;
 };
 
 struct sona_sidecar_learner;
@@ -57,6 +57,11 @@ void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner);
 uint64_t sona_sidecar_learner_events(const struct sona_sidecar_learner *learner);
 /* Records done again at the start. Any thread. */
 uint64_t sona_sidecar_learner_replayed(const struct sona_sidecar_learner *learner);
+/* What an event took to learn, and a snapshot to publish. Any thread. */
+const struct sona_sidecar_histogram *
+sona_sidecar_learner_learn_times(const struct sona_sidecar_learner *learner);
+const struct sona_sidecar_histogram *
+sona_sidecar_learner_publish_times(const struct sona_sidecar_learner *learner);
 /* Publications refused because a weight was not finite. Any thread. */
 uint64_t sona_sidecar_learner_refused(const struct sona_sidecar_learner *learner);
 

@@ -54,6 +54,7 @@ struct sona_sidecar_options {
     uint32_t generations;            /* kept beside the pinned ones */
     uint32_t sample_percent;         /* of thinned rows that keep a rounded embedding */
     uint32_t query_rate;             /* queries a second journaled without an outcome; 0: all */
+    uint32_t http_port;              /* of 127.0.0.1; 0: none */
 
     /* What only the command line says. */
     bool check, print_config;
@@ -61,7 +62,8 @@ struct sona_sidecar_options {
     int ready_fd;                         /* -1: none */
 
     char instance_text[SONA_INSTANCE_NAME_MAX], runtime_dir_text[SONA_SIDECAR_DIR_MAX],
-        state_dir_text[SONA_SIDECAR_DIR_MAX], group_text[SONA_SIDECAR_GROUP_MAX];
+        state_dir_text[SONA_SIDECAR_DIR_MAX], group_text[SONA_SIDECAR_GROUP_MAX],
+        token_file_text[SONA_SIDECAR_DIR_MAX];
     /* Large, and mostly zero: what is not said here costs no memory. */
     uint32_t n_routes;
     sona_route_spec routes[SONA_ROUTES_MAX];

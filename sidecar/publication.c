@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/learner/learner.h"
+#include "sidecar/clock.h"
 #include "sidecar/log.h"
 
 #define BUSY_PUBLISH_US 500u  /* 2 kHz while there is more to learn */
@@ -129,8 +130,10 @@ void sona_sidecar_publication_publish(struct sona_sidecar_publication *p, uint64
         return;
     }
     p->published_us = now_us; /* the attempt counts: no haste when readers hold every slot */
+    uint64_t start_ns = sona_sidecar_now_ns();
     if (!p->cold_new || prepare_cold(p, now_us))
         sona_shm_publisher_publish(p->publisher, &image, p->cold_new, now_us / 1000, &published);
+    sona_sidecar_histogram_add(&p->publish_times, 1, sona_sidecar_now_ns() - start_ns);
     p->stale = true;
     p->held = published.id == 0;
     if (p->held) {
@@ -140,6 +143,7 @@ void sona_sidecar_publication_publish(struct sona_sidecar_publication *p, uint64
     sona_sidecar_tally_add(&p->tally, SONA_COUNTER_snapshots, 1);
     sona_sidecar_tally_add(&p->tally, SONA_COUNTER_revoked_slots, published.revoked);
     p->version = published.id;
+    p->snapshot_us = now_us;
     p->published_step = image.step;
     p->dirty = false;
     if (p->cold_new) {
@@ -177,6 +181,7 @@ void sona_sidecar_publication_show(struct sona_sidecar_publication *p, uint64_t 
     sona_learner_stats(p->learner, &v->stats);
     sona_sidecar_tally_sum(&p->tally, &v->stats);
     v->stats.version = p->version;
+    v->published_us = p->snapshot_us;
     v->stats.last_cycle_ms = p->cycle_ms;
     v->stats.memory_bytes = p->bytes;
     v->enabled = sona_learner_enabled(p->learner);

@@ -20,6 +20,7 @@
 
 #include "engine/model/model.h"
 #include "shm/publisher.h"
+#include "sidecar/histogram.h"
 #include "sidecar/joined.h"
 #include "sidecar/tally.h"
 #include "sidecar/version.h"
@@ -42,14 +43,16 @@ struct sona_sidecar_publication {
     uint64_t bytes;         /* of its memory */
     double cycle_ms;        /* what the last cycle took */
 
-    uint64_t published_us, shown_us;
+    uint64_t published_us, shown_us;  /* tried last, done last */
+    uint64_t snapshot_us;             /* when the last snapshot became visible */
     uint64_t published_step, version; /* of the last snapshot */
     bool held;                        /* the last snapshot was coalesced: readers hold every slot */
     bool cold_new;                    /* the cold half is not published yet */
     bool cold_written;                /* but copied into the reserved slot */
     void *cold_slot;                  /* reserved, null: none */
     struct sona_sidecar_tally tally;
-    _Atomic uint64_t refused; /* snapshots; relaxed: a figure for people */
+    struct sona_sidecar_histogram publish_times; /* a snapshot's */
+    _Atomic uint64_t refused;                    /* snapshots; relaxed: a figure for people */
 };
 
 /* Reserve a slot for the cold half that a cycle is going to make. False: none is free now. */

@@ -114,8 +114,8 @@ void sona_sidecar_reload_begin(struct sona_sidecar_reload *reload, struct sona_s
     compare_values(r, now);
     compare_routes(r, now);
     r->change->config = r->wanted->config;
-    const struct sona_sidecar_command command = {.request.what = SONA_SIDECAR_CONFIGURE,
-                                                 .change = r->change};
+    const struct sona_sidecar_command command = {
+        .desk = &sidecar->desk, .request.what = SONA_SIDECAR_CONFIGURE, .change = r->change};
     if (!sona_sidecar_commands_put(&sidecar->asked, &command)) {
         sona_sidecar_log(SONA_SIDECAR_ERROR, "config_refused",
                          "reason=\"%u commands wait already; send SIGHUP again\"",
@@ -157,6 +157,7 @@ void sona_sidecar_reload_done(struct sona_sidecar_reload *reload, struct sona_si
     struct sona_sidecar_reload *r = reload;
 
     take_over(sidecar, r);
+    sona_sidecar_roster_renew(sidecar);
     if (command->diag.code != SONA_OK)
         sona_sidecar_log(SONA_SIDECAR_ERROR, "config_route", "reason=\"%s\"", command->diag.text);
     sona_sidecar_log(SONA_SIDECAR_INFO, "config_reloaded", "changed=%u need_restart=%u", r->changed,

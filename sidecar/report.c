@@ -11,8 +11,9 @@
 
 #include "shm/diag.h"
 #include "sidecar/clock.h"
-#include "sidecar/memory.h"
 #include "sidecar/config/setting.h"
+#include "sidecar/memory.h"
+#include "sidecar/roster.h"
 #include "sidecar/sidecar.h"
 #include "sidecar/store/describe.h"
 
@@ -49,12 +50,23 @@ void sona_sidecar_report_sum(const struct sona_sidecar *sidecar, sona_stats *ret
 {
     const struct sona_sidecar_intake_figures *figures =
         sona_sidecar_intake_figures(sidecar->intake);
-    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+    uint64_t counter[SONA_COUNTER_COUNT];
+    uint32_t clients, lanes;
 
+    /* First: whom it calls reclaimed, the version has learned from. */
+    const struct sona_sidecar_roster *r = sona_sidecar_roster_read(sidecar);
+    memcpy(counter, r->counter, sizeof counter);
+    clients = r->n_guests;
+    lanes = r->lanes;
+    sona_sidecar_roster_unread();
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
     *ret = v->stats; /* there has been one since before the first client */
     sona_sidecar_version_unread();
     sona_sidecar_tally_sum(&figures->tally, ret);
-    sona_sidecar_clients_stats(&sidecar->clients, ret);
+    for (int c = 0; c < SONA_COUNTER_COUNT; c++)
+        ret->counter[c] += counter[c];
+    ret->clients = clients;
+    ret->lanes = lanes;
     /* Relaxed: figures for people. */
     ret->pending = atomic_load_explicit(&figures->pending, memory_order_relaxed);
     ret->parked_now = atomic_load_explicit(&figures->parked_now, memory_order_relaxed);
@@ -125,24 +137,37 @@ static json_t *geometry_of(const struct sona_sidecar *s)
     return o;
 }
 
-static json_t *clients_of(const struct sona_sidecar *s)
+/* All that control shows. */
+static void put_roster(json_t *o, const struct sona_sidecar *s)
 {
+    const struct sona_sidecar_roster *r = sona_sidecar_roster_read(s);
     json_t *list = json_array();
 
-    for (uint32_t k = 0; k < s->clients.n; k++) {
-        const struct sona_sidecar_attachment *a = s->clients.attachment[k];
-        json_t *o = json_object();
+    for (uint32_t k = 0; k < r->n_guests; k++) {
+        const struct sona_sidecar_guest *g = &r->guest[k];
+        json_t *guest = json_object();
 
-        put_u64(o, "pid", (uint64_t)a->pid);
-        put_u64(o, "uid", a->uid);
-        put_u64(o, "lanes", a->n_lanes);
-        put_u64(o, "tag", a->tag);
-        put_text(o, "liveness", sona_sidecar_liveness_name(a->liveness));
-        put_flag(o, "ending", a->ended_us != 0);
-        put_u64(o, "held_back", atomic_load_explicit(&a->held_back, memory_order_relaxed));
-        (void)json_array_append_new(list, o);
+        put_u64(guest, "pid", (uint64_t)g->pid);
+        put_u64(guest, "uid", g->uid);
+        put_u64(guest, "lanes", g->lanes);
+        put_u64(guest, "tag", g->tag);
+        put_text(guest, "liveness", sona_sidecar_liveness_name(g->liveness));
+        put_flag(guest, "ending", g->ending);
+        put_u64(guest, "held_back", g->held_back);
+        (void)json_array_append_new(list, guest);
     }
-    return list;
+    put_text(o, "state", sona_sidecar_report_state(r->state));
+    (void)json_object_set_new(o, "clients", list);
+    put_u64(o, "last_reclaim_us", r->last_reclaim_us);
+    put_u64(o, "max_reclaim_us", r->max_reclaim_us);
+    sona_sidecar_roster_unread();
+}
+
+const char *sona_sidecar_report_state(enum sona_shm_state state)
+{
+    static const char *const states[] = {"init", "live", "draining", "retired"};
+
+    return states[state];
 }
 
 static json_t *learner_of(const struct sona_sidecar *s, const sona_stats *stats)
@@ -169,7 +194,6 @@ static json_t *journal_of(const struct sona_sidecar *s)
 
 char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
 {
-    static const char *const states[] = {"init", "live", "draining", "retired"};
     const struct sona_sidecar *s = sidecar;
     const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
     json_t *o = json_object(), *fences = json_array();
@@ -188,11 +212,11 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
     put_text(o, "version", sona_version());
     put_text(o, "abi", abi);
     put_real(o, "uptime_s", (double)(sona_sidecar_now_us() - s->started_us) / 1e6);
-    put_text(o, "state", states[s->state]);
     put_text(o, "socket", s->instance.socket_path);
+    put_text(o, "control_socket", s->instance.control_path);
     (void)json_object_set_new(o, "segment", segment_of(s));
     (void)json_object_set_new(o, "geometry", geometry_of(s));
-    (void)json_object_set_new(o, "clients", clients_of(s));
+    put_roster(o, s);
     (void)json_object_set_new(o, "learner", learner_of(s, &stats));
     (void)json_object_set_new(o, "journal", journal_of(s));
     put_text(o, "simd", stats.simd);
@@ -200,14 +224,12 @@ char *sona_sidecar_report_status(const struct sona_sidecar *sidecar)
     put_u64(o, "clients_reclaimed", stats.counter[SONA_COUNTER_clients_reclaimed]);
     put_u64(o, "private_bytes", private);
     put_u64(o, "own_bytes", private > marked ? private - marked : 0);
-    put_u64(o, "last_reclaim_us", s->clients.last_reclaim_us);
-    put_u64(o, "max_reclaim_us", s->clients.max_reclaim_us);
     return text_of(o);
 }
 
 /* ---- stats ---- */
 
-static void put_records(json_t *o, const struct sona_sidecar *s)
+const char *sona_sidecar_report_kind(uint32_t kind)
 {
     static const char *const kinds[SONA_SIDECAR_KINDS] = {
         [SONA_RECORD_DECIDE] = "decide", [SONA_RECORD_OUTCOME] = "outcome",
@@ -215,13 +237,19 @@ static void put_records(json_t *o, const struct sona_sidecar *s)
         [SONA_RECORD_ROUTE] = "route",   [SONA_RECORD_CONTEXT] = "context",
         [SONA_RECORD_END] = "end",       [SONA_RECORD_PATTERN_HIT] = "pattern_hit",
         [SONA_RECORD_REVOKE] = "revoke", [SONA_RECORD_SIGNAL] = "signal"};
+
+    return kind < SONA_SIDECAR_KINDS ? kinds[kind] : NULL;
+}
+
+static void put_records(json_t *o, const struct sona_sidecar *s)
+{
     const struct sona_sidecar_intake_figures *figures = sona_sidecar_intake_figures(s->intake);
     json_t *records = json_object();
 
     put_u64(records, "taken", atomic_load_explicit(&figures->taken, memory_order_relaxed));
-    for (int k = 0; k < SONA_SIDECAR_KINDS; k++)
-        if (kinds[k])
-            put_u64(records, kinds[k],
+    for (uint32_t k = 0; k < SONA_SIDECAR_KINDS; k++)
+        if (sona_sidecar_report_kind(k))
+            put_u64(records, sona_sidecar_report_kind(k),
                     atomic_load_explicit(&figures->accepted[k], memory_order_relaxed));
     (void)json_object_set_new(o, "records", records);
 }
@@ -259,9 +287,10 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar)
     json_t *routes = routes_of(v);
     bool enabled = v->enabled != 0;
     sona_sidecar_version_unread();
+    bool background = sona_sidecar_roster_read(sidecar)->background;
+    sona_sidecar_roster_unread();
     /* One writer for engine and sidecar; here the routes and records join it. */
-    (void)sona_stats_json(&stats, enabled, sidecar->options->config.background, text, sizeof text,
-                          &bytes);
+    (void)sona_stats_json(&stats, enabled, background, text, sizeof text, &bytes);
     json_t *o = json_loads(text, 0, NULL);
     put_records(o, sidecar);
     (void)json_object_set_new(o, "routes", routes);
@@ -345,7 +374,14 @@ char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar)
 
 char *sona_sidecar_report_config(const struct sona_sidecar *sidecar)
 {
-    const struct sona_sidecar_options *options = sidecar->options;
+    char *text = strdup(sona_sidecar_roster_read(sidecar)->config);
+
+    sona_sidecar_roster_unread();
+    return text;
+}
+
+char *sona_sidecar_report_options(const struct sona_sidecar_options *options)
+{
     json_t *o = json_object(), *list = json_array();
 
     for (uint32_t i = 0; i < sona_sidecar_setting_count(); i++) {
@@ -426,43 +462,33 @@ static void put_ewc(json_t *o, const struct sona_sidecar *sidecar,
 char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
                                   const struct sona_sidecar_command *command)
 {
-    static const char *const names[] = {[SONA_WIRE_ROUTE_ADD] = "route_add",
-                                        [SONA_WIRE_ROUTE_RETIRE] = "route_retire",
-                                        [SONA_WIRE_ROUTE_MODE] = "route_mode",
-                                        [SONA_WIRE_ROUTE_COST] = "route_cost",
-                                        [SONA_WIRE_LEARN] = "learn",
-                                        [SONA_WIRE_FLUSH] = "flush",
-                                        [SONA_WIRE_ENABLE] = "enable",
-                                        [SONA_WIRE_DISABLE] = "disable",
-                                        [SONA_WIRE_PATTERNS_DECAY] = "patterns_decay",
-                                        [SONA_WIRE_PATTERNS_PRUNE] = "patterns_prune",
-                                        [SONA_WIRE_PATTERNS_CONSOLIDATE] = "patterns_consolidate",
-                                        [SONA_WIRE_EWC] = "ewc",
-                                        [SONA_WIRE_EWC_BOUNDARY] = "ewc_boundary",
-                                        [SONA_WIRE_EWC_CONSOLIDATE] = "ewc_consolidate"};
-    uint32_t what = command->request.what;
+    enum sona_control_class class = sona_sidecar_command_class(command);
+    char path[SONA_CONTROL_PATH_MAX];
     json_t *o = json_object();
     sona_stats stats;
 
+    sona_control_path(sona_control_command_of(command->request.what), path);
+    for (char *c = path; *c; c++) /* "/v1/routes/add": "routes_add" */
+        *c = *c == '/' ? '_' : *c;
     sona_sidecar_report_sum(sidecar, &stats);
-    put_text(o, "command", names[what]);
-    if (what <= SONA_WIRE_ROUTE_COST) {
+    put_text(o, "command", path + strlen("/v1/"));
+    if (class == SONA_CONTROL_ROUTE) {
         put_text(o, "name", command->request.spec.name);
         put_u64(o, "id", command->route);
     }
-    if (what == SONA_WIRE_LEARN)
+    if (class == SONA_CONTROL_CYCLE)
         put_cycle(o, &command->report);
-    if (what == SONA_WIRE_FLUSH) {
+    if (class == SONA_CONTROL_DRAIN) {
         put_u64(o, "learned", stats.counter[SONA_COUNTER_learned] - command->learned_before);
         put_u64(o, "pending", stats.pending);
     }
-    if (sona_sidecar_command_on_bank(command)) {
+    if (class == SONA_CONTROL_BANK) {
         put_u64(o, "patterns", command->bank.patterns);
         put_u64(o, "merged", command->bank.merged);
         put_u64(o, "pruned", command->bank.pruned);
         put_real(o, "weight", command->bank.weight);
     }
-    if (what >= SONA_WIRE_EWC)
+    if (class == SONA_CONTROL_ANCHORS)
         put_ewc(o, sidecar, &command->ewc);
     put_u64(o, "step", stats.step);
     put_u64(o, "version", stats.version);

@@ -162,8 +162,8 @@ static sona_err make_stream(struct sona_sidecar *s, sona_diag *reterr)
     uint32_t slots = sona_sidecar_queue_slots(s->options->config.queue_capacity, stride);
 
     s->queue_memory = aligned_alloc(64, (sona_shm_queue_bytes(slots, stride) + 63) / 64 * 64);
-    s->gone_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!s->queue_memory || s->gone_fd < 0)
+    s->desk.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!s->queue_memory || s->desk.fd < 0)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the learner's queue");
     s->stream.queue = sona_shm_queue_init(s->queue_memory, slots, stride);
     return SONA_OK;
@@ -184,9 +184,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .publisher = s->publisher,
                                                .stream = &s->stream,
                                                .versions = &s->versions,
-                                               .asked = &s->asked,
-                                               .answered = &s->answered,
-                                               .answered_fd = s->gone_fd},
+                                               .asked = &s->asked},
         reterr);
 
     if (err == SONA_OK)
@@ -212,7 +210,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .stream = &s->stream,
                 .ledger = s->ledger,
                 .versions = &s->versions,
-                .gone_fd = s->gone_fd},
+                .gone_fd = s->desk.fd},
             reterr);
     if (err == SONA_OK)
         err = sona_sidecar_clients_init(&s->clients, s->publisher, s->ledger, s->store != NULL,
@@ -239,10 +237,10 @@ sona_err sona_sidecar_open(struct sona_sidecar *ret, struct sona_sidecar_options
 
     memset(s, 0, sizeof *s);
     s->options = options;
-    s->gone_fd = -1;
+    s->desk.fd = -1;
     sona_sidecar_commands_init(&s->asked);
-    sona_sidecar_commands_init(&s->answered);
-    s->instance.lock_fd = s->instance.listen_fd = -1;
+    sona_sidecar_commands_init(&s->desk.answered);
+    s->instance.lock_fd = s->instance.listen_fd = s->instance.control_fd = -1;
     s->started_us = sona_sidecar_now_us();
     if (!options->check)
         sona_sidecar_startup_log(options);
@@ -271,6 +269,8 @@ sona_err sona_sidecar_listen(struct sona_sidecar *sidecar, sona_diag *reterr)
 {
     set_state(sidecar, SONA_SHM_LIVE);
     sidecar->served = true;
+    atomic_store_explicit(&sidecar->beat_ms, sona_sidecar_now_ms(), memory_order_relaxed);
+    sona_sidecar_roster_renew(sidecar);
     sona_err err = sona_sidecar_instance_listen(&sidecar->instance, reterr);
 
     if (err == SONA_OK && sidecar->options->group != SONA_SIDECAR_GROUP_NONE)
@@ -310,6 +310,8 @@ void sona_sidecar_stop(struct sona_sidecar *sidecar)
     sona_sidecar_instance_deafen(&s->instance);
     if (is_ours(s))
         set_state(s, SONA_SHM_DRAINING);
+    if (s->roster)
+        sona_sidecar_roster_show(s);
     if (s->intake)
         sona_sidecar_intake_stop(s->intake);
     /* Without an intake thread nobody else says that nothing follows. Release, as there. */
@@ -320,6 +322,8 @@ void sona_sidecar_stop(struct sona_sidecar *sidecar)
     if (is_ours(s))
         set_state(s, SONA_SHM_RETIRED);
     s->state = SONA_SHM_RETIRED;
+    if (s->roster)
+        sona_sidecar_roster_show(s);
 }
 
 void sona_sidecar_close(struct sona_sidecar *sidecar)
@@ -333,6 +337,7 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
     sona_sidecar_learner_destroy(&s->learner);
     sona_store_close(&s->store);
     sona_sidecar_version_done(&s->versions);
+    sona_sidecar_roster_done(s);
     if (s->publisher)
         sona_sidecar_remember(s);
     sona_shm_publisher_destroy(&s->publisher, is_ours(s));
@@ -341,10 +346,10 @@ void sona_sidecar_close(struct sona_sidecar *sidecar)
     free(s->queue_memory);
     s->queue_memory = NULL;
     sona_sidecar_commands_done(&s->asked);
-    sona_sidecar_commands_done(&s->answered);
-    if (s->gone_fd >= 0)
-        (void)close(s->gone_fd);
-    s->gone_fd = -1;
+    sona_sidecar_commands_done(&s->desk.answered);
+    if (s->desk.fd >= 0)
+        (void)close(s->desk.fd);
+    s->desk.fd = -1;
     sona_sidecar_instance_close(&s->instance);
 }
 

@@ -5,7 +5,7 @@
  * have several, which know nothing of each other (fleet.h).
  *
  *     lock ─► ledger ─► store ─► segment ─► learner (resumed; first pair) ─► intake (recalled)
- *     ─► listen ─► LIVE, READY
+ *     ─► listen, http ─► LIVE, READY
  *     kill -9 at any place; then ─► lock ─► ledger: who has which lanes ─► segment: adopted, or
  *     renewed ─► ... ─► READY, and clients hand their lanes back
  *     deafen ─► DRAINING ─► intake drains ─► learner learns, publishes, keeps ─► RETIRED ─►
@@ -13,10 +13,12 @@
  *
  *     thread       owns                                 is told by
  *     control      socket, connections, attachments     the kernel: packets, deaths; main: orders
+ *     http (one)   control sockets, TCP                 the kernel: requests; learner: answers
  *     intake       lanes' drains, waiting decisions     control: letters
- *     learner      learner, publisher, figures          intake: queue of joined events; control:
- * commands background   nothing: runs the learner's job      learner (liburcu's)  frees old
- * versions
+ *     learner      learner, publisher, figures          intake: queue of joined events; control,
+ *                                                       http: commands
+ *     background   nothing: runs the learner's job      learner
+ *     (liburcu's)  frees old versions and rosters
  */
 #ifndef SONA_SIDECAR_SIDECAR_H
 #define SONA_SIDECAR_SIDECAR_H
@@ -34,6 +36,7 @@
 #include "sidecar/learner.h"
 #include "sidecar/ledger.h"
 #include "sidecar/options.h"
+#include "sidecar/roster.h"
 #include "sidecar/version.h"
 
 struct sona_sidecar {
@@ -50,8 +53,11 @@ struct sona_sidecar {
     struct sona_sidecar_learner *learner;
     struct sona_sidecar_intake *intake;
     struct sona_sidecar_clients clients;
-    struct sona_sidecar_commands asked, answered;
-    int gone_fd; /* eventfd: the intake gave an attachment back, or a command was answered */
+    struct sona_sidecar_commands asked;
+    struct sona_sidecar_desk desk; /* control's; its fd is told of attachments given back, too */
+    struct sona_sidecar_roster *roster; /* what control shows (roster.h) */
+    _Atomic uint64_t beat_ms;           /* control's last heartbeat; relaxed */
+    char *config_json;                  /* the options in effect; control's, copied by the roster */
     uint64_t started_us;
     bool served; /* clients could connect */
     enum sona_shm_state state;

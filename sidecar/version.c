@@ -5,17 +5,12 @@
 
 #include <stdlib.h>
 
-/* ThreadSanitizer does not see inside liburcu; these tell it what liburcu promises: [A] what was
- * written before the swap is seen after a dereference, [B] a reader is done before its version is
- * freed. */
+#include "sidecar/promise.h"
+
+/* [A] What was written before the swap is seen after a dereference, [B] a reader is done before its
+ * version is freed: what liburcu promises. */
 #ifdef SONA_TSAN
-#include <sanitizer/tsan_interface.h>
 static char grace;
-#define PROMISED_BY(tag) __tsan_release((void *)(uintptr_t)(tag))
-#define RELIED_ON(tag)   __tsan_acquire((void *)(uintptr_t)(tag))
-#else
-#define PROMISED_BY(tag) ((void)0)
-#define RELIED_ON(tag)   ((void)0)
 #endif
 
 void sona_sidecar_version_enter(void)

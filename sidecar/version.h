@@ -30,6 +30,7 @@ struct sona_sidecar_version {
     struct rcu_head rcu;
     struct sona_sidecar_bank *bank; /* null: none yet, or no memory */
     sona_stats stats;               /* the learner's counters and gauges */
+    uint64_t published_us;          /* when its snapshot was, by the monotonic clock */
     uint64_t route_changes;         /* grows when the route table changes */
     uint64_t cycles;                /* background cycles that the bank has seen */
     uint64_t cold_changes;          /* grows when the bank is another one */

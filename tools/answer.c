@@ -8,7 +8,7 @@
 
 #include <sona/stats.h>
 
-#include "shm/wire.h"
+#include "shm/control.h"
 #include "tools/upkeep.h"
 
 static const char *text_at(const json_t *o, const char *key)
@@ -182,8 +182,8 @@ static void print_ewc(uint32_t what, const json_t *o)
         (void)printf("EWC++ is off; start the sidecar with --set=ewc=on\n");
         return;
     }
-    if (what != SONA_WIRE_EWC && !json_is_true(json_object_get(o, "changed")))
-        (void)printf("%s\n", what == SONA_WIRE_EWC_BOUNDARY
+    if (what != SONA_CONTROL_EWC && !json_is_true(json_object_get(o, "changed")))
+        (void)printf("%s\n", what == SONA_CONTROL_EWC_BOUNDARY
                                  ? "nothing to end: no outcome since the last boundary"
                                  : "nothing to merge: fewer than two tasks");
     (void)printf("tasks      %" PRId64 " remembered by %s, %" PRId64 " ended, %" PRId64
@@ -209,48 +209,68 @@ static void print_ewc(uint32_t what, const json_t *o)
 }
 
 /* What a command did, in a sentence. */
-static void print_done(uint32_t what, const json_t *o)
+static void print_done(const struct sona_control_command *command, const json_t *o)
 {
-    if (what == SONA_WIRE_LEARN && !json_is_true(json_object_get(o, "ran")))
+    if (command->class == SONA_CONTROL_CYCLE && !json_is_true(json_object_get(o, "ran")))
         (void)printf("nothing to learn: no outcome since the last cycle, or learning is off\n");
-    else if (what == SONA_WIRE_LEARN)
+    else if (command->class == SONA_CONTROL_CYCLE)
         (void)printf("cycle: %" PRId64 " outcomes read, %" PRId64 " routes refit, %" PRId64
                      " patterns, BaseLoRA moved by %.4f, %.4f discarded\n",
                      number_at(o, "replayed"), number_at(o, "routes_refit"),
                      number_at(o, "patterns"), real_at(o, "base_change"),
                      real_at(o, "fold_discarded"));
-    else if (what == SONA_WIRE_FLUSH)
+    else if (command->class == SONA_CONTROL_DRAIN)
         (void)printf("flushed: %" PRId64 " outcomes learned, %" PRId64
                      " decisions wait for theirs\n",
                      number_at(o, "learned"), number_at(o, "pending"));
-    else if (what <= SONA_WIRE_ROUTE_COST)
+    else if (command->class == SONA_CONTROL_ROUTE)
         (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
                      text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
-    else if (what >= SONA_WIRE_EWC)
-        print_ewc(what, o);
-    else if (what >= SONA_WIRE_PATTERNS_DECAY)
+    else if (command->class == SONA_CONTROL_ANCHORS)
+        print_ewc(command->what, o);
+    else if (command->class == SONA_CONTROL_BANK)
         (void)printf("done: %" PRId64 " patterns, %" PRId64 " merged, %" PRId64
                      " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
                      number_at(o, "patterns"), number_at(o, "merged"), number_at(o, "pruned"),
                      real_at(o, "weight"), number_at(o, "version"));
     else
-        (void)printf("done: learning is %s\n", what == SONA_WIRE_ENABLE ? "on" : "off");
+        (void)printf("done: learning is %s\n", command->what == SONA_CONTROL_ENABLE ? "on" : "off");
 }
 
-void sona_tools_answer_print(uint32_t query, uint32_t command, const json_t *answer)
+static void print_health(const json_t *o)
 {
-    if (query == SONA_WIRE_STATUS)
+    const json_t *check;
+    size_t i;
+
+    (void)printf("%s: %s, %s, %s\n", text_at(o, "instance"),
+                 json_is_true(json_object_get(o, "live")) ? "live" : "not live",
+                 json_is_true(json_object_get(o, "ready")) ? "ready" : "not ready",
+                 json_is_true(json_object_get(o, "healthy")) ? "healthy" : "degraded");
+    json_array_foreach(json_object_get(o, "checks"), i, check)
+    {
+        bool ok = json_is_true(json_object_get(check, "ok"));
+
+        (void)printf("%-10s %s%s%s\n", text_at(check, "check"), ok ? "ok" : "failed",
+                     ok ? "" : ": ", ok ? "" : text_at(check, "reason"));
+    }
+}
+
+void sona_tools_answer_print(uint32_t what, const json_t *answer)
+{
+    if (what == SONA_CONTROL_STATUS)
         print_status(answer);
-    else if (query == SONA_WIRE_PATTERNS)
+    else if (what == SONA_CONTROL_HEALTH)
+        print_health(answer);
+    else if (what == SONA_CONTROL_PATTERNS)
         print_patterns(answer);
-    else if (query == SONA_WIRE_STATS)
+    else if (what == SONA_CONTROL_STATS)
         print_stats(answer);
-    else if (query == SONA_WIRE_ROUTES)
+    else if (what == SONA_CONTROL_ROUTES)
         print_routes(json_object_get(answer, "routes"));
-    else if (query == SONA_WIRE_CONFIG)
+    else if (what == SONA_CONTROL_CONFIG)
         print_config(json_object_get(answer, "options"));
-    else if (query == SONA_WIRE_GENERATIONS)
+    else if (what == SONA_CONTROL_GENERATIONS)
         sona_tools_upkeep_print(SONA_TOOLS_LIST, answer);
     else
-        print_done(command, answer);
+        print_done(sona_control_command_of(what), answer);
 }

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* query: enum sona_wire_query, or 0 after `command` (enum sona_wire_command_what). */
-void sona_tools_answer_print(uint32_t query, uint32_t command, const json_t *answer);
+/* `what` was asked: enum sona_control_what. */
+void sona_tools_answer_print(uint32_t what, const json_t *answer);
 
 #endif

@@ -2,99 +2,151 @@
  * Copyright (c) 2026 The SONA authors */
 #include "tools/query.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
+#include <sona/version.h>
+
 #include "shm/wire.h"
 #include "tools/fail.h"
+#include "tools/http.h"
 
 #define QUERY_TIMEOUT_MS   2000u
-#define COMMAND_TIMEOUT_MS 60000u /* a cycle over a large replay takes its time */
+#define COMMAND_TIMEOUT_MS 61000u /* the sidecar itself gives up a second before */
+#define NAMES_MAX          256    /* of errors */
 
-/* The text of one received packet, copied out; every length in it is judged. */
-static sona_err read_answer(const char *packet, size_t bytes, char **ret_json, sona_diag *reterr)
+/* Null: it cannot be said. */
+static json_t *value_of(const struct sona_control_argument *a,
+                        const struct sona_control_request *request)
 {
-    struct sona_wire_answer answer;
-    char *json;
+    const char *at = (const char *)request + a->offset;
+    float real = 0;
+    uint32_t mode = 0;
+    uint64_t count = 0;
 
-    if (bytes == 0)
-        return sona_tools_fail(reterr, SONA_E_ABSENT,
-                               "the sidecar hung up without an answer; look at its log");
-    if (bytes >= sizeof(struct sona_wire_refused) &&
-        ((const struct sona_wire_head *)(const void *)packet)->kind == SONA_WIRE_REFUSED) {
-        const struct sona_wire_refused *refused = (const void *)packet;
-
-        return sona_tools_fail(reterr, (sona_err)refused->code, "%.*s",
-                               (int)sizeof refused->text - 1, refused->text);
+    switch (a->type) {
+    case SONA_CONTROL_NAME:
+        return json_string(at);
+    case SONA_CONTROL_MODE:
+        memcpy(&mode, at, sizeof mode);
+        return sona_control_mode_name(mode) ? json_string(sona_control_mode_name(mode)) : NULL;
+    case SONA_CONTROL_REAL:
+        memcpy(&real, at, sizeof real);
+        return json_real((double)real); /* null when it is not finite */
+    case SONA_CONTROL_COUNT:
+        memcpy(&count, at, sizeof count);
+        return json_integer(count > INT64_MAX ? INT64_MAX : (json_int_t)count);
     }
-    if (bytes < sizeof answer)
-        return sona_tools_fail(reterr, SONA_E_FORMAT,
-                               "the sidecar's answer is cut off; are both of one version?");
-    memcpy(&answer, packet, sizeof answer);
-    if (answer.head.magic != SONA_WIRE_MAGIC || answer.head.kind != SONA_WIRE_ANSWER ||
-        answer.json_bytes != bytes - sizeof answer)
-        return sona_tools_fail(reterr, SONA_E_FORMAT,
-                               "the sidecar's answer makes no sense; are both of one version?");
-    if (answer.code != SONA_OK)
-        return sona_tools_fail(reterr, (sona_err)answer.code, "the sidecar refuses: %s",
-                               sona_err_text((sona_err)answer.code));
-    json = malloc((size_t)answer.json_bytes + 1);
-    if (json == NULL)
-        return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for the answer");
-    memcpy(json, packet + sizeof answer, answer.json_bytes);
-    json[answer.json_bytes] = '\0';
-    *ret_json = json;
+    return NULL;
+}
+
+/* The arguments as the body says them; null: there are none. */
+static sona_err body_of(const struct sona_control_command *row,
+                        const struct sona_control_request *request, char **ret, sona_diag *reterr)
+{
+    const struct sona_control_argument *a;
+    json_t *o = json_object();
+    bool needed;
+
+    for (uint32_t n = 0; (a = sona_control_argument_of(row, n, &needed)) != NULL; n++) {
+        if (json_object_set_new(o, a->key, value_of(a, request)) == 0)
+            continue;
+        json_decref(o);
+        return sona_tools_fail(reterr, SONA_E_RANGE, "%s: %s", a->key, a->help);
+    }
+    *ret = json_object_size(o) > 0 ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
     return SONA_OK;
 }
 
-/* Send one packet and read what comes back. */
-static sona_err ask(const char *runtime_dir, const char *instance, struct sona_wire_head *question,
-                    size_t question_bytes, uint32_t timeout_ms, char **ret_json, sona_diag *reterr)
+static sona_err error_named(const char *name)
+{
+    for (int e = 0; name && e < NAMES_MAX; e++)
+        if (strcmp(sona_err_name((sona_err)e), name) == 0)
+            return (sona_err)e;
+    return SONA_E_SYSTEM;
+}
+
+/* What the sidecar says of its refusal. */
+static sona_err refused(const struct sona_tools_reply *reply, sona_diag *reterr)
+{
+    json_t *o = json_loadb(reply->body, reply->bytes, 0, NULL);
+    const json_t *error = json_object_get(o, "error");
+    const char *text = json_string_value(json_object_get(error, "text"));
+    const char *remedy = json_string_value(json_object_get(error, "remedy"));
+    sona_err err = error_named(json_string_value(json_object_get(error, "code")));
+
+    if (text)
+        (void)sona_tools_fail(reterr, err, "%s%s%s", text, remedy && remedy[0] ? "; " : "",
+                              remedy ? remedy : "");
+    else
+        (void)sona_tools_fail(reterr, err, "the sidecar answers with HTTP status %d",
+                              reply->status);
+    json_decref(o);
+    return err;
+}
+
+/* Where clients can connect and nobody can ask, the sidecar is of a version before the control
+ * socket. */
+static sona_err absent(const char *runtime_dir, const char *instance, sona_diag *reterr)
 {
     char path[256];
-    char *packet = malloc(SONA_WIRE_PACKET_MAX);
-    int fds[SONA_WIRE_FDS_MAX], n_fds = 0, fd = -1;
-    size_t bytes = 0;
-    sona_err err;
+    int fd = -1;
 
-    if (packet == NULL)
-        return sona_tools_fail(reterr, SONA_E_MEMORY, "not enough memory for the answer");
-    err = sona_wire_path(runtime_dir, instance != NULL ? instance : "default", path, sizeof path,
-                         reterr);
+    if (sona_wire_path(runtime_dir, instance, path, sizeof path, NULL) != SONA_OK ||
+        sona_wire_connect(path, QUERY_TIMEOUT_MS, &fd, NULL) != SONA_OK)
+        return SONA_E_ABSENT;
+    (void)close(fd);
+    return sona_tools_fail(reterr, SONA_E_ABI,
+                           "the sidecar at %s is of an older version, without a control socket; "
+                           "upgrade it",
+                           path);
+}
+
+sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
+                        const struct sona_control_request *request, char **ret_json,
+                        sona_diag *reterr)
+{
+    const struct sona_control_command *row = sona_control_command_of(request->what);
+    const char *name = instance ? instance : "default";
+    struct sona_tools_reply reply = {.body = NULL};
+    char socket_path[256], path[SONA_CONTROL_PATH_MAX], *body = NULL;
+    sona_err err = sona_control_socket(runtime_dir, name, socket_path, sizeof socket_path, reterr);
+
     if (err == SONA_OK)
-        err = sona_wire_connect(path, QUERY_TIMEOUT_MS, &fd, reterr);
+        err = body_of(row, request, &body, reterr);
+    if (err != SONA_OK)
+        return err;
+    sona_control_path(row, path);
+    err = sona_tools_http(socket_path, sona_control_method(row), path, body,
+                          row->class == SONA_CONTROL_QUERY ? QUERY_TIMEOUT_MS : COMMAND_TIMEOUT_MS,
+                          &reply, reterr);
+    free(body);
+    if (err == SONA_E_ABSENT && access(socket_path, F_OK) != 0)
+        return absent(runtime_dir, name, reterr);
+    if (err == SONA_OK && reply.abi != SONA_ABI_MAJOR)
+        err =
+            sona_tools_fail(reterr, SONA_E_ABI,
+                            "the sidecar speaks ABI %s and this sonactl %d.%d; upgrade the older "
+                            "of the two",
+                            reply.abi ? reply.abi_text : "unknown", SONA_ABI_MAJOR, SONA_ABI_MINOR);
+    else if (err == SONA_OK && reply.status != 200)
+        err = refused(&reply, reterr);
     if (err == SONA_OK)
-        err = sona_wire_send(fd, question, question_bytes, NULL, 0, reterr);
-    if (err == SONA_OK)
-        err = sona_wire_receive(fd, packet, SONA_WIRE_PACKET_MAX, timeout_ms, &bytes, fds, &n_fds,
-                                reterr);
-    for (int i = 0; err == SONA_OK && i < n_fds; i++)
-        (void)close(fds[i]);
-    if (err == SONA_OK)
-        err = read_answer(packet, bytes, ret_json, reterr);
-    if (fd >= 0)
-        (void)close(fd);
-    free(packet);
+        *ret_json = reply.body;
+    else
+        free(reply.body);
     return err;
 }
 
 sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
                           char **ret_json, sona_diag *reterr)
 {
-    struct sona_wire_query_packet query = {.head.kind = SONA_WIRE_QUERY, .what = what};
+    struct sona_control_request request = sona_control_request_of(what);
 
-    return ask(runtime_dir, instance, &query.head, sizeof query, QUERY_TIMEOUT_MS, ret_json,
-               reterr);
-}
-
-sona_err sona_tools_command(const char *runtime_dir, const char *instance,
-                            const struct sona_wire_command *command, char **ret_json,
-                            sona_diag *reterr)
-{
-    struct sona_wire_command packet = *command;
-
-    packet.head.kind = SONA_WIRE_COMMAND;
-    return ask(runtime_dir, instance, &packet.head, sizeof packet, COMMAND_TIMEOUT_MS, ret_json,
-               reterr);
+    return sona_tools_ask(runtime_dir, instance, &request, ret_json, reterr);
 }

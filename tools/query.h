@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * Ask a running sidecar one question over its socket, or tell it to do something; it answers in
- * JSON.
+ * Ask a running sidecar one question over its control socket, or tell it to do something; it
+ * answers in JSON.
  */
 #ifndef SONA_TOOLS_QUERY_H
 #define SONA_TOOLS_QUERY_H
@@ -11,16 +11,17 @@
 
 #include <sona/error.h>
 
-/* Ask (`what`: enum sona_wire_query) and return the answer as text that the caller frees.
- * SONA_E_ABSENT, SONA_E_PERMISSION, SONA_E_TIMEOUT, SONA_E_ABI, SONA_E_FORMAT, SONA_E_MEMORY, or
- * the sidecar's own refusal. runtime_dir null: the default; instance null: "default". */
+#include "shm/control.h"
+
+/* Ask, and return the answer as text that the caller frees. A command is answered when its change
+ * is published. SONA_E_ABSENT (also: it is stopped), SONA_E_PERMISSION, SONA_E_TIMEOUT, SONA_E_ABI,
+ * SONA_E_FORMAT, SONA_E_MEMORY, SONA_E_RANGE for an argument that no body can carry, or the
+ * sidecar's own refusal. runtime_dir null: the default; instance null: "default". */
+sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
+                        const struct sona_control_request *request, char **ret_json,
+                        sona_diag *reterr);
+/* The same for what takes no argument. */
 sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
                           char **ret_json, sona_diag *reterr);
-
-/* Have a command carried out; its answer comes when the change is published. As above. */
-struct sona_wire_command;
-sona_err sona_tools_command(const char *runtime_dir, const char *instance,
-                            const struct sona_wire_command *command, char **ret_json,
-                            sona_diag *reterr);
 
 #endif

@@ -568,8 +568,8 @@ sona_err sona_tools_router_totals(struct sona_tools_router *router, struct sona_
         ret->counter[SONA_COUNTER_learned] = ret->step = router->told;
         return SONA_OK;
     }
-    err = sona_tools_query(router->sidecar.runtime_dir, router->sidecar.instance, SONA_WIRE_STATS,
-                           &text, reterr);
+    err = sona_tools_query(router->sidecar.runtime_dir, router->sidecar.instance,
+                           SONA_CONTROL_STATS, &text, reterr);
     if (err != SONA_OK)
         return err;
     root = json_loads(text, 0, NULL);

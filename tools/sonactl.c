@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /*
- * sonactl: ask a running sidecar how it is, or have it change something; or look after the store
- * of one that is stopped (upkeep.h). The answer is JSON; this prints it, or lays it out for
- * reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not running, 4 degraded (check), 5 version
- * mismatch.
+ * sonactl: ask a running sidecar how it is, or have it change something (the table of
+ * shm/control.h); or look after the store of one that is stopped (upkeep.h). The answer is JSON;
+ * this prints it, or lays it out for reading. Exit status: 0 ok, 1 failed, 2 usage, 3 not running,
+ * 4 degraded (check, health), 5 version mismatch.
  */
 #include <argp.h>
 #include <stdbool.h>
@@ -16,25 +16,23 @@
 
 #include <sona/version.h>
 
-#include "shm/wire.h"
+#include "shm/control.h"
 #include "tools/answer.h"
+#include "tools/completion.h"
 #include "tools/query.h"
 #include "tools/upkeep.h"
 
 #define EXIT_FAILED   1
 #define EXIT_USAGE    2
 #define EXIT_ABSENT   3
+#define EXIT_DEGRADED 4
 #define EXIT_MISMATCH 5
 
 enum key {
     KEY_INSTANCE = 0x100,
     KEY_RUNTIME_DIR,
     KEY_JSON,
-    KEY_COST,
-    KEY_PRIOR_QUALITY,
-    KEY_PRIOR_WEIGHT,
-    KEY_MIN_ACCESSES,
-    KEY_MIN_AGE,
+    KEY_COMPLETION,
     KEY_STATE_DIR,
     KEY_CLIENT,
     KEY_TENANT,
@@ -42,23 +40,16 @@ enum key {
     KEY_FROM,
     KEY_TO,
     KEY_FILE,
-    KEY_JSONL
+    KEY_JSONL,
+    KEY_ARGUMENT = 0x200 /* and the index of one in shm/control.h */
 };
 
-static const struct argp_option table[] = {
+static const struct argp_option own[] = {
     {"instance", KEY_INSTANCE, "NAME", 0, "name of the instance (default: \"default\")", 0},
     {"runtime-dir", KEY_RUNTIME_DIR, "DIR", 0,
      "directory of its socket (default: /run/sona, else $XDG_RUNTIME_DIR/sona)", 0},
     {"json", KEY_JSON, NULL, 0, "print the sidecar's JSON as it is", 0},
-    {"cost", KEY_COST, "C", 0, "routes add: relative cost, 0..1 (default: 0)", 0},
-    {"prior-quality", KEY_PRIOR_QUALITY, "Q", 0,
-     "routes add: believed quality before evidence, 0..1 (default: 0.5)", 0},
-    {"prior-weight", KEY_PRIOR_WEIGHT, "W", 0,
-     "routes add: what that belief weighs, in outcomes (default: 1)", 0},
-    {"min-accesses", KEY_MIN_ACCESSES, "N", 0,
-     "patterns prune: spare those that searches found N times (default: none)", 0},
-    {"min-age", KEY_MIN_AGE, "STEPS", 0,
-     "patterns prune: spare those younger than so many events (default: 0)", 0},
+    {"completion", KEY_COMPLETION, NULL, 0, "print the completion for bash, and end", 0},
     {"state-dir", KEY_STATE_DIR, "DIR", 0,
      "generations, check, forget, export: the store of a sidecar that is stopped", 0},
     {"client", KEY_CLIENT, "UID", 0, "forget: what clients of this user brought", 0},
@@ -69,85 +60,114 @@ static const struct argp_option table[] = {
     {"from", KEY_FROM, "N", 0, "export: the first position (default: the oldest row)", 0},
     {"to", KEY_TO, "N", 0, "export: the last position (default: the newest row)", 0},
     {"file", KEY_FILE, "FILE", 0, "export: into this new file (default: standard output)", 0},
-    {0},
 };
 
-#define WORDS_MAX 4 /* routes mode NAME MODE */
+#define OWN         (sizeof own / sizeof own[0])
+#define OPTIONS_MAX 48
+#define WORDS_MAX   4 /* routes mode NAME MODE */
+
+/* Those above, and one for each argument that is an option of some command. */
+static struct argp_option table[OPTIONS_MAX];
 
 struct options {
     const char *instance, *runtime_dir;
     bool json;
     char *word[WORDS_MAX];
     int n_words;
-    uint32_t query; /* enum sona_wire_query; 0: a command */
-    struct sona_wire_command command;
+    const struct sona_control_command *command; /* null: one on a store */
+    uint64_t given;                             /* options of commands, by index */
+    const char *text[OPTIONS_MAX];              /* what was said of each */
+    struct sona_control_request request;
     struct sona_tools_upkeep upkeep;
 };
 
-/* What can be typed, in words; those in capitals stand for any word, the rest for themselves. */
-static const struct form {
-    const char *word[WORDS_MAX];
-    uint32_t query, command;
-    enum sona_tools_upkeep_what upkeep; /* with --state-dir */
-} forms[] = {
-    {{"status"}, SONA_WIRE_STATUS, 0, SONA_TOOLS_NO_UPKEEP},
-    {{"stats"}, SONA_WIRE_STATS, 0, SONA_TOOLS_NO_UPKEEP},
-    {{"patterns"}, SONA_WIRE_PATTERNS, 0, SONA_TOOLS_NO_UPKEEP},
-    {{"routes", "list"}, SONA_WIRE_ROUTES, 0, SONA_TOOLS_NO_UPKEEP},
-    {{"config"}, SONA_WIRE_CONFIG, 0, SONA_TOOLS_NO_UPKEEP},
-    {{"routes", "add", "NAME"}, 0, SONA_WIRE_ROUTE_ADD, SONA_TOOLS_NO_UPKEEP},
-    {{"routes", "retire", "NAME"}, 0, SONA_WIRE_ROUTE_RETIRE, SONA_TOOLS_NO_UPKEEP},
-    {{"routes", "mode", "NAME", "MODE"}, 0, SONA_WIRE_ROUTE_MODE, SONA_TOOLS_NO_UPKEEP},
-    {{"routes", "cost", "NAME", "C"}, 0, SONA_WIRE_ROUTE_COST, SONA_TOOLS_NO_UPKEEP},
-    {{"learn"}, 0, SONA_WIRE_LEARN, SONA_TOOLS_NO_UPKEEP},
-    {{"flush"}, 0, SONA_WIRE_FLUSH, SONA_TOOLS_NO_UPKEEP},
-    {{"enable"}, 0, SONA_WIRE_ENABLE, SONA_TOOLS_NO_UPKEEP},
-    {{"disable"}, 0, SONA_WIRE_DISABLE, SONA_TOOLS_NO_UPKEEP},
-    {{"patterns", "decay", "FACTOR"}, 0, SONA_WIRE_PATTERNS_DECAY, SONA_TOOLS_NO_UPKEEP},
-    {{"patterns", "prune", "QUALITY"}, 0, SONA_WIRE_PATTERNS_PRUNE, SONA_TOOLS_NO_UPKEEP},
-    {{"patterns", "consolidate", "COSINE"},
-     0,
-     SONA_WIRE_PATTERNS_CONSOLIDATE,
-     SONA_TOOLS_NO_UPKEEP},
-    {{"ewc"}, 0, SONA_WIRE_EWC, SONA_TOOLS_NO_UPKEEP},
-    {{"ewc", "boundary"}, 0, SONA_WIRE_EWC_BOUNDARY, SONA_TOOLS_NO_UPKEEP},
-    {{"ewc", "consolidate"}, 0, SONA_WIRE_EWC_CONSOLIDATE, SONA_TOOLS_NO_UPKEEP},
-    {{"generations", "list"}, SONA_WIRE_GENERATIONS, 0, SONA_TOOLS_LIST},
-    {{"generations", "pin", "N"}, 0, 0, SONA_TOOLS_PIN},
-    {{"generations", "unpin", "N"}, 0, 0, SONA_TOOLS_UNPIN},
-    {{"generations", "rollback", "N"}, 0, 0, SONA_TOOLS_ROLLBACK},
-    {{"check"}, 0, 0, SONA_TOOLS_CHECK},
-    {{"forget"}, 0, 0, SONA_TOOLS_FORGET},
-    {{"export"}, 0, 0, SONA_TOOLS_EXPORT},
-};
+/* ---- what can be typed ---- */
 
-#define COMMANDS                                                                                  \
-    "status, stats, config, patterns, patterns decay FACTOR|prune QUALITY|consolidate COSINE, "   \
-    "routes list|add NAME|retire NAME|mode NAME apply|observe|bypass|cost NAME C, learn, flush, " \
-    "enable, disable, ewc, ewc boundary, ewc consolidate, generations list|pin N|unpin N|"        \
-    "rollback N, check, forget and export"
-
-static bool matches(const struct form *form, const struct options *o)
+/* Words in capitals stand for any word, the rest for themselves. */
+static bool matches(const char *words, const struct options *o)
 {
-    for (int i = 0; i < WORDS_MAX; i++) {
-        const char *word = form->word[i];
+    for (int i = 0;; i++) {
+        size_t n = strcspn(words, " ");
 
-        if (!word || i >= o->n_words)
-            return !word && i >= o->n_words;
-        if (word[0] >= 'a' && strcmp(word, o->word[i]) != 0)
+        if (n == 0 || i >= o->n_words)
+            return n == 0 && i >= o->n_words;
+        if (words[0] >= 'a' && (strlen(o->word[i]) != n || strncmp(words, o->word[i], n) != 0))
             return false;
+        words += n + (words[n] == ' ');
     }
-    return true;
 }
 
-static float number_of(const char *text, struct argp_state *state)
+static uint32_t index_of(const struct sona_control_argument *argument)
 {
-    char *end;
-    float value = strtof(text, &end);
+    uint32_t i = 0;
 
-    if (end == text || *end != '\0')
-        argp_error(state, "\"%s\" is no number", text);
-    return value;
+    while (sona_control_argument_at(i) != argument)
+        i++;
+    return i;
+}
+
+/* Every form: "status, stats, ..."; never given back, the program ends. */
+static const char *list_forms(void)
+{
+    const struct sona_control_command *c;
+    const struct sona_tools_upkeep_form *u;
+    char *text = NULL;
+    size_t bytes;
+    FILE *to = open_memstream(&text, &bytes);
+
+    for (uint32_t i = 0; to && (c = sona_control_command_at(i)) != NULL; i++)
+        (void)fprintf(to, "%s%s", i ? ", " : "", c->words);
+    for (uint32_t i = 0; to && (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
+        (void)fprintf(to, ", %s", u->words);
+    return to && fclose(to) == 0 ? text : "those of --help";
+}
+
+/* --help, between the head and the options: every form with its sentence. */
+static char *filter_help(int key, const char *text, void *input)
+{
+    const struct sona_control_command *c;
+    const struct sona_tools_upkeep_form *u;
+    char *ret = NULL;
+    size_t bytes;
+    FILE *to = key == ARGP_KEY_HELP_PRE_DOC ? open_memstream(&ret, &bytes) : NULL;
+
+    (void)input;
+    if (!to)
+        return (char *)(uintptr_t)text;
+    (void)fprintf(to, "%s\n\nOf a running sidecar:\n", text);
+    for (uint32_t i = 0; (c = sona_control_command_at(i)) != NULL; i++)
+        (void)fprintf(to, "  %-28s %s\n", c->words, c->help);
+    (void)fprintf(to, "\nOf a stopped one, with --state-dir DIR:\n");
+    for (uint32_t i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
+        (void)fprintf(to, "  %-28s %s\n", u->words, u->help);
+    return fclose(to) == 0 ? ret : (char *)(uintptr_t)text;
+}
+
+/* Our own options, and the arguments of commands that need not be given, once each. */
+static void make_table(void)
+{
+    static char name[OPTIONS_MAX][32], help[OPTIONS_MAX][192];
+    const struct sona_control_command *c;
+    const struct sona_control_argument *a;
+    size_t at = OWN;
+    bool needed;
+
+    memcpy(table, own, sizeof own);
+    for (uint32_t i = 0; (c = sona_control_command_at(i)) != NULL; i++)
+        for (uint32_t n = 0; (a = sona_control_argument_of(c, n, &needed)) != NULL; n++) {
+            uint32_t key = index_of(a);
+
+            if (needed || name[key][0] || at == OPTIONS_MAX - 1)
+                continue;
+            (void)snprintf(name[key], sizeof name[key], "%s", a->key);
+            for (char *dash = name[key]; *dash; dash++)
+                *dash = *dash == '_' ? '-' : *dash;
+            (void)snprintf(help[key], sizeof help[key], "%s: %s", c->words, a->help);
+            table[at++] = (struct argp_option){.name = name[key],
+                                               .key = KEY_ARGUMENT + (int)key,
+                                               .arg = a->metavar,
+                                               .doc = help[key]};
+        }
 }
 
 static uint64_t count_of(const char *text, struct argp_state *state)
@@ -160,33 +180,76 @@ static uint64_t count_of(const char *text, struct argp_state *state)
     return value;
 }
 
-static void take_mode(struct options *o, struct argp_state *state)
+/* What was typed for an argument, into the request. */
+static void take_argument(struct sona_control_request *request,
+                          const struct sona_control_argument *a, const char *text,
+                          struct argp_state *state)
 {
-    static const char *const modes[] = {"apply", "observe", "bypass"};
+    char *at = (char *)request + a->offset, *end;
+    uint64_t count;
+    uint32_t mode;
+    float real;
 
-    for (uint32_t m = 0; m < sizeof modes / sizeof modes[0]; m++)
-        if (strcmp(o->word[3], modes[m]) == 0) {
-            o->command.mode = m;
-            return;
-        }
-    argp_error(state, "\"%s\" is no mode; there are apply, observe and bypass", o->word[3]);
+    switch (a->type) {
+    case SONA_CONTROL_NAME:
+        if (snprintf(at, SONA_ROUTE_NAME_MAX, "%s", text) >= SONA_ROUTE_NAME_MAX)
+            argp_error(state, "a route's name has at most %d bytes", SONA_ROUTE_NAME_MAX - 1);
+        return;
+    case SONA_CONTROL_MODE:
+        if (!sona_control_mode_of(text, &mode))
+            argp_error(state, "\"%s\" is no mode; there are %s", text, "apply, observe and bypass");
+        memcpy(at, &mode, sizeof mode);
+        return;
+    case SONA_CONTROL_REAL:
+        real = strtof(text, &end);
+        if (end == text || *end != '\0')
+            argp_error(state, "\"%s\" is no number", text);
+        memcpy(at, &real, sizeof real);
+        return;
+    case SONA_CONTROL_COUNT:
+        count = count_of(text, state);
+        memcpy(at, &count, sizeof count);
+        return;
+    }
+}
+
+/* The words and options of a command become a request. */
+static void understand_command(struct options *o, struct argp_state *state)
+{
+    const struct sona_control_argument *a;
+    uint64_t known = 0;
+    int word = 0;
+    bool needed;
+
+    o->request = sona_control_request_of(o->command->what);
+    for (uint32_t n = 0; (a = sona_control_argument_of(o->command, n, &needed)) != NULL; n++) {
+        uint32_t i = index_of(a);
+
+        while (needed && !sona_control_word_is_argument(o->command, (uint32_t)word))
+            word++; /* as many as were typed: they match */
+        if (needed)
+            take_argument(&o->request, a, o->word[word++], state);
+        else if (o->given & 1ull << i)
+            take_argument(&o->request, a, o->text[i], state);
+        if (!needed)
+            known |= 1ull << i;
+    }
+    for (uint32_t i = 0; (a = sona_control_argument_at(i)) != NULL; i++)
+        if (o->given & ~known & 1ull << i)
+            argp_error(state, "\"%s\" takes no such option: %s", o->command->words, a->key);
 }
 
 /* What is asked of a store. */
-static void understand_upkeep(struct options *o, const struct form *form, struct argp_state *state)
+static void understand_upkeep(struct options *o, const struct sona_tools_upkeep_form *form,
+                              struct argp_state *state)
 {
     const struct sona_store_rule *rule = &o->upkeep.rule;
 
-    if (!o->upkeep.state_dir) {
-        if (form->query == 0 && form->command == 0)
-            argp_error(state, "%s is about a store: name it with --state-dir", o->word[0]);
-        return;
-    }
-    if (form->upkeep == SONA_TOOLS_NO_UPKEEP)
-        argp_error(state, "%s is of a running sidecar; leave --state-dir out", o->word[0]);
-    if (form->upkeep == SONA_TOOLS_FORGET && !rule->by_uid && !rule->by_tenant && !rule->by_before)
+    if (o->given != 0)
+        argp_error(state, "\"%s\" takes no option of a running sidecar", form->words);
+    if (form->what == SONA_TOOLS_FORGET && !rule->by_uid && !rule->by_tenant && !rule->by_before)
         argp_error(state, "forget whom, or what? there are --client, --tenant and --before");
-    o->upkeep.what = form->upkeep;
+    o->upkeep.what = form->what;
     o->upkeep.instance = o->instance;
     o->upkeep.runtime_dir = o->runtime_dir;
     if (o->n_words == 3)
@@ -196,33 +259,29 @@ static void understand_upkeep(struct options *o, const struct form *form, struct
 /* All words are there: which form is it? */
 static void understand(struct options *o, struct argp_state *state)
 {
-    const struct form *form = NULL;
+    const struct sona_control_command *c = NULL;
+    const struct sona_tools_upkeep_form *u = NULL;
+    uint32_t i;
 
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0] && !form; i++)
-        form = matches(&forms[i], o) ? &forms[i] : NULL;
     if (o->n_words == 0)
-        argp_error(state, "a command is missing; there are " COMMANDS);
-    if (!form) {
-        argp_error(state, "\"%s%s%s\" is no command; there are " COMMANDS, o->word[0],
-                   o->n_words > 1 ? " " : "", o->n_words > 1 ? o->word[1] : "");
-        return;
+        argp_error(state, "a command is missing; there are %s", list_forms());
+    for (i = 0; (c = sona_control_command_at(i)) != NULL && !matches(c->words, o);)
+        i++;
+    for (i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL && !matches(u->words, o);)
+        i++;
+    if (u && o->upkeep.state_dir) {
+        understand_upkeep(o, u, state);
+    } else if (c && !o->upkeep.state_dir) {
+        o->command = c;
+        understand_command(o, state);
+    } else if (c) {
+        argp_error(state, "%s is of a running sidecar; leave --state-dir out", o->word[0]);
+    } else if (u) {
+        argp_error(state, "%s is about a store: name it with --state-dir", o->word[0]);
+    } else {
+        argp_error(state, "\"%s%s%s\" is no command; there are %s", o->word[0],
+                   o->n_words > 1 ? " " : "", o->n_words > 1 ? o->word[1] : "", list_forms());
     }
-    o->query = form->query;
-    o->command.what = form->command;
-    understand_upkeep(o, form, state);
-    if (form->command >= SONA_WIRE_ROUTE_ADD && form->command <= SONA_WIRE_ROUTE_COST &&
-        snprintf(o->command.spec.name, sizeof o->command.spec.name, "%s", o->word[2]) >=
-            (int)sizeof o->command.spec.name)
-        argp_error(state, "a route's name has at most %d bytes", SONA_ROUTE_NAME_MAX - 1);
-    if (form->command == SONA_WIRE_ROUTE_MODE)
-        take_mode(o, state);
-    if (form->command == SONA_WIRE_ROUTE_COST)
-        o->command.spec.cost = number_of(o->word[3], state);
-    if (form->command == SONA_WIRE_PATTERNS_PRUNE)
-        o->command.rule.min_quality = number_of(o->word[2], state);
-    else if (form->command == SONA_WIRE_PATTERNS_DECAY ||
-             form->command == SONA_WIRE_PATTERNS_CONSOLIDATE)
-        o->command.amount = number_of(o->word[2], state);
 }
 
 static uint32_t id_of(const char *text, struct argp_state *state)
@@ -285,21 +344,8 @@ static error_t take(int key, char *text, struct argp_state *state)
     case KEY_JSON:
         o->json = true;
         return 0;
-    case KEY_COST:
-        o->command.spec.cost = number_of(text, state);
-        return 0;
-    case KEY_PRIOR_QUALITY:
-        o->command.spec.prior_quality = number_of(text, state);
-        return 0;
-    case KEY_PRIOR_WEIGHT:
-        o->command.spec.prior_weight = number_of(text, state);
-        return 0;
-    case KEY_MIN_ACCESSES:
-        o->command.rule.min_accesses = count_of(text, state);
-        return 0;
-    case KEY_MIN_AGE:
-        o->command.rule.min_age = count_of(text, state);
-        return 0;
+    case KEY_COMPLETION:
+        exit(sona_tools_completion_print(table, stdout) ? 0 : EXIT_FAILED);
     case ARGP_KEY_ARG:
         if (o->n_words == WORDS_MAX)
             argp_error(state, "\"%s\" is one word too many", text);
@@ -310,6 +356,11 @@ static error_t take(int key, char *text, struct argp_state *state)
         understand(o, state);
         return 0;
     default:
+        if (key >= KEY_ARGUMENT && sona_control_argument_at((uint32_t)key - KEY_ARGUMENT)) {
+            o->given |= 1ull << (key - KEY_ARGUMENT);
+            o->text[key - KEY_ARGUMENT] = text;
+            return 0;
+        }
         return take_upkeep(&o->upkeep, key, text, state);
     }
 }
@@ -317,17 +368,20 @@ static error_t take(int key, char *text, struct argp_state *state)
 static int print_answer(const struct options *options, const char *json)
 {
     json_error_t error;
-
-    if (options->json)
-        return puts(json) < 0 ? EXIT_FAILED : 0;
     json_t *o = json_loads(json, 0, &error);
+
     if (!o) {
         (void)fprintf(stderr, "sonactl: the sidecar's answer is no JSON: %s\n", error.text);
         return EXIT_FAILED;
     }
-    sona_tools_answer_print(options->query, options->command.what, o);
+    bool degraded = options->command->what == SONA_CONTROL_HEALTH &&
+                    !json_is_true(json_object_get(o, "healthy"));
+    if (options->json)
+        (void)fputs(json, stdout);
+    else
+        sona_tools_answer_print(options->command->what, o);
     json_decref(o);
-    return fflush(stdout) != 0 ? EXIT_FAILED : 0;
+    return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILED : degraded ? EXIT_DEGRADED : 0;
 }
 
 static int fail(sona_err err, const sona_diag *diag)
@@ -370,46 +424,26 @@ int main(int argc, char **argv)
     static const struct argp argp = {
         .options = table,
         .parser = take,
-        .args_doc = "status|stats|config|patterns\n"
-                    "routes list|add NAME|retire NAME\n"
-                    "routes mode NAME apply|observe|bypass\n"
-                    "routes cost NAME C\n"
-                    "learn|flush|enable|disable\n"
-                    "patterns decay FACTOR|prune QUALITY|consolidate COSINE\n"
-                    "ewc [boundary|consolidate]\n"
-                    "generations list|pin N|unpin N|rollback N --state-dir DIR\n"
-                    "check|export --state-dir DIR\n"
-                    "forget --client UID|--tenant T|--before TIME --state-dir DIR",
-        .doc =
-            "Ask a running sona-sidecar how it is, or have it change something: a command returns "
-            "when its change is published. learn forces a background cycle; flush learns all "
-            "that was accepted so far and discards nothing. patterns decay fades all evidence of "
-            "the bank by a factor (0..1), prune removes the patterns below a mean quality, "
-            "consolidate merges those at least so alike (-1..1). ewc says how EWC++ stands; ewc "
-            "boundary ends a task, whose weights become an anchor, and ewc consolidate makes one "
-            "of all anchors.\n\n"
-            "With --state-dir, of a sidecar that is stopped: generations are the copies of its "
-            "state; rollback makes an older one the newest, from which the next start goes on, "
-            "and can be undone the same way. check verifies the store. forget blanks the rows "
-            "that match all that is named; what they taught stays in the weights. export writes "
-            "the journal.\v"
-            "Exit status: 0 ok, 1 failed, 2 usage, 3 not running or no such store, 4 degraded "
-            "(check: a start works, but something is lost), 5 version mismatch."};
-    struct options options = {.command = {.spec = {.prior_quality = 0.5f, .prior_weight = 1},
-                                          .rule.min_accesses = UINT64_MAX}};
+        .args_doc = "COMMAND...",
+        .doc = "Ask a running sona-sidecar how it is, or have it change something: a command "
+               "returns when its change is published. Or look after the store of one that is "
+               "stopped: generations are the copies of its state.\v"
+               "Exit status: 0 ok, 1 failed, 2 usage, 3 not running or no such store, 4 degraded "
+               "(health; check: a start works, but something is lost), 5 version mismatch.",
+        .help_filter = filter_help};
+    struct options options = {.instance = NULL};
     char *json = NULL;
     sona_diag diag = {0};
 
     argp_program_version = "sonactl " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
+    make_table();
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_USAGE;
     if (options.upkeep.what != SONA_TOOLS_NO_UPKEEP)
         return look_after(&options);
-    sona_err err = options.query != 0 ? sona_tools_query(options.runtime_dir, options.instance,
-                                                         options.query, &json, &diag)
-                                      : sona_tools_command(options.runtime_dir, options.instance,
-                                                           &options.command, &json, &diag);
+    sona_err err =
+        sona_tools_ask(options.runtime_dir, options.instance, &options.request, &json, &diag);
     if (err != SONA_OK)
         return fail(err, &diag);
     int status = print_answer(&options, json);

@@ -133,7 +133,7 @@ static void remove_files(const struct sona_spawn *s, const char *const *ends)
  */
 static void remove_names(const struct sona_spawn *s)
 {
-    static const char *const files[] = {"sock", "lock", "lanes", NULL};
+    static const char *const files[] = {"sock", "ctl", "lock", "lanes", NULL};
     char name[sizeof s->instance + 16];
 
     remove_files(s, files);

@@ -209,6 +209,21 @@ int sona_tools_upkeep_status(const json_t *answer)
 
 /* ---- both ---- */
 
+const struct sona_tools_upkeep_form *sona_tools_upkeep_form_at(uint32_t index)
+{
+    static const struct sona_tools_upkeep_form forms[] = {
+        {SONA_TOOLS_LIST, "generations list", "list the copies of its state"},
+        {SONA_TOOLS_PIN, "generations pin N", "keep one until it is unpinned"},
+        {SONA_TOOLS_UNPIN, "generations unpin N", "keep it no longer than others"},
+        {SONA_TOOLS_ROLLBACK, "generations rollback N", "begin the next start with an older one"},
+        {SONA_TOOLS_CHECK, "check", "verify the store"},
+        {SONA_TOOLS_FORGET, "forget", "blank the rows that match all that is named"},
+        {SONA_TOOLS_EXPORT, "export", "write the journal"},
+    };
+
+    return index < sizeof forms / sizeof forms[0] ? &forms[index] : NULL;
+}
+
 sona_err sona_tools_upkeep(const struct sona_tools_upkeep *ask, json_t **ret, sona_diag *reterr)
 {
     struct sona_store *store = NULL;

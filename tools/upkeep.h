@@ -27,6 +27,13 @@ enum sona_tools_upkeep_what {
     SONA_TOOLS_EXPORT
 };
 
+/* What can be typed, beside --state-dir; in order, null past the last. */
+struct sona_tools_upkeep_form {
+    enum sona_tools_upkeep_what what;
+    const char *words, *help;
+};
+const struct sona_tools_upkeep_form *sona_tools_upkeep_form_at(uint32_t index);
+
 struct sona_tools_upkeep {
     enum sona_tools_upkeep_what what;
     const char *instance, *state_dir, *runtime_dir; /* null: "default"; required; the default */

@@ -181,16 +181,16 @@ static json_t *told(struct sona_bench_live *live, uint32_t what)
 
 void sona_bench_live_settle(struct sona_bench_live *live, bool cycle)
 {
-    struct sona_wire_command command = {.what = SONA_WIRE_FLUSH};
+    struct sona_control_request command = {.what = SONA_CONTROL_FLUSH};
     char *text = NULL;
     sona_diag diag;
 
     for (int i = 0; i <= cycle; i++) {
-        if (sona_tools_command(live->sidecar.runtime_dir, live->sidecar.instance, &command, &text,
-                               &diag) != SONA_OK)
+        if (sona_tools_ask(live->sidecar.runtime_dir, live->sidecar.instance, &command, &text,
+                           &diag) != SONA_OK)
             sona_bench_die("%s", diag.text);
         free(text);
-        command.what = SONA_WIRE_LEARN;
+        command.what = SONA_CONTROL_LEARN;
     }
 }
 
@@ -209,7 +209,7 @@ uint32_t sona_bench_live_cells(struct sona_bench_live *live)
 
 uint64_t sona_bench_live_counter(struct sona_bench_live *live, const char *name)
 {
-    json_t *root = told(live, SONA_WIRE_STATS);
+    json_t *root = told(live, SONA_CONTROL_STATS);
     const json_t *value = json_object_get(root, name);
     uint64_t n = (uint64_t)json_number_value(value);
 

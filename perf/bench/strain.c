@@ -69,7 +69,7 @@ static void *cycle(void *arg)
 {
     struct sona_bench_strain *s = arg;
     sona_lane *lane = claim(s);
-    struct sona_wire_command command = {.what = SONA_WIRE_LEARN};
+    struct sona_control_request command = {.what = SONA_CONTROL_LEARN};
 
     for (uint32_t i = 0; !is(&s->over);) {
         char *text = NULL;
@@ -81,8 +81,8 @@ static void *cycle(void *arg)
         }
         for (uint32_t n = 0; n < NEW; n++)
             tell(s, lane, i++);
-        if (sona_tools_command(s->live->sidecar.runtime_dir, s->live->sidecar.instance, &command,
-                               &text, &diag) != SONA_OK)
+        if (sona_tools_ask(s->live->sidecar.runtime_dir, s->live->sidecar.instance, &command, &text,
+                           &diag) != SONA_OK)
             sona_bench_die("%s", diag.text);
         free(text);
         count(s);

@@ -271,6 +271,13 @@ static void check_together(struct sona_sidecar_gather *g, uint32_t instance,
                        o->n_routes, o->config.routes_max);
         owe(&judged, where_either(&judged, "routes_max", "routes"), what);
     }
+    if (o->http_port != 0 && o->token_file_text[0] == '\0') {
+        (void)snprintf(what, sizeof what,
+                       "every local program reaches port %u: name a token_file with what a client "
+                       "has to know",
+                       o->http_port);
+        owe(&judged, where_either(&judged, "listen_port", "listen_port"), what);
+    }
     if (sona_config_check(&o->config, &diag) != SONA_OK)
         owe(&judged,
             strstr(diag.text, "base_lora_rank")

@@ -116,6 +116,12 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
            .max = QUERY_RATE_MAX, .words = "",
            .help = "queries a second that the regime gate is shown, and that are journaled, before "
                    "their outcome, of more a uniform share; 0: all, at 1.2 KB each"),
+    OPTION("http", "listen_port", "listen-port", "whole number", WHOLE, AT(http_port), .min = 0,
+           .max = UINT16_MAX, .words = "",
+           .help = "metrics and probes are served on this TCP port of 127.0.0.1; 0: at the control "
+                   "socket alone"),
+    OPTION("http", "token_file", "token-file", "file", PATH, AT(token_file_text), .words = "",
+           .help = "whose one line a client of that port has to know; mode 0600"),
     OPTION("learner", "preset", "preset", "word", PRESET, AT(preset), .words = "",
            .help = "begin with a preset; the other keys of the learner go on from it"),
     OPTION("learner", "background_mode", "background", "word", WORD, AT(background_inline),
@@ -132,6 +138,7 @@ static const struct {
     const char *name, *help;
 } sections[] = {{"clients", "what clients may use"},
                 {"state", "what outlives the process"},
+                {"http", "what is served beside the control socket"},
                 {"learner", "how it learns: the fields of sona_config"}};
 
 uint32_t sona_sidecar_setting_count(void)

@@ -21,8 +21,8 @@ BEGIN {
     room("client/", "sona/ client/ shm/ engine/model/ engine/kernels/")
     room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h shm/fault.h")
     room("sidecar/", "sona/ sidecar/ engine/ shm/")
-    # sonactl asks a sidecar over the socket of the handshake, hence the one header of shm.
-    room("tools/", "sona/ tools/ client/ engine/ shm/wire.h sidecar/store/")
+    # sonactl asks a sidecar over its control socket, hence the two headers of shm.
+    room("tools/", "sona/ tools/ client/ engine/ shm/control.h shm/wire.h sidecar/store/")
     room("bindings/", "sona/ bindings/")
     room("examples/", "sona/")
     room("tests/", "*")

@@ -208,7 +208,7 @@ Test(wire, the_largest_packet_arrives, .init = connect_pair)
     struct sona_wire_head *packet = calloc(1, SONA_WIRE_PACKET_MAX);
     size_t bytes;
 
-    packet->kind = SONA_WIRE_ANSWER;
+    packet->kind = SONA_WIRE_WELCOME;
     ((char *)packet)[SONA_WIRE_PACKET_MAX - 1] = 42;
     cr_assert(eq(int, sona_wire_send(a, packet, SONA_WIRE_PACKET_MAX, NULL, 0, NULL), SONA_OK));
     ((char *)packet)[SONA_WIRE_PACKET_MAX - 1] = 0;

@@ -96,7 +96,7 @@ static void open_scene(struct scene *s)
     s->chronicle = (struct sona_sidecar_chronicle){.dim = DIM, .dim_padded = PADDED};
     cr_assert(eq(int, sona_store_open(&s->chronicle.store, &options, &fixture_diag), SONA_OK));
     for (uint32_t k = 0; k < 2; k++) {
-        struct sona_sidecar_command add = {.request = {.what = SONA_WIRE_ROUTE_ADD}};
+        struct sona_sidecar_command add = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
 
         (void)snprintf(add.request.spec.name, sizeof add.request.spec.name, "%s", names[k]);
         add.request.spec.prior_quality = 0.5f;
@@ -261,40 +261,40 @@ static void command(struct scene *s, uint32_t what, const char *route)
 
 static void add_route(struct scene *s)
 {
-    command(s, SONA_WIRE_ROUTE_ADD, "c");
+    command(s, SONA_CONTROL_ROUTE_ADD, "c");
 }
 static void retire_route(struct scene *s)
 {
-    command(s, SONA_WIRE_ROUTE_RETIRE, "a");
+    command(s, SONA_CONTROL_ROUTE_RETIRE, "a");
 }
 static void observe_route(struct scene *s)
 {
-    command(s, SONA_WIRE_ROUTE_MODE, "a");
+    command(s, SONA_CONTROL_ROUTE_MODE, "a");
 }
 static void price_route(struct scene *s)
 {
-    command(s, SONA_WIRE_ROUTE_COST, "a");
+    command(s, SONA_CONTROL_ROUTE_COST, "a");
 }
 static void disable(struct scene *s)
 {
-    command(s, SONA_WIRE_DISABLE, "");
+    command(s, SONA_CONTROL_DISABLE, "");
     tell_outcome(s); /* counted, not learned */
 }
 static void decay(struct scene *s)
 {
-    command(s, SONA_WIRE_PATTERNS_DECAY, "");
+    command(s, SONA_CONTROL_PATTERNS_DECAY, "");
 }
 static void prune(struct scene *s)
 {
-    command(s, SONA_WIRE_PATTERNS_PRUNE, "");
+    command(s, SONA_CONTROL_PATTERNS_PRUNE, "");
 }
 static void merge(struct scene *s)
 {
-    command(s, SONA_WIRE_PATTERNS_CONSOLIDATE, "");
+    command(s, SONA_CONTROL_PATTERNS_CONSOLIDATE, "");
 }
 static void end_task(struct scene *s)
 {
-    command(s, SONA_WIRE_EWC_BOUNDARY, "");
+    command(s, SONA_CONTROL_EWC_BOUNDARY, "");
 }
 static void end_two(struct scene *s)
 {
@@ -304,7 +304,7 @@ static void end_two(struct scene *s)
 }
 static void merge_anchors(struct scene *s)
 {
-    command(s, SONA_WIRE_EWC_CONSOLIDATE, "");
+    command(s, SONA_CONTROL_EWC_CONSOLIDATE, "");
 }
 
 /* As by SIGHUP: settings, a new route, another cost. */

@@ -166,11 +166,11 @@ static uint32_t choose_point(uint64_t *random)
 /* A cycle, or a cost of a route: asked for by a process that does not wait for us. */
 static void command(const struct sona_spawn *s, uint64_t *random)
 {
-    struct sona_wire_command request = {.what = SONA_WIRE_LEARN};
+    struct sona_control_request request = {.what = SONA_CONTROL_LEARN};
     uint64_t dice = tap_random(random);
 
     if (dice % 3 == 0) {
-        request.what = SONA_WIRE_ROUTE_COST;
+        request.what = SONA_CONTROL_ROUTE_COST;
         request.spec = (sona_route_spec){.name = "b", .cost = (float)(dice % 64) / 64};
     }
     if (fork() == 0) { /* twice, so that nobody has to reap it */
@@ -178,7 +178,7 @@ static void command(const struct sona_spawn *s, uint64_t *random)
             char *text = NULL;
 
             (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-            (void)sona_tools_command(s->runtime_dir, s->instance, &request, &text, NULL);
+            (void)sona_tools_ask(s->runtime_dir, s->instance, &request, &text, NULL);
         }
         _exit(0);
     }
@@ -264,7 +264,8 @@ static json_t *last_stats(const struct sona_spawn *s)
         char *text = NULL;
         json_t *o = NULL;
 
-        if (sona_tools_query(s->runtime_dir, s->instance, SONA_WIRE_STATS, &text, NULL) == SONA_OK)
+        if (sona_tools_query(s->runtime_dir, s->instance, SONA_CONTROL_STATS, &text, NULL) ==
+            SONA_OK)
             o = json_loads(text, 0, NULL);
         free(text);
         if (o && number(o, "clients_reclaimed") == CLIENTS)

@@ -161,8 +161,8 @@ static sona_err start(struct machine *m, uint64_t operations, sona_diag *diag)
 static bool learned(const struct machine *m, uint64_t *ret)
 {
     char *text = NULL;
-    bool ok = sona_tools_query(m->sidecar.runtime_dir, m->sidecar.instance, SONA_WIRE_STATS, &text,
-                               NULL) == SONA_OK;
+    bool ok = sona_tools_query(m->sidecar.runtime_dir, m->sidecar.instance, SONA_CONTROL_STATS,
+                               &text, NULL) == SONA_OK;
     json_t *o = ok ? json_loads(text, 0, NULL) : NULL;
 
     *ret = (uint64_t)json_integer_value(json_object_get(o, "learned"));

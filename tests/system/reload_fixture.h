@@ -50,8 +50,8 @@ static inline void reload_value(const struct stage *stage, const char *key, char
     size_t i;
 
     cr_assert(eq(int,
-                 sona_tools_query(stage->spawn.runtime_dir, stage->spawn.instance, SONA_WIRE_CONFIG,
-                                  &text, &diag),
+                 sona_tools_query(stage->spawn.runtime_dir, stage->spawn.instance,
+                                  SONA_CONTROL_CONFIG, &text, &diag),
                  SONA_OK),
               "%s", diag.text);
     json_t *o = json_loads(text, 0, &error);

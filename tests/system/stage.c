@@ -171,12 +171,12 @@ static json_t *ask(const struct stage *stage, uint32_t what)
 
 json_t *stage_status(const struct stage *stage)
 {
-    return ask(stage, SONA_WIRE_STATUS);
+    return ask(stage, SONA_CONTROL_STATUS);
 }
 
 json_t *stage_stats(const struct stage *stage)
 {
-    return ask(stage, SONA_WIRE_STATS);
+    return ask(stage, SONA_CONTROL_STATS);
 }
 
 uint64_t stage_counter(const struct stage *stage, const char *name)

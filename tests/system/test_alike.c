@@ -81,23 +81,23 @@ static void close_pair(struct pair *p)
     stage_close(&p->stage);
 }
 
-static void command(const struct pair *p, struct sona_wire_command c)
+static void command(const struct pair *p, struct sona_control_request c)
 {
     char *text = NULL;
     sona_diag diag = {0};
 
-    cr_assert(eq(int,
-                 sona_tools_command(p->stage.spawn.runtime_dir, p->stage.spawn.instance, &c, &text,
-                                    &diag),
-                 SONA_OK),
-              "%s", diag.text);
+    cr_assert(
+        eq(int,
+           sona_tools_ask(p->stage.spawn.runtime_dir, p->stage.spawn.instance, &c, &text, &diag),
+           SONA_OK),
+        "%s", diag.text);
     free(text);
 }
 
 /* All that was said is learned and published. */
 static void flush(const struct pair *p)
 {
-    command(p, (struct sona_wire_command){.what = SONA_WIRE_FLUSH});
+    command(p, (struct sona_control_request){.what = SONA_CONTROL_FLUSH});
 }
 
 static void decide(struct pair *p, uint64_t round)
@@ -158,9 +158,10 @@ static void tend_bank(const struct pair *p)
     cr_assert(gt(u32, pruned.pruned, 0));
     cr_assert(gt(u32, merged.merged, 0));
     cr_assert(gt(u32, merged.patterns, 1));
-    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_DECAY, .amount = 0.5f});
-    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_PRUNE, .rule = rule});
-    command(p, (struct sona_wire_command){.what = SONA_WIRE_PATTERNS_CONSOLIDATE, .amount = 0.3f});
+    command(p, (struct sona_control_request){.what = SONA_CONTROL_PATTERNS_DECAY, .amount = 0.5f});
+    command(p, (struct sona_control_request){.what = SONA_CONTROL_PATTERNS_PRUNE, .rule = rule});
+    command(p, (struct sona_control_request){.what = SONA_CONTROL_PATTERNS_CONSOLIDATE,
+                                             .amount = 0.3f});
 }
 
 /* What can be asked of both is answered alike. */
@@ -214,15 +215,15 @@ Test(alike, whatever_is_told_again_or_taken_back, .timeout = 120)
         flush(&p);
         if (round == 200) {
             cr_assert(eq(int, sona_engine_route_mode(p.engine, 1, SONA_MODE_OBSERVE), SONA_OK));
-            command(&p, (struct sona_wire_command){.what = SONA_WIRE_ROUTE_MODE,
-                                                   .mode = SONA_MODE_OBSERVE,
-                                                   .spec.name = "b"});
+            command(&p, (struct sona_control_request){.what = SONA_CONTROL_ROUTE_MODE,
+                                                      .mode = SONA_MODE_OBSERVE,
+                                                      .spec.name = "b"});
         }
         if (round == 300) {
             sona_cycle_report report;
 
             cr_assert(eq(int, sona_engine_learn_now(p.engine, 0, &report), SONA_OK));
-            command(&p, (struct sona_wire_command){.what = SONA_WIRE_LEARN});
+            command(&p, (struct sona_control_request){.what = SONA_CONTROL_LEARN});
             tend_bank(&p);
         }
     }
@@ -252,7 +253,7 @@ Test(alike, ewc_across_the_ends_of_tasks, .timeout = 120)
         flush(&p);
         if (round % 60 == 50) {
             cr_assert(eq(int, sona_engine_ewc_boundary(p.engine, NULL, NULL), SONA_OK));
-            command(&p, (struct sona_wire_command){.what = SONA_WIRE_EWC_BOUNDARY});
+            command(&p, (struct sona_control_request){.what = SONA_CONTROL_EWC_BOUNDARY});
         }
     }
     sona_engine_stats(p.engine, &stats);

@@ -124,24 +124,6 @@ Test(refusals, a_flood_of_connections_does_not_keep_the_next_client_out, .timeou
     stage_close(&stage);
 }
 
-Test(refusals, a_query_of_another_abi_is_refused, .timeout = 60)
-{
-    struct stage stage;
-    struct sona_wire_query_packet query = {.head = {.magic = SONA_WIRE_MAGIC,
-                                                    .kind = SONA_WIRE_QUERY,
-                                                    .abi_major = SONA_ABI_MAJOR + 1,
-                                                    .bytes = sizeof query},
-                                           .what = SONA_WIRE_STATUS};
-
-    stage_open(&stage, NULL);
-    expect_refusal(raw_send(&stage, &query, sizeof query), SONA_E_ABI, "upgrade the older");
-    query.head.abi_major = SONA_ABI_MAJOR;
-    query.what = 99;
-    expect_refusal(raw_send(&stage, &query, sizeof query), SONA_E_FORMAT, "query 99");
-    cr_assert(eq(u64, stage_counter(&stage, "clients_refused"), 0), "no client was refused");
-    stage_close(&stage);
-}
-
 Test(refusals, packets_that_make_no_sense_do_no_harm, .timeout = 60)
 {
     struct stage stage;
@@ -164,18 +146,14 @@ Test(refusals, packets_that_make_no_sense_do_no_harm, .timeout = 60)
 Test(refusals, a_connection_that_says_nothing_is_closed, .timeout = 60)
 {
     struct stage stage;
-    char byte;
-    struct sona_wire_query_packet query = {.head = {.magic = SONA_WIRE_MAGIC,
-                                                    .kind = SONA_WIRE_QUERY,
-                                                    .abi_major = SONA_ABI_MAJOR,
-                                                    .bytes = sizeof query},
-                                           .what = SONA_WIRE_STATUS};
-    static char answer[SONA_WIRE_PACKET_MAX];
+    char byte, path[256];
+    sona_diag diag = {0};
+    int fd = -1;
 
     stage_open(&stage, NULL);
-    int fd = raw_send(&stage, &query, sizeof query);
-    cr_assert(gt(sz, raw_receive(fd, answer, sizeof answer), sizeof(struct sona_wire_answer)));
-    cr_assert(eq(sz, raw_receive(fd, &byte, 1), 0), "then it waits for a hang-up in vain");
+    (void)snprintf(path, sizeof path, "%s/%s.sock", stage.spawn.runtime_dir, stage.spawn.instance);
+    cr_assert(eq(int, sona_wire_connect(path, 2000, &fd, &diag), SONA_OK), "%s", diag.text);
+    cr_assert(eq(sz, raw_receive(fd, &byte, 1), 0), "it waits for a HELLO in vain");
     (void)close(fd);
     stage_close(&stage);
 }

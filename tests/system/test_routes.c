@@ -33,11 +33,11 @@ static void close_scene(struct scene *s)
     stage_close(&s->stage);
 }
 
-static sona_err send(const struct scene *s, struct sona_wire_command command, char **ret_text)
+static sona_err send(const struct scene *s, struct sona_control_request command, char **ret_text)
 {
     sona_diag diag = {0};
-    sona_err err = sona_tools_command(s->stage.spawn.runtime_dir, s->stage.spawn.instance, &command,
-                                      ret_text, &diag);
+    sona_err err = sona_tools_ask(s->stage.spawn.runtime_dir, s->stage.spawn.instance, &command,
+                                  ret_text, &diag);
 
     if (err != SONA_OK)
         cr_assert(gt(sz, strlen(diag.text), 10), "a refusal says why");
@@ -48,7 +48,7 @@ static sona_err send(const struct scene *s, struct sona_wire_command command, ch
 static sona_err order(const struct scene *s, uint32_t what, const char *name, uint32_t mode,
                       float cost)
 {
-    struct sona_wire_command command = {
+    struct sona_control_request command = {
         .what = what,
         .mode = mode,
         .spec = {.cost = cost, .prior_quality = 0.5f, .prior_weight = 1}};
@@ -65,7 +65,7 @@ static int64_t number_of(const struct scene *s, uint32_t what, const char *key)
     char *text = NULL;
     json_error_t error;
 
-    cr_assert(eq(int, send(s, (struct sona_wire_command){.what = what}, &text), SONA_OK));
+    cr_assert(eq(int, send(s, (struct sona_control_request){.what = what}, &text), SONA_OK));
     json_t *o = json_loads(text, 0, &error);
     cr_assert(ne(ptr, o, NULL), "%s", text);
     const json_t *value = json_object_get(o, key);
@@ -80,7 +80,7 @@ static int64_t number_of(const struct scene *s, uint32_t what, const char *key)
 static uint64_t learned_now(struct scene *s)
 {
     uint64_t before = s->learned;
-    int64_t reported = number_of(s, SONA_WIRE_FLUSH, "learned");
+    int64_t reported = number_of(s, SONA_CONTROL_FLUSH, "learned");
 
     s->learned = stage_counter(&s->stage, "learned");
     cr_assert(le(i64, reported, (int64_t)(s->learned - before)));
@@ -113,16 +113,16 @@ Test(routes, a_new_one_is_in_the_next_snapshot_and_its_outcomes_are_learned, .ti
     struct scene s;
 
     open_scene(&s, NULL);
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "late", 0, 0.25f), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "late", 0, 0.25f), SONA_OK));
     cr_assert(eq(str, row(&s, 3).name, "late"), "when the answer is there, so is the snapshot");
     cr_assert(eq(flt, row(&s, 3).cost, 0.25f));
     sona_decision d = force(&s, 3);
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
     cr_assert(eq(u64, learned_now(&s), 1), "judged by the new table");
     cr_assert(eq(flt, row(&s, 3).outcomes, 1));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "late", 0, 0), SONA_E_DUPLICATE));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "dear", 0, 1.5f), SONA_E_RANGE));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "", 0, 0), SONA_E_RANGE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "late", 0, 0), SONA_E_DUPLICATE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "dear", 0, 1.5f), SONA_E_RANGE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "", 0, 0), SONA_E_RANGE));
     close_scene(&s);
 }
 
@@ -136,9 +136,9 @@ Test(routes, two_hundred_and_fifty_six_fit_and_the_next_is_refused, .timeout = 1
         char name[24];
 
         (void)snprintf(name, sizeof name, "route-%d", k);
-        cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, name, 0, 0), SONA_OK), "%s", name);
+        cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, name, 0, 0), SONA_OK), "%s", name);
     }
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "one too many", 0, 0), SONA_E_LIMIT));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "one too many", 0, 0), SONA_E_LIMIT));
     cr_assert(eq(str, row(&s, 255).name, "route-255"));
     sona_decision d = force(&s, 255);
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
@@ -153,9 +153,9 @@ Test(routes, a_late_outcome_of_a_retired_one_never_lands_on_its_successor, .time
 
     open_scene(&s, more);
     sona_decision late = force(&s, 1);
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_RETIRE, "b", 0, 0), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_RETIRE, "b", 0, 0), SONA_OK));
     cr_assert(eq(int, row(&s, 1).state, SONA_ROUTE_RETIRED));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_ADD, "successor", 0, 0), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "successor", 0, 0), SONA_OK));
     cr_assert(eq(str, row(&s, 1).name, "successor"));
     cr_assert(eq(u32, row(&s, 1).id, SONA_ROUTE_ID(1, 1)));
     cr_assert(eq(int, sona_outcome(s.lane, late.id, 1, NULL), SONA_OK));
@@ -166,7 +166,7 @@ Test(routes, a_late_outcome_of_a_retired_one_never_lands_on_its_successor, .time
     cr_assert(eq(int, sona_outcome(s.lane, own.id, 1, NULL), SONA_OK));
     cr_assert(eq(u64, learned_now(&s), 1), "its own is");
     cr_assert(eq(flt, row(&s, 1).outcomes, 1));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_RETIRE, "b", 0, 0), SONA_E_ROUTE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_RETIRE, "b", 0, 0), SONA_E_ROUTE));
     close_scene(&s);
 }
 
@@ -179,8 +179,8 @@ Test(routes, modes_and_costs_are_obeyed_from_the_next_snapshot_on, .timeout = 60
 
     open_scene(&s, more);
     stage_query(2, x);
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_MODE, "a", SONA_MODE_OBSERVE, 0), SONA_OK));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_MODE, "b", SONA_MODE_BYPASS, 0), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_MODE, "a", SONA_MODE_OBSERVE, 0), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_MODE, "b", SONA_MODE_BYPASS, 0), SONA_OK));
     for (int i = 0; i < 200; i++) {
         cr_assert(eq(int, sona_decide(s.lane, x, STAGE_DIM, NULL, &d), SONA_OK));
         cr_assert(eq(u32, d.route, 2));
@@ -195,11 +195,11 @@ Test(routes, modes_and_costs_are_obeyed_from_the_next_snapshot_on, .timeout = 60
     cr_assert(eq(flt, row(&s, 0).outcomes, 1));
 
     cr_assert(eq(int, sona_score(s.lane, x, STAGE_DIM, before, 16, NULL), SONA_OK));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_COST, "c", 0, 0.5f), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_COST, "c", 0, 0.5f), SONA_OK));
     cr_assert(eq(int, sona_score(s.lane, x, STAGE_DIM, after, 16, NULL), SONA_OK));
     cr_assert(ieee_ulp_eq(flt, after[2], before[2] - 0.5f, 8));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_MODE, "c", 3, 0), SONA_E_RANGE));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ROUTE_MODE, "nobody", 0, 0), SONA_E_ROUTE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_MODE, "c", 3, 0), SONA_E_RANGE));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_MODE, "nobody", 0, 0), SONA_E_ROUTE));
     close_scene(&s);
 }
 
@@ -209,16 +209,16 @@ static void force_a_cycle(const char *background)
     struct scene s;
 
     open_scene(&s, more);
-    cr_assert(zero(i64, number_of(&s, SONA_WIRE_LEARN, "ran")), "there is nothing new");
+    cr_assert(zero(i64, number_of(&s, SONA_CONTROL_LEARN, "ran")), "there is nothing new");
     for (int i = 0; i < 8; i++) {
         sona_decision d = force(&s, (sona_route)(i % 3));
 
         cr_assert(eq(int, sona_outcome(s.lane, d.id, (float)(i % 2), NULL), SONA_OK));
     }
     cr_assert(eq(u64, learned_now(&s), 8));
-    cr_assert(eq(i64, number_of(&s, SONA_WIRE_LEARN, "replayed"), 8));
+    cr_assert(eq(i64, number_of(&s, SONA_CONTROL_LEARN, "replayed"), 8));
     cr_assert(eq(u64, stage_counter(&s.stage, "background_cycles"), 1));
-    cr_assert(zero(i64, number_of(&s, SONA_WIRE_LEARN, "ran")), "and nothing new since");
+    cr_assert(zero(i64, number_of(&s, SONA_CONTROL_LEARN, "ran")), "and nothing new since");
     close_scene(&s);
 }
 
@@ -249,7 +249,7 @@ Test(loops, a_flush_learns_all_that_was_committed_and_discards_nothing, .timeout
                 told += sona_outcome(s.lane, d.id, 0.5f, NULL) == SONA_OK;
         }
         total += told;
-        (void)number_of(&s, SONA_WIRE_FLUSH, "learned");
+        (void)number_of(&s, SONA_CONTROL_FLUSH, "learned");
         cr_assert(eq(u64, stage_counter(&s.stage, "learned"), total), "without waiting for it");
     }
     cr_assert(gt(u64, total, 1000));
@@ -261,13 +261,13 @@ Test(loops, switched_off_nothing_is_learned_and_every_outcome_is_counted, .timeo
     struct scene s;
 
     open_scene(&s, NULL);
-    cr_assert(eq(int, order(&s, SONA_WIRE_DISABLE, "", 0, 0), SONA_OK));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_DISABLE, "", 0, 0), SONA_OK));
     sona_decision d = force(&s, 0);
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
     cr_assert(zero(u64, learned_now(&s)));
     cr_assert(eq(u64, stage_counter(&s.stage, "drop_disabled"), 1));
-    cr_assert(zero(i64, number_of(&s, SONA_WIRE_LEARN, "ran")));
-    cr_assert(eq(int, order(&s, SONA_WIRE_ENABLE, "", 0, 0), SONA_OK));
+    cr_assert(zero(i64, number_of(&s, SONA_CONTROL_LEARN, "ran")));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ENABLE, "", 0, 0), SONA_OK));
     d = force(&s, 0);
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
     cr_assert(eq(u64, learned_now(&s), 1));
@@ -285,7 +285,7 @@ Test(loops, a_decision_nobody_answers_is_learned_with_the_default_quality, .time
     (void)stage_await(&s.stage, "learned", 1);
     cr_assert(eq(u64, stage_counter(&s.stage, "defaulted"), 1));
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
-    (void)number_of(&s, SONA_WIRE_FLUSH, "learned");
+    (void)number_of(&s, SONA_CONTROL_FLUSH, "learned");
     cr_assert(eq(u64, stage_counter(&s.stage, "drop_expired"), 1));
     cr_assert(eq(flt, row(&s, 2).outcomes, 1));
     cr_assert(ieee_ulp_eq(flt, row(&s, 2).mean_quality, 0.375f, 8));
@@ -301,20 +301,20 @@ Test(commands, of_another_user_are_refused, .timeout = 60)
     if (geteuid() != 0)
         cr_skip("needs root to become another user");
     open_scene(&s, NULL);
-    (void)snprintf(path, sizeof path, "%s/%s.sock", s.stage.spawn.runtime_dir,
+    (void)snprintf(path, sizeof path, "%s/%s.ctl", s.stage.spawn.runtime_dir,
                    s.stage.spawn.instance);
     cr_assert(eq(int, chmod(s.stage.spawn.runtime_dir, 0755), 0)); /* past the first wall */
     cr_assert(eq(int, chmod(path, 0777), 0));
     pid_t pid = fork();
     if (pid == 0) {
-        struct sona_wire_command command = {.what = SONA_WIRE_DISABLE};
+        struct sona_control_request command = {.what = SONA_CONTROL_DISABLE};
         char *text = NULL;
         sona_diag diag = {0};
 
         if (setgid(65534) != 0 || setuid(65534) != 0)
             _exit(1);
-        _exit(sona_tools_command(s.stage.spawn.runtime_dir, s.stage.spawn.instance, &command, &text,
-                                 &diag) == SONA_E_PERMISSION
+        _exit(sona_tools_ask(s.stage.spawn.runtime_dir, s.stage.spawn.instance, &command, &text,
+                             &diag) == SONA_E_PERMISSION
                   ? 0
                   : 2);
     }

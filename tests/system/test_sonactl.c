@@ -247,7 +247,7 @@ Test(sonactl, a_trajectory_that_nobody_ends_times_out_and_is_counted, .timeout =
 
 Test(sonactl, tells_not_running_from_wrong_usage, .timeout = 60)
 {
-    static char text[4096];
+    static char text[16384];
     struct stage stage = {.spawn = {.instance = "nobody", .runtime_dir = "/nowhere"}};
 
     cr_expect(eq(int, stage_sonactl(&stage, "status", text, sizeof text), 3), "%s", text);

@@ -380,7 +380,7 @@ static void count_leaks(struct torture *t)
         char *text = NULL;
         json_t *o = NULL;
 
-        if (sona_tools_query(t->sidecar.runtime_dir, t->sidecar.instance, SONA_WIRE_STATS, &text,
+        if (sona_tools_query(t->sidecar.runtime_dir, t->sidecar.instance, SONA_CONTROL_STATS, &text,
                              NULL) == SONA_OK)
             o = json_loads(text, 0, NULL);
         if (o)

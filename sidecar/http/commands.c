@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * The control socket: each row of shm/control.h is a path. Questions are answered at once; a
+ * command is handed to the learner with a ticket, and its request is answered when the learner's
+ * answer lies on our desk. See inside.h.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <jansson.h>
+
+#include "shm/control.h"
+#include "shm/diag.h"
+#include "sidecar/clock.h"
+#include "sidecar/http/inside.h"
+#include "sidecar/log.h"
+#include "sidecar/peer.h"
+#include "sidecar/report.h"
+#include "sidecar/sidecar.h"
+
+/* ---- questions ---- */
+
+static void put_text(json_t *o, const char *key, const char *value)
+{
+    (void)json_object_set_new(o, key, json_string(value));
+}
+
+static json_t *arguments_of(const struct sona_control_command *row)
+{
+    static const char *const types[] = {"string", "string", "number", "integer"};
+    const struct sona_control_argument *a;
+    json_t *list = json_array();
+    bool needed;
+
+    for (uint32_t n = 0; (a = sona_control_argument_of(row, n, &needed)) != NULL; n++) {
+        json_t *o = json_object();
+
+        put_text(o, "key", a->key);
+        put_text(o, "type", types[a->type]);
+        (void)json_object_set_new(o, "required", json_boolean(needed));
+        put_text(o, "help", a->help);
+        (void)json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* GET /v1: everything that can be asked. */
+static char *list_commands(void)
+{
+    const struct sona_control_command *row;
+    json_t *list = json_array(), *all = json_object();
+    char path[SONA_CONTROL_PATH_MAX];
+
+    for (uint32_t i = 0; (row = sona_control_command_at(i)) != NULL; i++) {
+        json_t *o = json_object();
+
+        sona_control_path(row, path);
+        put_text(o, "method", sona_control_method(row));
+        put_text(o, "path", path);
+        put_text(o, "sonactl", row->words);
+        put_text(o, "help", row->help);
+        (void)json_object_set_new(o, "arguments", arguments_of(row));
+        (void)json_array_append_new(list, o);
+    }
+    (void)json_object_set_new(all, "commands", list);
+    char *text = json_dumps(all, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(all);
+    return text;
+}
+
+static char *health(const struct sona_sidecar *s)
+{
+    bool ok;
+
+    return sona_http_health(s, &ok);
+}
+
+static void answer_question(const struct sona_sidecar *s, struct evhttp_request *request,
+                            uint32_t what)
+{
+    static char *(*const reports[])(const struct sona_sidecar *) = {
+        [SONA_CONTROL_STATUS - SONA_CONTROL_STATUS] = sona_sidecar_report_status,
+        [SONA_CONTROL_STATS - SONA_CONTROL_STATUS] = sona_sidecar_report_stats,
+        [SONA_CONTROL_HEALTH - SONA_CONTROL_STATUS] = health,
+        [SONA_CONTROL_CONFIG - SONA_CONTROL_STATUS] = sona_sidecar_report_config,
+        [SONA_CONTROL_PATTERNS - SONA_CONTROL_STATUS] = sona_sidecar_report_patterns,
+        [SONA_CONTROL_ROUTES - SONA_CONTROL_STATUS] = sona_sidecar_report_routes,
+    };
+    sona_diag diag;
+
+    if (what != SONA_CONTROL_GENERATIONS) {
+        sona_http_reply_json(request, 200, reports[what - SONA_CONTROL_STATUS](s));
+        return;
+    }
+    char *json = sona_sidecar_report_generations(s, &diag);
+    if (json)
+        sona_http_reply_json(request, 200, json);
+    else
+        sona_http_reply_error(request, &diag);
+}
+
+/* ---- arguments ---- */
+
+static sona_err refuse(const struct sona_control_argument *a, sona_diag *reterr)
+{
+    static const char *const types[] = {"a string", "one of the strings", "a number",
+                                        "a whole number"};
+
+    return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "\"%s\" takes %s: %s", a->key, types[a->type],
+                             a->help);
+}
+
+static sona_err take(const struct sona_control_argument *a, const json_t *value,
+                     struct sona_control_request *request, sona_diag *reterr)
+{
+    char *at = (char *)request + a->offset;
+    size_t n = json_string_length(value);
+    float real = (float)json_number_value(value);
+    uint64_t count = (uint64_t)json_integer_value(value);
+    uint32_t mode;
+
+    switch (a->type) {
+    case SONA_CONTROL_NAME:
+        if (!json_is_string(value) || n == 0 || n >= SONA_ROUTE_NAME_MAX)
+            return refuse(a, reterr);
+        memcpy(at, json_string_value(value), n + 1);
+        return SONA_OK;
+    case SONA_CONTROL_MODE:
+        if (!json_is_string(value) || !sona_control_mode_of(json_string_value(value), &mode))
+            return refuse(a, reterr);
+        memcpy(at, &mode, sizeof mode);
+        return SONA_OK;
+    case SONA_CONTROL_REAL:
+        if (!json_is_number(value) || !isfinite(real))
+            return refuse(a, reterr);
+        memcpy(at, &real, sizeof real);
+        return SONA_OK;
+    case SONA_CONTROL_COUNT:
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+            return refuse(a, reterr);
+        memcpy(at, &count, sizeof count);
+        return SONA_OK;
+    }
+    return SONA_E_FORMAT; /* there is no other type */
+}
+
+/* All that is needed is there, and all that is there is known. */
+static sona_err read_arguments(const struct sona_control_command *row, const json_t *body,
+                               struct sona_control_request *request, sona_diag *reterr)
+{
+    const struct sona_control_argument *a;
+    size_t known = 0;
+    bool needed;
+
+    for (uint32_t n = 0; (a = sona_control_argument_of(row, n, &needed)) != NULL; n++) {
+        const json_t *value = json_object_get(body, a->key);
+        sona_err err = SONA_OK;
+
+        if (value)
+            err = take(a, value, request, reterr);
+        else if (needed)
+            err = sona_shm_diag_set(reterr, SONA_E_ARGUMENT, 0, "\"%s\" is missing: %s", a->key,
+                                    a->help);
+        if (err != SONA_OK)
+            return err;
+        known += value != NULL;
+    }
+    if (known < json_object_size(body))
+        return sona_shm_diag_set(reterr, SONA_E_ARGUMENT, 0,
+                                 "the body has a key that \"%s\" does not know; see GET /v1",
+                                 row->words);
+    return SONA_OK;
+}
+
+static sona_err read_body(struct evhttp_request *request, const struct sona_control_command *row,
+                          struct sona_control_request *ret, sona_diag *reterr)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t bytes = evbuffer_get_length(in);
+    const char *text = bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "{}";
+    json_error_t error;
+    json_t *body = json_loadb(text, bytes > 0 ? bytes : 2, JSON_REJECT_DUPLICATES, &error);
+    sona_err err = SONA_OK;
+
+    *ret = sona_control_request_of(row->what);
+    if (!json_is_object(body))
+        err = sona_shm_diag_set(reterr, SONA_E_FORMAT, 0, "the body must be one JSON object: %.80s",
+                                body ? "it is none" : error.text);
+    else
+        err = read_arguments(row, body, ret, reterr);
+    json_decref(body);
+    return err;
+}
+
+/* ---- commands ---- */
+
+static void on_hang_up(struct evhttp_connection *connection, void *arg)
+{
+    struct sona_http_ticket *t = arg;
+
+    (void)connection;
+    t->request = NULL; /* it is evhttp's, and goes with the connection */
+}
+
+static struct sona_http_ticket *free_ticket(struct sona_http *http)
+{
+    for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++)
+        if (http->ticket[k].number == 0)
+            return &http->ticket[k];
+    return NULL;
+}
+
+static void log_command(struct evhttp_request *request, const struct sona_control_command *row,
+                        const struct sona_control_request *asked)
+{
+    struct evhttp_connection *c = evhttp_request_get_connection(request);
+    struct sona_sidecar_peer peer = {.pidfd = -1};
+
+    (void)sona_sidecar_peer_identify(bufferevent_getfd(evhttp_connection_get_bufferevent(c)),
+                                     SONA_SIDECAR_GROUP_NONE, &peer, NULL);
+    if (peer.pidfd >= 0)
+        (void)close(peer.pidfd);
+    sona_sidecar_log(SONA_SIDECAR_INFO, "command", "pid=%d uid=%u what=\"%s\" route=%s",
+                     (int)peer.pid, (unsigned)peer.uid, row->words, asked->spec.name);
+}
+
+static void ask_learner(struct sona_http_server *server, struct evhttp_request *request,
+                        const struct sona_control_command *row,
+                        const struct sona_control_request *asked)
+{
+    struct sona_sidecar *s = server->sidecar;
+    struct sona_http *http = server->http;
+    struct sona_http_ticket *t = free_ticket(http);
+    struct sona_sidecar_command command = {.desk = &http->desk,
+                                           .asker = http->tickets + 1,
+                                           .flush = server->flushes + 1,
+                                           .request = *asked};
+    sona_stats stats;
+
+    sona_sidecar_report_sum(s, &stats);
+    command.learned_before = stats.counter[SONA_COUNTER_learned];
+    if (!t || !sona_sidecar_commands_put(&s->asked, &command)) {
+        sona_http_reply_refusal(request, 503, SONA_E_LIMIT,
+                                "%u commands wait already; try again in a moment",
+                                SONA_SIDECAR_COMMANDS_MAX);
+        return;
+    }
+    if (row->class == SONA_CONTROL_DRAIN) {
+        server->flushes++;
+        sona_sidecar_intake_tell(s->intake, SONA_SIDECAR_FLUSH, NULL);
+    }
+    sona_sidecar_wake_notify(&s->stream.wake);
+    *t = (struct sona_http_ticket){.number = ++http->tickets,
+                                   .deadline_ms = sona_sidecar_now_ms() + SONA_HTTP_COMMAND_MS,
+                                   .server = server,
+                                   .request = request};
+    sona_http_deadline(server, request, SONA_HTTP_NEVER);
+    evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_hang_up, t);
+    log_command(request, row, asked);
+}
+
+static bool is_live(const struct sona_sidecar *s)
+{
+    bool live = sona_sidecar_roster_read(s)->state == SONA_SHM_LIVE;
+
+    sona_sidecar_roster_unread();
+    return live;
+}
+
+static void do_command(struct sona_http_server *server, struct evhttp_request *request,
+                       const struct sona_control_command *row)
+{
+    struct sona_control_request asked;
+    sona_diag diag;
+
+    if (read_body(request, row, &asked, &diag) != SONA_OK)
+        sona_http_reply_error(request, &diag);
+    else if (row->class == SONA_CONTROL_QUERY)
+        answer_question(server->sidecar, request, row->what);
+    else if (sona_sidecar_command_judge(&asked, &diag) != SONA_OK)
+        sona_http_reply_error(request, &diag);
+    else if (!is_live(server->sidecar))
+        sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
+                                "this sidecar is stopping; ask the next one");
+    else
+        ask_learner(server, request, row, &asked);
+}
+
+void sona_http_control(struct sona_http_server *server, struct evhttp_request *request,
+                       const char *path)
+{
+    bool get = evhttp_request_get_command(request) == EVHTTP_REQ_GET;
+    bool post = evhttp_request_get_command(request) == EVHTTP_REQ_POST;
+    const struct sona_control_command *row;
+    const char *allowed = strcmp(path, "/v1") == 0 ? "GET" : NULL;
+    char known[SONA_CONTROL_PATH_MAX];
+
+    for (uint32_t i = 0; (row = sona_control_command_at(i)) != NULL; i++) {
+        sona_control_path(row, known);
+        if (strcmp(path, known) != 0)
+            continue;
+        allowed = sona_control_method(row);
+        if ((get && strcmp(allowed, "GET") == 0) || (post && strcmp(allowed, "POST") == 0)) {
+            do_command(server, request, row);
+            return;
+        }
+    }
+    if (allowed && get && strcmp(path, "/v1") == 0)
+        sona_http_reply_json(request, 200, list_commands());
+    else if (allowed)
+        sona_http_reply_method(request, allowed);
+    else
+        sona_http_reply_refusal(request, 404, SONA_E_ABI,
+                                "this sidecar knows no such command; upgrade it, or see GET /v1");
+}
+
+/* ---- answers ---- */
+
+/* The request of a ticket, which is free now; null: whoever asked has gone. */
+static struct evhttp_request *redeem(struct sona_http_ticket *t)
+{
+    struct evhttp_request *request = t->request;
+
+    if (request) {
+        evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+        sona_http_deadline(t->server, request, sona_sidecar_now_ms() + SONA_HTTP_REPLY_MS);
+    }
+    t->number = 0;
+    t->request = NULL;
+    return request;
+}
+
+void sona_http_commands_answer(struct sona_http *http)
+{
+    struct sona_sidecar_command command;
+
+    while (sona_sidecar_commands_take(&http->desk.answered, &command))
+        for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++) {
+            struct sona_http_ticket *t = &http->ticket[k];
+            const struct sona_sidecar *s = t->number == command.asker ? t->server->sidecar : NULL;
+            struct evhttp_request *request = s ? redeem(t) : NULL;
+
+            if (request && command.diag.code == SONA_OK)
+                sona_http_reply_json(request, 200, sona_sidecar_report_command(s, &command));
+            else if (request && command.diag.code == SONA_E_LIMIT) /* of a table, not of time */
+                sona_http_reply_refusal(request, 409, SONA_E_LIMIT, "%s", command.diag.text);
+            else if (request)
+                sona_http_reply_error(request, &command.diag);
+        }
+}
+
+void sona_http_commands_expire(struct sona_http *http, uint64_t now_ms)
+{
+    for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++) {
+        struct sona_http_ticket *t = &http->ticket[k];
+        bool late = t->number != 0 && now_ms >= t->deadline_ms;
+        struct evhttp_request *request = late ? redeem(t) : NULL;
+
+        if (request)
+            sona_http_reply_refusal(request, 504, SONA_E_TIMEOUT,
+                                    "the learner did not get to it within %u s; it will, look at "
+                                    "status later",
+                                    SONA_HTTP_COMMAND_MS / 1000);
+    }
+}
+
+void sona_http_commands_end(struct sona_http *http, const struct sona_http_server *server)
+{
+    sona_http_commands_answer(http);
+    for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++) {
+        struct sona_http_ticket *t = &http->ticket[k];
+        struct evhttp_request *request = t->number != 0 && t->server == server ? redeem(t) : NULL;
+
+        if (request)
+            sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
+                                    "this sidecar stopped before it got to the command; ask the "
+                                    "next one");
+    }
+}

@@ -24,7 +24,8 @@
 #include "sidecar/joined.h"
 #include "sidecar/store/store.h"
 
-#define SONA_SIDECAR_CHRONICLE_BATCH 64u /* events of one append */
+#define SONA_SIDECAR_CHRONICLE_BATCH  256u /* most events of one append */
+#define SONA_SIDECAR_CHRONICLE_PROMPT 64u  /* where nobody waits for the disk: seen sooner */
 
 struct sona_sidecar_chronicle {
     struct sona_store *store; /* null: nothing is kept, and nothing is ever refused */

@@ -150,7 +150,9 @@ static uint32_t learn(struct sona_sidecar_learner *l)
 {
     struct sona_sidecar_joined *batch[SONA_SIDECAR_CHRONICLE_BATCH];
     /* An inline cycle comes right behind the event where it is due, in the chronicle as well. */
-    uint32_t n = 0, limit = l->background ? SONA_SIDECAR_CHRONICLE_BATCH : 1;
+    uint32_t n = 0, limit = !l->background       ? 1
+                            : l->chronicle.every ? SONA_SIDECAR_CHRONICLE_BATCH
+                                                 : SONA_SIDECAR_CHRONICLE_PROMPT;
 
     if (!l->background && l->core.running && !install(l))
         return 0;

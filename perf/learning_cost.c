@@ -191,14 +191,14 @@ static void turn(struct bench *b, struct sona_tools_sample *decide,
 }
 
 /* Rows of `dim` floats that a decision reads: two heads per route, the code, MicroLoRA's A and the
- * learner's patterns (not the bank that people ask, which has more). */
+ * learner's patterns, which are half as long (not the bank that people ask, which has more). */
 static uint32_t rows_of_decide(const struct bench *b)
 {
     const struct sona_model_layout *layout = &b->engine->layout;
     struct sona_model_view view = sona_learner_view(b->engine->learner);
 
     return 2 * b->routes + layout->geometry.base_rank + layout->geometry.micro_rank +
-           sona_model_n_patterns(&view);
+           (sona_model_n_patterns(&view) + 1) / 2;
 }
 
 static void time_calls(struct bench *b)

@@ -4,25 +4,27 @@
  * Which row of the kernels this process uses: the best that the processor can run, or the one that
  * SONA_SIMD names. Chosen before main(), so that no call on a hot path asks.
  *
- * There is no AVX-512 row. One was tried on a Skylake Xeon: its kernels win from 256 floats on, but
- * a whole decision of that size loses, most likely because wide multiplications lower the clock of
- * the core, for the router too.
+ * AVX-512 stands behind AVX2 and is taken by name only: its kernels are faster, a whole decision is
+ * not, and wide multiplications lower the clock of the core for the router's own work too (ADR
+ * 0029).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/kernels/rows.h"
 
-/* Best first, C last. */
+/* The first that the processor can run is the one in use; C last. */
 static const struct sona_kernels *const rows[] = {
 #if defined(SONA_KERNELS_AVX2)
     &sona_kernels_row_avx2,
 #endif
+#if defined(SONA_KERNELS_AVX512)
+    &sona_kernels_row_avx512,
+#endif
 #if defined(SONA_KERNELS_NEON)
     &sona_kernels_row_neon,
 #endif
-    &sona_kernels_row_c,
-    NULL,
+    &sona_kernels_row_c,      NULL,
 };
 
 /* The C row until the constructor has run: a constructor elsewhere may come first. */

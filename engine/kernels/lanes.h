@@ -15,6 +15,12 @@
  *                                Newton differs between makers of one instruction set, and equal
  *                                bytes from equal events are a promise
  *     total(v)                   sum over the lanes in a fixed order
+ * And, where the compiler does not get as much out of the plain loop over whole numbers:
+ *
+ *     WHOLES                     int16 of a `whole`, in which as many products are added up in
+ * pairs whole_zero(), whole_load(p), whole_madd(v, p, sum)   the products of v with those at p
+ *     whole_totals(sum[4], out)  out[k] = the sum over sum[k], modulo 2^32
+ *
  *     keep(v)                    v, in a register: a compiler that folds the load of x into each of
  *                                its uses would load it once per row
  *
@@ -23,6 +29,9 @@
  * are filled and added up depends on n alone, so equal inputs give equal bits at any alignment,
  * and dot_rows() gives the bits of dot().
  */
+#include <stdint.h>
+#include <string.h>
+
 #ifndef LANES
 #error "define the primitives before including lanes.h"
 #endif
@@ -30,7 +39,9 @@
 #define ACCUMULATORS    4
 #define BLOCK           (ACCUMULATORS * (size_t)LANES)
 #define COLUMNS_AT_ONCE 8
-#define ROWS_AT_ONCE    3 /* 12 accumulators of 16 registers; as many loads of x are saved */
+#ifndef ROWS_AT_ONCE
+#define ROWS_AT_ONCE 3 /* 12 accumulators of 16 registers; as many loads of x are saved */
+#endif
 
 static inline float total_of(const vec *sum)
 {
@@ -237,9 +248,134 @@ static void expand(const float *x, const float *b, size_t stride, const float *c
     }
 }
 
+#define FORM_COLUMNS 16 /* what `padded` is a multiple of */
+
+static void forms(const float *p, size_t stride, size_t count, const float *z, size_t n,
+                  size_t padded, float *out)
+{
+    for (size_t m = 0; m < count; m++, p += stride) {
+        vec all[FORM_COLUMNS / LANES];
+
+        for (size_t k = 0; k < FORM_COLUMNS / LANES; k++)
+            all[k] = zero();
+        for (size_t at = 0; at < padded; at += FORM_COLUMNS) {
+            vec sum[FORM_COLUMNS / LANES];
+
+            /* P z as a sum of rows of P, which is symmetric: no sum across lanes for each. */
+            for (size_t k = 0; k < FORM_COLUMNS / LANES; k++)
+                sum[k] = zero();
+            for (size_t i = 0; i < n; i++)
+                for (size_t k = 0; k < FORM_COLUMNS / LANES; k++)
+                    sum[k] = madd(splat(z[i]), load(p + i * padded + at + k * LANES), sum[k]);
+            for (size_t k = 0; k < FORM_COLUMNS / LANES; k++)
+                all[k] = madd(sum[k], load(z + at + k * LANES), all[k]);
+        }
+        for (size_t k = 1; k < FORM_COLUMNS / LANES; k++)
+            all[0] = add(all[0], all[k]);
+        out[m] = total(all[0]);
+    }
+}
+
+/* What is added moves the whole part of a float into its last bits, rounded as floats are. */
+#define WHOLE 12582912.0f /* 1.5 * 2^23 */
+
+/* Left to the compiler: no sum, hence no order that it must keep. */
+static void fix(const float *x, float scale, size_t n, int16_t *restrict out)
+{
+    for (size_t i = 0; i < n; i++) {
+        float moved = x[i] * scale + WHOLE;
+        uint32_t bits;
+
+        memcpy(&bits, &moved, sizeof bits);
+        out[i] = (int16_t)(uint16_t)bits;
+    }
+}
+
+#ifdef WHOLES
+#define WHOLE_BLOCK (2 * (size_t)WHOLES)
+
+/* The compiler knows no more where p came from. */
+static inline const int16_t *apart(const int16_t *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+#else
+#define WHOLE_BLOCK ((size_t)1)
+#endif
+
+static inline uint32_t product(int16_t a, int16_t b)
+{
+    return (uint32_t)((int32_t)a * b);
+}
+
+static uint32_t dot_fixed(const int16_t *x, const int16_t *y, size_t n)
+{
+    uint32_t sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += product(x[i], y[i]);
+    return sum;
+}
+
+#define FIXED_AT_ONCE 4
+
+/* Four rows against one x: out[k] = their products over the first n, a multiple of 2 WHOLES. */
+static inline void dot_four(const int16_t *rows, size_t stride, const int16_t *x, size_t n,
+                            int32_t *out)
+{
+    const int16_t *a = rows, *b = a + stride, *c = b + stride, *d = c + stride, *end = x + n;
+#ifdef WHOLES
+    whole sum[FIXED_AT_ONCE] = {whole_zero(), whole_zero(), whole_zero(), whole_zero()};
+
+    for (; x < end; x += 2 * WHOLES) {
+        for (size_t i = 0; i < 2 * WHOLES; i += WHOLES) {
+            whole v = whole_load(x + i);
+
+            sum[0] = whole_madd(v, a + i, sum[0]);
+            sum[1] = whole_madd(v, b + i, sum[1]);
+            sum[2] = whole_madd(v, c + i, sum[2]);
+            sum[3] = whole_madd(v, d + i, sum[3]);
+        }
+        /* Four pointers: with one index for all of them every product would be two operations. */
+        a = apart(a + 2 * WHOLES);
+        b = apart(b + 2 * WHOLES);
+        c = apart(c + 2 * WHOLES);
+        d = apart(d + 2 * WHOLES);
+    }
+    whole_totals(sum, out);
+#else
+    uint32_t sum[FIXED_AT_ONCE] = {0, 0, 0, 0};
+
+    for (; x < end; x++) {
+        sum[0] += product(*a++, *x);
+        sum[1] += product(*b++, *x);
+        sum[2] += product(*c++, *x);
+        sum[3] += product(*d++, *x);
+    }
+    memcpy(out, sum, sizeof sum);
+#endif
+}
+
+static void dot_rows_fixed(const int16_t *rows, size_t stride, size_t n_rows, const int16_t *x,
+                           size_t n, int32_t *out)
+{
+    size_t whole_n = n - n % WHOLE_BLOCK, r = 0;
+
+    for (; r + FIXED_AT_ONCE <= n_rows; r += FIXED_AT_ONCE) {
+        dot_four(rows + r * stride, stride, x, whole_n, out + r);
+        for (size_t k = 0; whole_n < n && k < FIXED_AT_ONCE; k++)
+            out[r + k] =
+                (int32_t)((uint32_t)out[r + k] +
+                          dot_fixed(rows + (r + k) * stride + whole_n, x + whole_n, n - whole_n));
+    }
+    for (; r < n_rows; r++)
+        out[r] = (int32_t)dot_fixed(rows + r * stride, x, n);
+}
+
 #define SONA_KERNELS_ROW(row_name, row_usable)                                              \
     {                                                                                       \
         .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows,       \
         .axpy = axpy, .axpy_square = axpy_square, .distance = distance, .adagrad = adagrad, \
-        .expand = expand                                                                    \
+        .expand = expand, .forms = forms, .fix = fix, .dot_rows_fixed = dot_rows_fixed      \
     }

@@ -94,6 +94,34 @@ static inline vec keep(vec v)
     return v;
 }
 
+#define WHOLES 16
+
+typedef __m256i whole;
+
+static inline whole whole_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline whole whole_load(const int16_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+
+static inline whole whole_madd(whole v, const int16_t *p, whole sum)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(v, whole_load(p)));
+}
+
+static inline void whole_totals(const whole *sum, int32_t *out)
+{
+    whole four =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_add_epi32(_mm256_castsi256_si128(four),
+                                                           _mm256_extracti128_si256(four, 1)));
+}
+
 #include "engine/kernels/lanes.h"
 
 static bool cpu_has_avx2_and_fma(void)

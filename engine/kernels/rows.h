@@ -8,6 +8,7 @@
 
 extern const struct sona_kernels sona_kernels_row_c;
 extern const struct sona_kernels sona_kernels_row_avx2;
+extern const struct sona_kernels sona_kernels_row_avx512;
 extern const struct sona_kernels sona_kernels_row_neon;
 
 #endif

@@ -303,21 +303,20 @@ static void find_clusters(struct sona_learner_job *j)
     merge_equal(j);
 }
 
-/* c + A'A c, which is what queries are multiplied with. */
+/* c + A'A c, which is what queries are multiplied with, by way of the place of the next basis. */
 static void lift_centroids(struct sona_learner_job *j)
 {
     const struct sona_kernels *kernels = sona_kernels_active();
     const struct sona_model_layout *layout = &j->layout;
     const float *code = sona_model_floats(cold_of(j), layout->code);
     uint32_t n = layout->dim_padded, rank = layout->geometry.base_rank;
-    float z[SONA_BASE_RANK_MAX];
+    float z[SONA_BASE_RANK_MAX], *lifted = sona_learner_job_floats(j, j->krylov);
 
     for (uint32_t c = 0; c < cold_of(j)->n_patterns; c++) {
         kernels->dot_rows(code, n, rank, centroid(j, c), n, z);
-        kernels->expand(centroid(j, c), code, n, z, rank,
-                        sona_model_floats_of(cold_of(j), sona_model_at(&layout->patterns, c,
-                                                                       layout->pattern_lifted)),
-                        n);
+        kernels->expand(centroid(j, c), code, n, z, rank, lifted, n);
+        kernels->fix(lifted, SONA_MODEL_LIFTED, n,
+                     (int16_t *)(uintptr_t)sona_model_pattern_lifted(layout, cold_of(j), c));
     }
 }
 

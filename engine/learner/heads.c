@@ -72,13 +72,22 @@ static float clamp_error(float e)
 
 float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality)
 {
+    const float *w = sona_learner_part(l, k, l->layout.route_head);
+
+    return sona_learner_heads_adagrad_known(
+        l, k, x, sona_kernels_active()->dot(w, x, l->layout.dim_padded), quality);
+}
+
+float sona_learner_heads_adagrad_known(struct sona_learner *l, uint32_t k, const float *x,
+                                       float product, float quality)
+{
     const struct sona_kernels *kernels = sona_kernels_active();
     struct sona_model_route *row = sona_learner_row(l, k);
     struct sona_learner_route *memory = &sona_learner_routes(l)[k];
     float *w = sona_learner_part(l, k, l->layout.route_head);
     float *grad2 = sona_learner_floats(l, l->grad2) + (size_t)k * l->layout.dim_padded;
     uint32_t n = l->layout.dim_padded;
-    float e = clamp_error(quality - kernels->dot(w, x, n) - row->bias);
+    float e = clamp_error(quality - product - row->bias);
     float norm2 = kernels->adagrad(e, SONA_LEARNER_RATE, SONA_LEARNER_EPSILON, x, grad2, w, n);
 
     memory->bias_grad2 += e * e;
@@ -146,15 +155,22 @@ static const float nothing[SONA_BASE_RANK_MAX + 1 + 15];
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
                              float quality)
 {
+    const float *refit =
+        sona_model_floats(sona_learner_cold(l), sona_model_at(&l->layout.refit, k, 0));
+
+    sona_learner_heads_code_known(
+        l, k, x, code, sona_kernels_active()->dot(refit, x, l->layout.dim_padded), quality);
+}
+
+void sona_learner_heads_code_known(struct sona_learner *l, uint32_t k, const float *x,
+                                   const float *code, float product, float quality)
+{
     const struct sona_model_layout *layout = &l->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     float *g = sona_learner_part(l, k, layout->route_code);
     float *p = sona_learner_part(l, k, layout->route_cov);
     float pz[SONA_BASE_RANK_MAX + 1 + 15];
-    const float *refit =
-        sona_model_floats(sona_learner_cold(l), sona_model_at(&layout->refit, k, 0));
-    float e = clamp_error(quality - kernels->dot(g, code, layout->code_padded) -
-                          kernels->dot(refit, x, layout->dim_padded));
+    float e = clamp_error(quality - kernels->dot(g, code, layout->code_padded) - product);
     float pull = sona_learner_pull(layout, x), variance, gain, half;
 
     kernels->expand(nothing, p, layout->code_padded, code, layout->code_dim, pz,

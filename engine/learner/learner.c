@@ -235,10 +235,10 @@ static float learn_route(struct sona_learner *l, const struct sona_learner_event
         sona_learner_heads_path(l, k, event->x, event->quality);
     sona_learner_drift_watch(l, k, error);
     sona_learner_heads_count(l, k, event->quality);
-    residual = sona_learner_heads_adagrad(l, k, event->x, quality);
+    residual = sona_learner_heads_adagrad_known(l, k, event->x, scores->product[0][k], quality);
     sona_learner_ewc_learn(l, k, event->x, residual);
     if (sona_learner_row(l, k)->fit && l->config.base)
-        sona_learner_heads_code(l, k, event->x, scores->code, quality);
+        sona_learner_heads_code_known(l, k, event->x, scores->code, scores->product[1][k], quality);
     target = sona_model_clamp(quality - rest, -2, 2);
     if (l->config.micro)
         sona_learner_micro_learn(l, k, event->x, scores->micro_code, target);

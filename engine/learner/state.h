@@ -309,12 +309,18 @@ void sona_learner_heads_init(struct sona_learner *l, uint32_t k);
 void sona_learner_heads_count(struct sona_learner *l, uint32_t k, float quality);
 /* Returns the head's error before the step, which is what takes the step back. */
 float sona_learner_heads_adagrad(struct sona_learner *l, uint32_t k, const float *x, float quality);
+/* The same where scoring has left w_k.x. */
+float sona_learner_heads_adagrad_known(struct sona_learner *l, uint32_t k, const float *x,
+                                       float product, float quality);
 /* The opposites of count and adagrad, for evidence that weighs `weight` by now. */
 void sona_learner_heads_uncount(struct sona_learner *l, uint32_t k, float quality, float weight);
 void sona_learner_heads_step_back(struct sona_learner *l, uint32_t k, const float *x, float error,
                                   float weight);
 void sona_learner_heads_code(struct sona_learner *l, uint32_t k, const float *x, const float *code,
                              float quality);
+/* The same where scoring has left V_k.x. */
+void sona_learner_heads_code_known(struct sona_learner *l, uint32_t k, const float *x,
+                                   const float *code, float product, float quality);
 void sona_learner_heads_path(struct sona_learner *l, uint32_t k, const float *x, float quality);
 /* Scale a vector back when it is longer than any vector may be. */
 void sona_learner_heads_bound(float *w, size_t n);

@@ -82,6 +82,15 @@ sona_model_pattern_row(const struct sona_model_layout *layout, const void *cold,
     return row;
 }
 
+static inline const int16_t *sona_model_pattern_lifted(const struct sona_model_layout *layout,
+                                                       const void *cold, uint32_t index)
+{
+    const void *row = (const unsigned char *)cold +
+                      sona_model_at(&layout->patterns, index, layout->pattern_lifted);
+
+    return row;
+}
+
 static inline const struct sona_model_tenant_group *
 sona_model_tenant_group_at(const struct sona_model_layout *layout, const void *hot, uint32_t index)
 {

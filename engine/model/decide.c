@@ -113,10 +113,12 @@ static bool is_forced(const sona_candidates *candidates)
 /* No outcome yet, and nothing believed beforehand tells the candidates apart. */
 static bool is_cold(const struct policy *policy, const struct sona_model_hot *hot)
 {
+    if (hot->outcomes != 0)
+        return false;
     for (uint32_t i = 0; i < policy->count; i++)
         if (fabs(policy->p[i] - policy->p[0]) > 1e-9)
             return false;
-    return hot->outcomes == 0;
+    return true;
 }
 
 sona_err sona_model_decide(const struct sona_model_view *view, const float *x,

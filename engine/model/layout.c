@@ -133,9 +133,10 @@ static void lay_out_cold(struct sona_model_layout *l)
 
     place_rows(&end, &l->refit, vector, g->routes_max);
     place(&row, sizeof(struct sona_model_pattern));
+    /* Beside the entry, which a search reads as well: one stream. */
+    l->pattern_lifted = place(&row, l->dim_padded * sizeof(int16_t));
     l->pattern_centroid = place(&row, vector);
     l->pattern_lin = place(&row, g->routes_max * sizeof(float));
-    l->pattern_lifted = place(&row, vector);
     place_rows(&end, &l->patterns, row, cells(g));
 
     row = 0;
@@ -180,13 +181,14 @@ void sona_model_blocks_init(const struct sona_model_layout *layout, void *hot, v
     c->pattern_width = 1;
 }
 
-/* value, quality, upper, propensity, the four terms and the tenant's: one table each. */
-#define ROUTE_TABLES 9u
+/* value, quality, upper, propensity, the four terms, two products and the tenant's: one table
+ * each. */
+#define ROUTE_TABLES 11u
 
 size_t sona_model_scratch_bytes(const struct sona_model_layout *layout)
 {
     return ROUTE_TABLES * align(layout->geometry.routes_max * sizeof(float)) +
-           2 * align(layout->code_padded * sizeof(float));
+           align(layout->code_padded * sizeof(float)) + align(layout->dim_padded * sizeof(int16_t));
 }
 
 void sona_model_scratch_init(const struct sona_model_layout *layout, void *memory,
@@ -210,8 +212,11 @@ void sona_model_scratch_divide(const struct sona_model_layout *layout, void *mem
     ret->propensity = sona_model_floats_of(memory, place(&end, table));
     for (uint32_t j = 0; j < 4; j++)
         ret->term[j] = sona_model_floats_of(memory, place(&end, table));
+    for (uint32_t j = 0; j < 2; j++)
+        ret->product[j] = sona_model_floats_of(memory, place(&end, table));
     ret->tenant = sona_model_floats_of(memory, place(&end, table));
     ret->tenant_row = SONA_MODEL_NO_TENANT;
     ret->code = sona_model_floats_of(memory, place(&end, code));
-    ret->scratch = sona_model_floats_of(memory, place(&end, code));
+    ret->point = (int16_t *)(void *)((unsigned char *)memory +
+                                     place(&end, layout->dim_padded * sizeof(int16_t)));
 }

@@ -10,8 +10,8 @@
  *                  | route rows (table entry, head w, code head g, covariance P)
  *                  | pattern rows (counts and sums per route)
  *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
- *                  (centroid, table entry, linear prediction at the centroid per route, lifted
- *                  centroid)
+ *                  (table entry, lifted centroid, centroid, linear prediction at the centroid per
+ *                  route)
  *                  | bank rows (entry, centroid, counts and sums per route)
  *
  * Pattern rows are the learner's: few, soft cells of the space that decisions are made in. Bank
@@ -53,7 +53,14 @@
 #define SONA_MODEL_NO_TENANT     UINT32_MAX
 #define SONA_MODEL_STACK         8u /* stack weights: 4 for the centred terms, 4 for their means */
 #define SONA_MODEL_HOT_MAGIC     0x31544f48414e4f53ull /* "SONAHOT1" */
-#define SONA_MODEL_COLD_MAGIC    0x31444c43414e4f53ull /* "SONACLD1" */
+#define SONA_MODEL_COLD_MAGIC    0x32444c43414e4f53ull /* "SONACLD2" */
+
+/* Where patterns lie is told in whole numbers of 16 bits: half the bytes, and a product that is off
+ * by less than 1e-4 of both lengths. A centroid is no longer than 1, hence a lifted one than 2; the
+ * validator lets pass SONA_MODEL_LIFTED_MAX, so that no sum leaves 32 bits. */
+#define SONA_MODEL_POINT      16384.0f
+#define SONA_MODEL_LIFTED     8192.0f
+#define SONA_MODEL_LIFTED_MAX 65536.0f
 
 /* Largest norm of any stored vector, and of an embedding that is not normalised (a longer one is
  * scaled down to it). The learner keeps to it, the validator insists on it, and products of a few
@@ -99,7 +106,8 @@ struct sona_model_layout {
     struct sona_model_rows refit;         /* per route: V_k + w_0, dim_padded floats */
     struct sona_model_rows patterns;      /* struct sona_model_pattern, then centroid, then LinC */
     size_t pattern_centroid, pattern_lin; /* offsets in a pattern row */
-    size_t pattern_lifted;                /* likewise: c + A'A c of the centroid c */
+    size_t pattern_lifted;                /* likewise: c + A'A c of the centroid c, dim_padded
+                                             whole numbers, SONA_MODEL_LIFTED to 1 */
     struct sona_model_rows bank;          /* struct sona_model_bank, then the three below */
     size_t bank_centroid;                 /* offset in a bank row: unit length */
     size_t bank_n, bank_s;                /* [routes_max] each */
@@ -221,9 +229,10 @@ struct sona_model_scores {
     float *upper;       /* [routes_max] U_k = value + width */
     float *propensity;  /* [routes_max] by sona_model_decide(): chance of each route, 0 elsewhere */
     float *term[4];     /* [routes_max] u_jk: head, refit, patterns, MicroLoRA */
+    float *product[2];  /* [routes_max] w_k.x and, where the refit head takes part, V_k.x */
     float term_mean[4]; /* the weighted means that centring removed */
     float *code;        /* [code_padded] z = [A x; 1] */
-    float *scratch;     /* [code_padded] */
+    int16_t *point;     /* [dim_padded] x in whole numbers, SONA_MODEL_POINT to its length */
     float micro_code[SONA_MICRO_RANK_MAX]; /* A_m x */
     uint32_t tenant_row;                   /* SONA_MODEL_NO_TENANT: none, and no term */
     float *tenant;                         /* [routes_max] what the tenant adds to the quality */

@@ -22,11 +22,13 @@
 #define WIDTH_SCALE   1.96f /* exploration: variances, not deviations */
 #define WIDTH_CODE    0.02f /* share of the uncertainty in the code space that is explored */
 
-#define WIDTH_TENANT 0.3f /* the same of the uncertainty about a tenant's preference */
+#define LENGTH_MIN   1e-15f /* of a query whose squares are still floats */
+#define WIDTH_TENANT 0.3f   /* the same of the uncertainty about a tenant's preference */
 
 /* What the terms ask of route rows, side by side: the rows are kilobytes apart. */
 struct rows {
     float n[SONA_ROUTES_MAX], mean[SONA_ROUTES_MAX], bias[SONA_ROUTES_MAX];
+    float evidence[SONA_ROUTES_MAX];   /* n, the prior's included */
     uint32_t enabled[SONA_ROUTES_MAX]; /* all ones or 0 */
     uint32_t fit[SONA_ROUTES_MAX];     /* enabled, and known to the cold half */
 };
@@ -73,6 +75,7 @@ static void begin(struct scoring *s)
         s->rows->n[k] = row->n;
         s->rows->mean[k] = row->mean;
         s->rows->bias[k] = row->bias;
+        s->rows->evidence[k] = evidence(row);
         s->rows->enabled[k] = 0u - enabled;
         s->rows->fit[k] = 0u - (enabled && s->has_code && sona_model_word(&row->fit));
     }
@@ -154,22 +157,28 @@ void sona_model_distances(const struct sona_model_view *view, const float *space
     }
 }
 
-/* The patterns near x' = (x + A'A x) / length. A product with a centroid c is one of x with the
- * lifted centroid: (x + A'A x).c = x.(c + A'A c), so that x' itself is never made. */
-static void assign(const struct sona_model_view *view, const float *x, float length,
+/* The patterns near x' = (x + A'A x) / length', whose length' is `lifted` lengths of x. A product
+ * with a centroid c is one of x with the lifted centroid: (x + A'A x).c = x.(c + A'A c), so that x'
+ * itself is never made. */
+static void assign(const struct sona_model_view *view, const float *x, float length, float lifted,
                    struct sona_model_scores *out)
 {
     const struct sona_model_layout *l = view->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
     uint32_t n = sona_model_n_patterns(view);
     uint64_t nearest[SONA_MODEL_TOP];
-    float product[SONA_MODEL_CELLS], scale = length > 0 ? -2 / length : 0;
+    int32_t product[SONA_MODEL_CELLS];
+    float scale = -2 / (lifted * (SONA_MODEL_POINT * SONA_MODEL_LIFTED));
 
     memset(nearest, 0xff, sizeof nearest); /* NaNs */
-    sona_kernels_active()->dot_rows(
-        sona_model_floats(view->cold, sona_model_at(&l->patterns, 0, l->pattern_lifted)),
-        sona_model_stride(&l->patterns), n, x, l->dim_padded, product);
+    /* Of a length that is none, nothing is near or far. */
+    kernels->fix(x, length > LENGTH_MIN ? SONA_MODEL_POINT / length : 0, l->dim_padded, out->point);
+    kernels->dot_rows_fixed(sona_model_pattern_lifted(l, view->cold, 0),
+                            l->patterns.stride / sizeof(int16_t), n, out->point, l->dim_padded,
+                            product);
     for (uint32_t c = 0; c < n; c++) {
-        float distance = 1 + sona_model_pattern_row(l, view->cold, c)->norm2 + scale * product[c];
+        float distance =
+            1 + sona_model_pattern_row(l, view->cold, c)->norm2 + scale * (float)product[c];
 
         /* Below 0 by rounding; a NaN stays one. */
         keep_nearest(nearest, distance < 0 ? 0 : distance, c);
@@ -186,17 +195,18 @@ void sona_model_locate(const struct sona_model_view *view, const float *x,
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
     uint32_t rank = l->geometry.base_rank;
-    float square = kernels->dot(x, x, l->dim_padded);
+    bool unit = (l->geometry.flags & SONA_GEOMETRY_NORMALIZE) != 0;
+    float square = unit ? 1 : kernels->dot(x, x, l->dim_padded), code = 0;
 
     kernels->dot_rows(sona_model_floats(view->cold, l->code), l->dim_padded, rank, x, l->dim_padded,
                       out->code);
     /* |x + A'A x|^2: the rows of A are orthonormal. */
     for (uint32_t r = 0; r < rank; r++)
-        square += 3 * out->code[r] * out->code[r];
+        code += out->code[r] * out->code[r];
     out->code[rank] = 1;
     for (uint32_t r = rank + 1; r < l->code_padded; r++)
         out->code[r] = 0;
-    assign(view, x, sqrtf(square), out);
+    assign(view, x, sqrtf(square), square > 0 ? sqrtf(1 + 3 * code / square) : 1, out);
 }
 
 /* u_3k of every row, from the patterns near the query: each has its routes side by side. */
@@ -260,13 +270,13 @@ static void multiply(const struct scoring *s, bool refit, float *code)
 
     if (refit) {
         kernels->dot_rows(sona_model_floats(s->view->cold, l->refit.offset),
-                          sona_model_stride(&l->refit), s->n, s->x, l->dim_padded, out->term[1]);
+                          sona_model_stride(&l->refit), s->n, s->x, l->dim_padded, out->product[1]);
         code_terms(s, code);
     }
     kernels->dot_rows(sona_model_floats(s->view->hot, l->micro_a), l->dim_padded,
                       l->geometry.micro_rank, s->x, l->dim_padded, out->micro_code);
     kernels->dot_rows(sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_head)),
-                      sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->term[0]);
+                      sona_model_stride(&l->routes), s->n, s->x, l->dim_padded, out->product[0]);
 }
 
 /* The four terms of every enabled route, 0 for others. */
@@ -276,17 +286,18 @@ static void fill_terms(struct scoring *s)
     struct sona_model_scores *out = s->out;
     float *restrict head = out->term[0], *restrict line = out->term[1];
     float *restrict near = out->term[2];
+    const float *w = out->product[0], *v = out->product[1];
     bool refit = s->has_code && (s->flags & SONA_MODEL_USE_BASE);
     bool patterns = out->near.count > 0 && (s->flags & SONA_MODEL_USE_PATTERNS);
     float code[SONA_ROUTES_MAX];
 
     multiply(s, refit, code);
     for (uint32_t k = 0; k < s->n; k++)
-        head[k] = only(rows->enabled[k], (head[k] + rows->bias[k] - rows->mean[k]) * rows->n[k] /
+        head[k] = only(rows->enabled[k], (w[k] + rows->bias[k] - rows->mean[k]) * rows->n[k] /
                                              (rows->n[k] + HEAD_TRUST));
     if (refit)
         for (uint32_t k = 0; k < s->n; k++)
-            line[k] = only(rows->fit[k], line[k] + (code[k] - rows->mean[k]));
+            line[k] = only(rows->fit[k], v[k] + (code[k] - rows->mean[k]));
     else
         memset(line, 0, s->n * sizeof *line);
     if (patterns) {
@@ -352,21 +363,6 @@ static void add_tenant(struct scoring *s, uint32_t tenant)
             out->quality[k] += out->tenant[k];
 }
 
-static const float nothing[SONA_BASE_RANK_MAX + 1 + 15];
-
-/* z' P_k z */
-static float code_variance(const struct scoring *s, uint32_t k)
-{
-    const struct sona_model_layout *l = s->layout;
-    const struct sona_kernels *kernels = sona_kernels_active();
-    const float *p = sona_model_floats(s->view->hot, sona_model_at(&l->routes, k, l->route_cov));
-
-    /* P is symmetric: P z is a sum of its rows, without a sum across lanes for each. */
-    kernels->expand(nothing, p, l->code_padded, s->out->code, l->code_dim, s->out->scratch,
-                    l->code_padded);
-    return kernels->dot(s->out->scratch, s->out->code, l->code_padded);
-}
-
 /* What is not known yet of the tenant's preference: its variance, shrunk by its outcomes. */
 static float tenant_variance(const struct scoring *s, uint32_t k)
 {
@@ -379,29 +375,40 @@ static float tenant_variance(const struct scoring *s, uint32_t k)
     return WIDTH_TENANT * spread * mse / (mse + spread * sona_model_clamp(n, 0, 1e9f));
 }
 
-/* s_k: how far the upper value lies above the value. */
-static float width(const struct scoring *s, uint32_t k)
+/* s_k of every row: how far the upper value lies above the value. */
+static void widths(const struct scoring *s, float *ret)
 {
+    const struct sona_model_layout *l = s->layout;
     const struct sona_model_hot *hot = sona_model_hot_of(s->view);
     float trust = sona_model_clamp(hot->stack[1] + hot->stack[2], 0, 1);
-    float mean = 1 / evidence(route_at(s, k));
-    float code = 0;
+    float scale = WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1);
+    float code[SONA_ROUTES_MAX];
 
-    if (s->rows->fit[k])
-        code = sona_model_clamp(code_variance(s, k) - mean, 0, 1e6f);
-    code =
-        WIDTH_SCALE * sona_model_clamp(hot->mse, 0, 1) * (mean + WIDTH_CODE * trust * trust * code);
+    /* z' P_k z */
+    sona_kernels_active()->forms(
+        sona_model_floats(s->view->hot, sona_model_at(&l->routes, 0, l->route_cov)),
+        sona_model_stride(&l->routes), s->n, s->out->code, l->code_dim, l->code_padded, code);
+    for (uint32_t k = 0; k < s->n; k++) {
+        float mean = 1 / s->rows->evidence[k];
+        float excess = sona_model_clamp(only(s->rows->fit[k], code[k] - mean), 0, 1e6f);
+
+        ret[k] = scale * (mean + WIDTH_CODE * trust * trust * excess);
+    }
     if (s->out->tenant_row != SONA_MODEL_NO_TENANT)
-        code += WIDTH_SCALE * tenant_variance(s, k);
-    return sqrtf(code);
+        for (uint32_t k = 0; k < s->n; k++)
+            ret[k] += WIDTH_SCALE * tenant_variance(s, k);
+    for (uint32_t k = 0; k < s->n; k++)
+        ret[k] = sqrtf(ret[k]);
 }
 
 /* Values of the candidates, NaN elsewhere. */
 static sona_err choose_among(struct scoring *s, const sona_candidates *candidates)
 {
     float lambda = sona_model_clamp(sona_model_hot_of(s->view)->lambda, 0, 1e3f);
+    float width[SONA_ROUTES_MAX];
     bool any = false;
 
+    widths(s, width);
     memset(s->out->candidate, 0, sizeof s->out->candidate);
     for (uint32_t k = 0; k < s->n; k++) {
         float cost = route_at(s, k)->cost;
@@ -418,7 +425,7 @@ static sona_err choose_among(struct scoring *s, const sona_candidates *candidate
         any = true;
         s->out->candidate[k / 64] |= 1ull << (k % 64);
         s->out->value[k] = s->out->quality[k] - lambda * cost;
-        s->out->upper[k] = s->out->value[k] + width(s, k);
+        s->out->upper[k] = s->out->value[k] + width[k];
     }
     return any ? SONA_OK : SONA_E_NO_ROUTE;
 }

@@ -162,16 +162,18 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
 {
     const struct sona_model_pattern *row = sona_model_pattern_row(l, cold, c);
     const float *lin = sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_lin));
-    const float *lifted =
-        sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_lifted));
+    const int16_t *lifted = sona_model_pattern_lifted(l, cold, c);
+    double square = 0;
 
+    for (uint32_t i = 0; i < l->dim_padded; i++)
+        square += (double)lifted[i] * (double)lifted[i];
     return row->type <= SONA_PATTERN_CONVERSATIONAL && between(row->weight, 0, 1e12f) &&
            between(row->quality, 0, 1) &&
            between(row->norm2, 0, SONA_MODEL_NORM_MAX * SONA_MODEL_NORM_MAX) &&
            sona_model_vectors_are_bounded(
                sona_model_floats(cold, sona_model_at(&l->patterns, c, l->pattern_centroid)), 0, 1,
                l->dim_padded) &&
-           sona_model_vectors_are_bounded(lifted, 0, 1, l->dim_padded) &&
+           square <= (double)SONA_MODEL_LIFTED_MAX * (double)SONA_MODEL_LIFTED_MAX &&
            sona_model_vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
 }
 

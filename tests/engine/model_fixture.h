@@ -137,6 +137,11 @@ static inline void model_add_route(struct model *m, struct dice *dice)
          m->layout.dim_padded, 0.3f, dice);
 }
 
+static inline int16_t *model_lifted(struct model *m, uint32_t c)
+{
+    return (int16_t *)(uintptr_t)sona_model_pattern_lifted(&m->layout, m->cold, c);
+}
+
 /* A model with every part in use. */
 static inline void model_fill(struct model *m, uint32_t n_routes, uint32_t n_patterns,
                               struct dice *dice)
@@ -187,8 +192,8 @@ static inline void model_fill(struct model *m, uint32_t n_routes, uint32_t n_pat
 
             row->norm2 += value * value;
             /* The code is the first axes. */
-            cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_lifted))[at] =
-                at < l->geometry.base_rank ? 2 * value : value;
+            model_lifted(m, c)[at] = (int16_t)lrintf(
+                SONA_MODEL_LIFTED * (at < l->geometry.base_rank ? 2 * value : value));
         }
         fill(cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_lin)), n_routes, n_routes,
              0.5f, dice);

@@ -297,6 +297,103 @@ Test(kernels, expand_of_every_row_follows_its_formula_and_stays_inside)
     on_every_row("expand", check_expand);
 }
 
+static void check_forms(const struct sona_kernels *row, size_t length, struct room rooms[4],
+                        struct dice *dice)
+{
+    size_t n = length % 40, padded = (n + 15) / 16 * 16, count = dice_below(dice, 5);
+    size_t stride = n * padded + dice_below(dice, 9);
+    size_t total = count > 0 ? (count - 1) * stride + n * padded : 0;
+    float *p = room_put(&rooms[0], dice, total), *z = room_put(&rooms[1], dice, padded);
+    float *out = room_put(&rooms[2], dice, count);
+
+    for (size_t i = 0; i < padded; i++)
+        z[i] = i < n ? z[i] : 0;
+    for (size_t m = 0; m < count; m++)
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < padded; j++)
+                p[m * stride + i * padded + j] =
+                    j >= n ? 0 : (j < i ? p[m * stride + j * padded + i] : dice_signed(dice));
+    row->forms(p, stride, count, z, n, padded, out);
+    for (size_t m = 0; m < count; m++) {
+        double exact = 0, magnitude = 0;
+
+        for (size_t i = 0; i < n * padded; i++) {
+            double term = (double)p[m * stride + i] * (double)z[i / padded] * (double)z[i % padded];
+
+            exact += term;
+            magnitude += fabs(term);
+        }
+        cr_assert(le(dbl, fabs((double)out[m] - exact), slack(magnitude, 8 * n)),
+                  "%s n=%zu form %zu of %zu " SEED(dice), row->name, n, m, count);
+    }
+    cr_assert(room_intact(&rooms[2], out, count), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, forms_of_every_row_follow_their_formula_and_stay_inside)
+{
+    on_every_row("forms", check_forms);
+}
+
+/* n whole numbers in a room, flush with its end when they are so as floats. */
+static int16_t *room_put_whole(struct room *room, struct dice *dice, size_t n)
+{
+    int16_t *v = (int16_t *)(void *)room_put(room, dice, (n + 1) / 2) + n % 2;
+
+    for (size_t i = 0; i < n; i++)
+        v[i] = dice_below(dice, 8) ? (int16_t)(dice_below(dice, 65536) - 32768) : INT16_MIN;
+    return v;
+}
+
+static void check_fixed(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                        struct dice *dice)
+{
+    size_t n_rows = dice_below(dice, 11), stride = n + dice_below(dice, 9);
+    size_t total = n_rows > 0 ? (n_rows - 1) * stride + n : 0;
+    const int16_t *rows = room_put_whole(&rooms[0], dice, total);
+    const int16_t *x = room_put_whole(&rooms[1], dice, n);
+    float *place = room_put(&rooms[2], dice, n_rows);
+    int32_t *out = (int32_t *)(void *)place;
+
+    row->dot_rows_fixed(rows, stride, n_rows, x, n, out);
+    for (size_t r = 0; r < n_rows; r++) {
+        int64_t exact = 0;
+
+        for (size_t i = 0; i < n; i++)
+            exact += (int64_t)rows[r * stride + i] * x[i];
+        cr_assert(eq(u32, (uint32_t)out[r], (uint32_t)(uint64_t)exact),
+                  "%s n=%zu row %zu of %zu " SEED(dice), row->name, n, r, n_rows);
+    }
+    cr_assert(room_intact(&rooms[2], place, n_rows), "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, fixed_products_of_every_row_are_exact_modulo_their_word_and_stay_inside)
+{
+    on_every_row("fixed", check_fixed);
+}
+
+static void check_fix(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                      struct dice *dice)
+{
+    static const float ties[] = {0.5f, 1.5f, -0.5f, -2.5f, 16384, -16384, 1e-30f, -0.0f};
+    float *x = room_put(&rooms[0], dice, n);
+    int16_t *out = room_put_whole(&rooms[1], dice, n);
+    float scale = dice_below(dice, 2) ? 1 : 16384 * dice_unit(dice);
+
+    for (size_t i = 0; i < n && scale == 1; i++)
+        x[i] = ties[dice_below(dice, sizeof ties / sizeof *ties)];
+    row->fix(x, scale, n, out);
+    for (size_t i = 0; i < n; i++)
+        cr_assert(eq(i32, out[i], (int32_t)lrintf(x[i] * scale)), "%s %a * %a " SEED(dice),
+                  row->name, (double)x[i], (double)scale);
+    cr_assert(room_intact(&rooms[1], (float *)(void *)(out - n % 2), (n + 1) / 2),
+              "%s n=%zu " SEED(dice), row->name, n);
+}
+
+Test(kernels, fix_of_every_row_rounds_to_the_nearest_whole_number_ties_to_even)
+{
+    on_every_row("fix", check_fix);
+}
+
 /* Copy v to another place of another room: same floats, other alignment. */
 static float *moved(struct room *room, struct dice *dice, const float *v, size_t n)
 {

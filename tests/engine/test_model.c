@@ -239,12 +239,15 @@ Test(validate, a_damaged_cold_block_is_refused)
     struct dice dice = dice_open("a_damaged_cold_block_is_refused");
     const float nan = NAN, zero = 0, two = 2;
     const uint32_t thirteen = 13, nine = 9;
+    int16_t far[20];
     struct model m;
     struct sona_model_pattern *row;
 
     model_open(&m, &g);
     model_fill(&m, 8, 12, &dice);
     model_fill_bank(&m, 12, &dice);
+    for (size_t i = 0; i < sizeof far / sizeof *far; i++)
+        far[i] = INT16_MAX;
     row = (void *)(m.cold + sona_model_at(&m.layout.patterns, 7, 0));
     assert_cold_refused(&m, m.cold, "SONAHOT1", 8, "magic");
     assert_cold_refused(&m, &model_cold(&m)->bytes, &nine, 4, "bytes");
@@ -261,8 +264,8 @@ Test(validate, a_damaged_cold_block_is_refused)
         &m, cold_floats(&m, sona_model_at(&m.layout.patterns, 7, m.layout.pattern_centroid)), &nan,
         4, "centroid");
     assert_cold_refused(
-        &m, cold_floats(&m, sona_model_at(&m.layout.patterns, 7, m.layout.pattern_lifted)), &nan, 4,
-        "lifted centroid");
+        &m, cold_floats(&m, sona_model_at(&m.layout.patterns, 7, m.layout.pattern_lifted)), far,
+        sizeof far, "lifted centroid");
 }
 
 Test(prepare, a_query_becomes_unit_length_whatever_its_size)

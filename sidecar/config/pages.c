@@ -175,8 +175,18 @@ void sona_sidecar_pages_manual(FILE *to)
         "events, and the log says what needs a restart.\n"
         ".SH FILES\n.TP\n" SONA_SIDECAR_CONFIG_FILE "\nThe configuration. It need not exist."
         "\n.TP\n/etc/sona/conf.d/*.yaml\nDrop\\-ins.\n"
-        ".SH EXIT STATUS\n0 a clean stop, 1 a failure, 2 a mistake in the configuration or "
-        "on the command line.\n",
+        ".TP\n/run/sona/INSTANCE.sock, INSTANCE.ctl\nFor clients, and for people.\n"
+        ".TP\n/dev/shm/sona.INSTANCE.model\nThe model that clients read.\n"
+        ".TP\n/var/lib/sona/INSTANCE.db\nJournal and generations, below \\fBstate_dir\\fR.\n"
+        ".SH ENVIRONMENT\n"
+        ".TP\nSONA_KEY\nEvery option of the configuration, as above.\n"
+        ".TP\nSONA_SIMD\nA row of kernels to use, such as c or avx2. The best by default.\n"
+        ".TP\nNOTIFY_SOCKET, WATCHDOG_USEC\nOf the service manager. The watchdog is fed only "
+        "while drain and learner go round.\n"
+        ".TP\nJOURNAL_STREAM\nWhere it names standard error, lines begin with their priority.\n"
+        ".SH EXIT STATUS\n0 a clean stop, or a \\-\\-check that found what a start needs; 1 a "
+        "failure; 2 a mistake in the configuration or on the command line.\n"
+        ".SH SEE ALSO\n.BR sonactl (1),\n.BR sona_client (3),\n.BR sona\\-segment (7)\n",
         to);
 }
 

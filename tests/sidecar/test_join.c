@@ -10,7 +10,8 @@
 struct fixture {
     struct sona_sidecar_join join;
     struct room room;
-    uint64_t next; /* lane_seq */
+    uint64_t next;          /* lane_seq */
+    bool withheld, thinned; /* of what is taken from now on */
     struct {
         alignas(64) struct sona_sidecar_joined joined;
         float x[64]; /* two vectors */
@@ -47,6 +48,8 @@ static bool take(struct fixture *f, uint64_t owner, bool on_its_way, uint64_t no
         .origin = {.tag = TAG, .lane = LANE, .seq = f->next},
         .owner = owner,
         .on_its_way = on_its_way,
+        .withheld = f->withheld,
+        .thinned = f->thinned,
         .now_ms = now_ms,
         .record = &f->room.record,
     };
@@ -326,6 +329,58 @@ Test(join, the_steps_of_a_trajectory_go_to_the_learner_before_its_outcome)
     cr_assert(eq(u32, s.node[0].node, 7));
     cr_assert(eq(u64, s.node[0].steps, 2));
     cr_assert(eq(dbl, s.node[0].mean_latency_us, 30));
+    sona_sidecar_join_done(&f.join);
+}
+
+Test(join, a_query_that_is_withheld_waits_for_its_outcome_all_the_same)
+{
+    struct fixture f;
+    bool told;
+
+    open_fixture(&f, 16);
+    f.withheld = true;
+    uint64_t id = decide(&f, &told);
+    cr_assert(not(told));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_queries_withheld), 1));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_decisions), 1));
+    cr_assert(outcome(&f, id, 1, false));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_OUTCOME));
+    cr_assert(not(outcome(&f, SONA_ID(TAG, LANE, f.next + 1), 1, true)), "parked");
+    decide(&f, &told);
+    cr_assert(told, "with its outcome it is nothing to be withheld");
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_QUERY_OUTCOME));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_queries_withheld), 1));
+    sona_sidecar_join_done(&f.join);
+}
+
+/* The steps of a trajectory and its outcome are one word, and count once. */
+Test(join, what_is_thinned_is_counted_and_its_corrections_are_not_thinned)
+{
+    struct fixture f;
+
+    open_fixture(&f, 16);
+    uint64_t id = decide(&f, NULL);
+    f.thinned = true;
+    cr_assert(not(outcome(&f, id, 1, false)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_thinned), 1));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_joined), 1), "it was joined, and is no stray");
+    cr_assert(revoke(&f, id, 1));
+    cr_assert(eq(u32, f.out.joined.kind, SONA_LEARNER_REVOKE));
+    id = record_init(&f.room, SONA_RECORD_BEGIN, f.next)->id;
+    cr_assert(take(&f, 1, false, 10), "a query is not thinned");
+    add_step(&f, id, 1, 0, false);
+    add_step(&f, id, 2, 0.75f, true);
+    struct sona_record *r = record_init(&f.room, SONA_RECORD_END, f.next);
+    r->id = id;
+    r->value = 0.5f;
+    cr_assert(not(take(&f, 1, false, 20)));
+    cr_assert(not(sona_sidecar_join_has_more(&f.join)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_thinned), 2));
+    r = record_init(&f.room, SONA_RECORD_SIGNAL, f.next);
+    r->value = 0.5f;
+    r->n_floats = 0;
+    cr_assert(not(take(&f, 1, false, 20)));
+    cr_assert(eq(u64, count(&f, SONA_COUNTER_drop_thinned), 3));
     sona_sidecar_join_done(&f.join);
 }
 

@@ -177,6 +177,11 @@ void sona_sidecar_gather_say(struct sona_sidecar_gather *gather,
     }
     if (!sona_sidecar_setting_take(setting, &g->scratch, text, why))
         sona_sidecar_gather_mistake(g, where, "%s", why);
+    if (g->instance > 0 && strcmp(setting->section, "http") == 0)
+        sona_sidecar_gather_mistake(g, where,
+                                    "http.%s is of the whole process, not of an instance; "
+                                    "say it outside of instances",
+                                    setting->key);
     struct sona_sidecar_said *said = remember(g, setting, where);
     if (said && !(said->text = strdup(text)))
         sona_sidecar_gather_mistake(g, where, "out of memory");

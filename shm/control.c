@@ -110,8 +110,10 @@ bool sona_control_word_is_argument(const struct sona_control_command *command, u
 
 const char *sona_control_method(const struct sona_control_command *command)
 {
-    return command->class == SONA_CONTROL_QUERY || command->what == SONA_CONTROL_EWC ? "GET"
-                                                                                     : "POST";
+    bool reads = command->class == SONA_CONTROL_QUERY || command->what == SONA_CONTROL_EWC ||
+                 command->what == SONA_CONTROL_EXPORT_ADAPTERS;
+
+    return reads ? "GET" : "POST";
 }
 
 void sona_control_path(const struct sona_control_command *command, char ret[SONA_CONTROL_PATH_MAX])

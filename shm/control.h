@@ -48,7 +48,11 @@
       "merge the patterns that are at least so alike")                                             \
     X(EWC, 12, ANCHORS, "ewc", "", "tasks, penalty, and the weights held most")                    \
     X(EWC_BOUNDARY, 13, ANCHORS, "ewc boundary", "", "end a task: its weights become an anchor")   \
-    X(EWC_CONSOLIDATE, 14, ANCHORS, "ewc consolidate", "", "make one anchor of all")
+    X(EWC_CONSOLIDATE, 14, ANCHORS, "ewc consolidate", "", "make one anchor of all")               \
+    X(EXPORT_ADAPTERS, 15, ADAPTERS, "export adapters", "",                                        \
+      "MicroLoRA and BaseLoRA as a safetensors file")                                              \
+    X(IMPORT_ADAPTERS, 16, ADAPTERS, "import adapters", "",                                        \
+      "go on with the adapters of such a file")
 
 enum sona_control_what {
 #define SONA_CONTROL_ENUM(id, number, class, words, options, help) SONA_CONTROL_##id = (number),
@@ -59,12 +63,13 @@ enum sona_control_what {
 /* Who answers: a QUERY is read from what the threads show; the learner does all the rest. */
 enum sona_control_class {
     SONA_CONTROL_QUERY,
-    SONA_CONTROL_ROUTE,  /* about one route, by name */
-    SONA_CONTROL_CYCLE,  /* a background cycle */
-    SONA_CONTROL_DRAIN,  /* learn what was accepted */
-    SONA_CONTROL_SWITCH, /* learning on or off */
-    SONA_CONTROL_BANK,   /* the pattern bank */
-    SONA_CONTROL_ANCHORS /* EWC++ */
+    SONA_CONTROL_ROUTE,   /* about one route, by name */
+    SONA_CONTROL_CYCLE,   /* a background cycle */
+    SONA_CONTROL_DRAIN,   /* learn what was accepted */
+    SONA_CONTROL_SWITCH,  /* learning on or off */
+    SONA_CONTROL_BANK,    /* the pattern bank */
+    SONA_CONTROL_ANCHORS, /* EWC++ */
+    SONA_CONTROL_ADAPTERS /* as a file: the body of the answer, or of the request, is no JSON */
 };
 
 /* A question or a command, with its arguments. */

@@ -127,6 +127,52 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
                                                  .payload_bytes = sizeof command->request});
 }
 
+/* ---- adapters ---- */
+
+#define PART_FLOATS 8192u
+
+/* The payload of one record: where its floats belong. */
+struct part {
+    uint64_t n, at; /* of all, and before these */
+    float value[PART_FLOATS];
+};
+static_assert(sizeof(struct part) <= SONA_STORE_PAYLOAD_MAX, "a payload");
+static_assert(SONA_SIDECAR_ADAPTERS_BYTES_MAX / (PART_FLOATS * sizeof(float)) <
+                  SONA_STORE_BATCH_MAX,
+              "an append");
+
+static uint32_t part_floats(uint64_t n, uint64_t at)
+{
+    return (uint32_t)(n - at < PART_FLOATS ? n - at : PART_FLOATS);
+}
+
+bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
+                                     const struct sona_sidecar_adapters *adapters)
+{
+    uint32_t count = (uint32_t)((adapters->n + PART_FLOATS - 1) / PART_FLOATS);
+    struct sona_store_record *records = calloc(count, sizeof *records);
+    struct part *parts = calloc(count, sizeof *parts);
+    bool ret = !c->store;
+
+    for (uint32_t i = 0; !ret && records && parts && i < count; i++) {
+        uint64_t at = (uint64_t)i * PART_FLOATS;
+        uint32_t n = part_floats(adapters->n, at);
+
+        parts[i].n = adapters->n;
+        parts[i].at = at;
+        memcpy(parts[i].value, adapters->value + at, n * sizeof(float));
+        records[i] = (struct sona_store_record){
+            .kind = SONA_STORE_adapters,
+            .payload = &parts[i],
+            .payload_bytes = (uint32_t)(offsetof(struct part, value) + n * sizeof(float))};
+    }
+    if (!ret && records && parts)
+        ret = took(c, sona_store_append(c->store, records, count, &c->position));
+    free(records);
+    free(parts);
+    return ret;
+}
+
 /* ---- resume ---- */
 
 static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_record *record)
@@ -187,6 +233,34 @@ static bool replay_config(struct sona_sidecar_replay *r, const struct sona_store
     return true;
 }
 
+/* Taken with the last part. Parts that end early, as before a failure of the power, were never
+ * answered for: the next first part begins anew. */
+static bool replay_adapters(struct sona_sidecar_replay *r, const struct sona_store_record *record)
+{
+    const struct sona_model_layout *layout = r->core->layout;
+    struct part part;
+
+    if (!r->adapters)
+        r->adapters = sona_sidecar_adapters_make(layout);
+    if (!r->adapters || record->payload_bytes < offsetof(struct part, value) ||
+        record->payload_bytes > sizeof part)
+        return false;
+    memcpy(&part, record->payload, record->payload_bytes);
+    if (part.n != r->adapters->n || part.at >= part.n ||
+        record->payload_bytes !=
+            offsetof(struct part, value) + part_floats(part.n, part.at) * sizeof(float))
+        return false;
+    if (part.at == 0)
+        r->floats = 0;
+    if (part.at != r->floats)
+        return true;
+    memcpy(r->adapters->value + part.at, part.value, part_floats(part.n, part.at) * sizeof(float));
+    r->floats += part_floats(part.n, part.at);
+    if (r->floats == part.n)
+        (void)sona_learner_adapters_take(r->core->learner, r->adapters->value);
+    return true;
+}
+
 static bool replay_install(struct sona_sidecar_replay *r)
 {
     sona_cycle_report ignored;
@@ -212,6 +286,8 @@ static bool do_again(struct sona_sidecar_replay *r, const struct sona_store_reco
         return replay_command(r, record);
     case SONA_STORE_config:
         return replay_config(r, record);
+    case SONA_STORE_adapters:
+        return replay_adapters(r, record);
     case SONA_STORE_start:
     case SONA_STORE_rollback:
     case SONA_STORE_forgotten: /* its lesson is in a generation, or is left out as was asked for */
@@ -289,6 +365,8 @@ void sona_sidecar_replay_end(struct sona_sidecar_replay *replay)
 {
     free(replay->joined);
     free(replay->change);
+    free(replay->adapters);
+    replay->adapters = NULL;
     replay->joined = NULL;
     replay->change = NULL;
 }

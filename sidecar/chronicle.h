@@ -50,6 +50,10 @@ bool sona_sidecar_chronicle_cycle(struct sona_sidecar_chronicle *c, enum sona_st
 bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
                                     const struct sona_sidecar_command *command);
 
+/* Append adapters that are to be taken, in as many records as it takes, all or none of them. */
+bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
+                                     const struct sona_sidecar_adapters *adapters);
+
 struct sona_sidecar_resumed {
     uint64_t generation; /* number; 0: there was none */
     uint64_t position;   /* that it contains */
@@ -63,7 +67,9 @@ struct sona_sidecar_replay {
     struct sona_sidecar_core *core;
     struct sona_sidecar_joined *joined; /* room for one with its vectors */
     struct sona_sidecar_change *change;
-    uint64_t replayed, bad; /* bad: position of a record that cannot be done */
+    struct sona_sidecar_adapters *adapters; /* null, or as much of them as was read */
+    size_t floats;                          /* of them */
+    uint64_t replayed, bad;                 /* bad: position of a record that cannot be done */
 };
 sona_err sona_sidecar_replay_begin(struct sona_sidecar_replay *ret,
                                    struct sona_sidecar_chronicle *c, struct sona_sidecar_core *core,

@@ -3,6 +3,7 @@
 /* See command.h. Commands are rare: one lock and one memmove are cheap enough. */
 #include "sidecar/command.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 
@@ -17,6 +18,10 @@ void sona_sidecar_commands_init(struct sona_sidecar_commands *commands)
 
 void sona_sidecar_commands_done(struct sona_sidecar_commands *commands)
 {
+    struct sona_sidecar_command command;
+
+    while (sona_sidecar_commands_take(commands, &command))
+        free(command.adapters);
     (void)pthread_mutex_destroy(&commands->lock);
 }
 
@@ -56,9 +61,10 @@ void sona_sidecar_desk_answer(const struct sona_sidecar_command *command)
 {
     struct sona_sidecar_desk *desk = command->desk;
 
+    if (!desk || !sona_sidecar_commands_put(&desk->answered, command))
+        free(command->adapters);
     if (!desk)
         return;
-    (void)sona_sidecar_commands_put(&desk->answered, command);
     (void)eventfd_write(desk->fd, 1);
 }
 

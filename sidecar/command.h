@@ -21,6 +21,7 @@
 #include <sona/error.h>
 
 #include "shm/control.h"
+#include "sidecar/adapters.h"
 
 struct sona_learner;
 
@@ -52,6 +53,9 @@ struct sona_sidecar_command {
     uint64_t learned_before;                  /* when it was asked */
     struct sona_control_request request;      /* judged by sona_sidecar_command_judge() */
     const struct sona_sidecar_change *change; /* CONFIGURE; the asker's until it is answered */
+    /* ADAPTERS: to be filled or taken; whoever holds the command has it, and the last one frees it.
+     */
+    struct sona_sidecar_adapters *adapters;
     /* The answer. */
     sona_diag diag; /* code SONA_OK: done */
     sona_route route;

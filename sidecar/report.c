@@ -172,11 +172,17 @@ const char *sona_sidecar_report_state(enum sona_shm_state state)
 
 static json_t *learner_of(const struct sona_sidecar *s, const sona_stats *stats)
 {
+    uint64_t now_us = sona_sidecar_now_us(), published_us;
     json_t *o = json_object();
+
+    published_us = sona_sidecar_version_read(&s->versions)->published_us;
+    sona_sidecar_version_unread();
+    double age_ms = now_us > published_us ? (double)(now_us - published_us) / 1000 : 0;
 
     put_u64(o, "step", stats->step);
     put_u64(o, "snapshot", stats->version);
     put_u64(o, "cycles", stats->counter[SONA_COUNTER_background_cycles]);
+    put_real(o, "snapshot_age_ms", age_ms);
     put_text(o, "background", s->options->background_inline ? "inline" : "thread");
     put_u64(o, "weights_refused", sona_sidecar_learner_refused(s->learner));
     return o;

@@ -226,6 +226,9 @@ static void print_done(const struct sona_control_command *command, const json_t 
     else if (command->class == SONA_CONTROL_ROUTE)
         (void)printf("done: route %s, id %" PRId64 ", in snapshot %" PRId64 "\n",
                      text_at(o, "name"), number_at(o, "id"), number_at(o, "version"));
+    else if (command->class == SONA_CONTROL_ADAPTERS)
+        (void)printf("done: the adapters are taken, in snapshot %" PRId64 "\n",
+                     number_at(o, "version"));
     else if (command->class == SONA_CONTROL_ANCHORS)
         print_ewc(command->what, o);
     else if (command->class == SONA_CONTROL_BANK)

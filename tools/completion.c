@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "shm/control.h"
+#include "tools/top.h"
 #include "tools/upkeep.h"
 
 #define FORMS_MAX 64
@@ -19,6 +20,7 @@ static uint32_t gather(const char *ret[FORMS_MAX])
 
     for (uint32_t i = 0; n < FORMS_MAX && (c = sona_control_command_at(i)) != NULL; i++)
         ret[n++] = c->words;
+    ret[n++] = SONA_TOOLS_TOP_WORD;
     for (uint32_t i = 0; n < FORMS_MAX && (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
         ret[n++] = u->words;
     return n;

@@ -211,8 +211,8 @@ static sona_err receive(int fd, const char *path, uint64_t end_ms, struct buffer
 }
 
 sona_err sona_tools_http(const char *socket_path, const char *method, const char *path,
-                         const char *body, uint32_t timeout_ms, struct sona_tools_reply *ret,
-                         sona_diag *reterr)
+                         const void *body, size_t body_bytes, uint32_t timeout_ms,
+                         struct sona_tools_reply *ret, sona_diag *reterr)
 {
     uint64_t end_ms = now_ms() + timeout_ms;
     struct sona_tools_reply reply = {.status = 0};
@@ -227,9 +227,8 @@ sona_err sona_tools_http(const char *socket_path, const char *method, const char
                      "%s %s HTTP/1.1\r\nHost: sona\r\nConnection: close\r\n"
                      "%s: %u.%u\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
                      method, path, SONA_CONTROL_ABI_HEADER, SONA_ABI_MAJOR, SONA_ABI_MINOR,
-                     body ? strlen(body) : 0);
-    if (!send_all(fd, head, (size_t)n, end_ms) ||
-        (body && !send_all(fd, body, strlen(body), end_ms)))
+                     body ? body_bytes : 0);
+    if (!send_all(fd, head, (size_t)n, end_ms) || (body && !send_all(fd, body, body_bytes, end_ms)))
         err = silent(fd, socket_path, reterr);
     if (err == SONA_OK)
         err = receive(fd, socket_path, end_ms, &b, &reply, reterr);

@@ -21,12 +21,13 @@ struct sona_tools_reply {
 };
 
 /*
- * Send `method path` with a JSON body (null: none), and read the answer, all within timeout_ms.
+ * Send `method path` with a body (null: none) of so many bytes, and read the answer, all within
+ * timeout_ms.
  * SONA_E_ABSENT: nobody listens there, or the process that does is stopped; SONA_E_PERMISSION;
  * SONA_E_TIMEOUT; SONA_E_FORMAT: what answers does not speak HTTP; SONA_E_MEMORY; SONA_E_SYSTEM.
  */
 sona_err sona_tools_http(const char *socket_path, const char *method, const char *path,
-                         const char *body, uint32_t timeout_ms, struct sona_tools_reply *ret,
-                         sona_diag *reterr);
+                         const void *body, size_t body_bytes, uint32_t timeout_ms,
+                         struct sona_tools_reply *ret, sona_diag *reterr);
 
 #endif

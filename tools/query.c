@@ -107,25 +107,22 @@ static sona_err absent(const char *runtime_dir, const char *instance, sona_diag 
                            path);
 }
 
-sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
-                        const struct sona_control_request *request, char **ret_json,
-                        sona_diag *reterr)
+sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
+                             const struct sona_control_command *command, const void *file,
+                             size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr)
 {
-    const struct sona_control_command *row = sona_control_command_of(request->what);
     const char *name = instance ? instance : "default";
     struct sona_tools_reply reply = {.body = NULL};
-    char socket_path[256], path[SONA_CONTROL_PATH_MAX], *body = NULL;
+    char socket_path[256], path[SONA_CONTROL_PATH_MAX];
     sona_err err = sona_control_socket(runtime_dir, name, socket_path, sizeof socket_path, reterr);
 
-    if (err == SONA_OK)
-        err = body_of(row, request, &body, reterr);
     if (err != SONA_OK)
         return err;
-    sona_control_path(row, path);
-    err = sona_tools_http(socket_path, sona_control_method(row), path, body,
-                          row->class == SONA_CONTROL_QUERY ? QUERY_TIMEOUT_MS : COMMAND_TIMEOUT_MS,
+    sona_control_path(command, path);
+    err = sona_tools_http(socket_path, sona_control_method(command), path, file, file_bytes,
+                          command->class == SONA_CONTROL_QUERY ? QUERY_TIMEOUT_MS
+                                                               : COMMAND_TIMEOUT_MS,
                           &reply, reterr);
-    free(body);
     if (err == SONA_E_ABSENT && access(socket_path, F_OK) != 0)
         return absent(runtime_dir, name, reterr);
     if (err == SONA_OK && reply.abi != SONA_ABI_MAJOR)
@@ -136,10 +133,28 @@ sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
                             reply.abi ? reply.abi_text : "unknown", SONA_ABI_MAJOR, SONA_ABI_MINOR);
     else if (err == SONA_OK && reply.status != 200)
         err = refused(&reply, reterr);
-    if (err == SONA_OK)
-        *ret_json = reply.body;
-    else
+    if (err != SONA_OK) {
         free(reply.body);
+        return err;
+    }
+    *ret = reply.body;
+    *ret_bytes = reply.bytes;
+    return SONA_OK;
+}
+
+sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
+                        const struct sona_control_request *request, char **ret_json,
+                        sona_diag *reterr)
+{
+    const struct sona_control_command *row = sona_control_command_of(request->what);
+    char *body = NULL;
+    size_t bytes;
+    sona_err err = body_of(row, request, &body, reterr);
+
+    if (err == SONA_OK)
+        err = sona_tools_ask_file(runtime_dir, instance, row, body, body ? strlen(body) : 0,
+                                  ret_json, &bytes, reterr);
+    free(body);
     return err;
 }
 

@@ -7,6 +7,7 @@
 #ifndef SONA_TOOLS_QUERY_H
 #define SONA_TOOLS_QUERY_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include <sona/error.h>
@@ -20,6 +21,11 @@
 sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
                         const struct sona_control_request *request, char **ret_json,
                         sona_diag *reterr);
+/* The same for what has a file in the place of JSON: it sends `file` (null: none), and returns what
+ * comes back and how long it is. */
+sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
+                             const struct sona_control_command *command, const void *file,
+                             size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr);
 /* The same for what takes no argument. */
 sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
                           char **ret_json, sona_diag *reterr);

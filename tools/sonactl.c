@@ -20,6 +20,8 @@
 #include "tools/answer.h"
 #include "tools/completion.h"
 #include "tools/query.h"
+#include "tools/top.h"
+#include "tools/transfer.h"
 #include "tools/upkeep.h"
 
 #define EXIT_FAILED   1
@@ -41,6 +43,7 @@ enum key {
     KEY_TO,
     KEY_FILE,
     KEY_JSONL,
+    KEY_COUNT,
     KEY_ARGUMENT = 0x200 /* and the index of one in shm/control.h */
 };
 
@@ -59,7 +62,9 @@ static const struct argp_option own[] = {
     {"jsonl", KEY_JSONL, NULL, 0, "export: JSON lines, the one format there is", 0},
     {"from", KEY_FROM, "N", 0, "export: the first position (default: the oldest row)", 0},
     {"to", KEY_TO, "N", 0, "export: the last position (default: the newest row)", 0},
-    {"file", KEY_FILE, "FILE", 0, "export: into this new file (default: standard output)", 0},
+    {"count", KEY_COUNT, "N", 0, "top: end after N seconds (default: when q is typed)", 0},
+    {"file", KEY_FILE, "FILE", 0,
+     "export: into this new file; import: from this one (default: standard output, input)", 0},
 };
 
 #define OWN         (sizeof own / sizeof own[0])
@@ -75,6 +80,8 @@ struct options {
     char *word[WORDS_MAX];
     int n_words;
     const struct sona_control_command *command; /* null: one on a store */
+    bool top;                                   /* look at it each second */
+    uint64_t count;                             /* seconds of that; 0: no end */
     uint64_t given;                             /* options of commands, by index */
     const char *text[OPTIONS_MAX];              /* what was said of each */
     struct sona_control_request request;
@@ -117,6 +124,8 @@ static const char *list_forms(void)
 
     for (uint32_t i = 0; to && (c = sona_control_command_at(i)) != NULL; i++)
         (void)fprintf(to, "%s%s", i ? ", " : "", c->words);
+    if (to)
+        (void)fprintf(to, ", %s", SONA_TOOLS_TOP_WORD);
     for (uint32_t i = 0; to && (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
         (void)fprintf(to, ", %s", u->words);
     return to && fclose(to) == 0 ? text : "those of --help";
@@ -137,6 +146,7 @@ static char *filter_help(int key, const char *text, void *input)
     (void)fprintf(to, "%s\n\nOf a running sidecar:\n", text);
     for (uint32_t i = 0; (c = sona_control_command_at(i)) != NULL; i++)
         (void)fprintf(to, "  %-28s %s\n", c->words, c->help);
+    (void)fprintf(to, "  %-28s %s\n", SONA_TOOLS_TOP_WORD, SONA_TOOLS_TOP_HELP);
     (void)fprintf(to, "\nOf a stopped one, with --state-dir DIR:\n");
     for (uint32_t i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
         (void)fprintf(to, "  %-28s %s\n", u->words, u->help);
@@ -222,6 +232,8 @@ static void understand_command(struct options *o, struct argp_state *state)
     bool needed;
 
     o->request = sona_control_request_of(o->command->what);
+    if (o->upkeep.file && o->command->class != SONA_CONTROL_ADAPTERS)
+        argp_error(state, "\"%s\" takes no file", o->command->words);
     for (uint32_t n = 0; (a = sona_control_argument_of(o->command, n, &needed)) != NULL; n++) {
         uint32_t i = index_of(a);
 
@@ -265,6 +277,13 @@ static void understand(struct options *o, struct argp_state *state)
 
     if (o->n_words == 0)
         argp_error(state, "a command is missing; there are %s", list_forms());
+    o->top = o->n_words == 1 && strcmp(o->word[0], SONA_TOOLS_TOP_WORD) == 0;
+    if (o->top && (o->given != 0 || o->upkeep.file || o->upkeep.state_dir))
+        argp_error(state, "top takes --count alone, and what names the sidecar");
+    if (o->count > 0 && !o->top)
+        argp_error(state, "--count is of top");
+    if (o->top)
+        return;
     for (i = 0; (c = sona_control_command_at(i)) != NULL && !matches(c->words, o);)
         i++;
     for (i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL && !matches(u->words, o);)
@@ -340,6 +359,9 @@ static error_t take(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_RUNTIME_DIR:
         o->runtime_dir = text;
+        return 0;
+    case KEY_COUNT:
+        o->count = count_of(text, state);
         return 0;
     case KEY_JSON:
         o->json = true;
@@ -419,6 +441,45 @@ static int look_after(const struct options *options)
     return fflush(stdout) != 0 ? EXIT_FAILED : status;
 }
 
+static int watch(const struct options *options)
+{
+    const struct sona_tools_top top = {.runtime_dir = options->runtime_dir,
+                                       .instance = options->instance,
+                                       .json = options->json,
+                                       .count = options->count};
+    sona_diag diag = {0};
+    sona_err err = sona_tools_top(&top, &diag);
+
+    return err == SONA_OK ? 0 : fail(err, &diag);
+}
+
+static int transfer(const struct options *options)
+{
+    const struct sona_control_command *command = options->command;
+    const char *file = options->upkeep.file;
+    size_t bytes = 0;
+    char *json = NULL;
+    sona_diag diag = {0};
+
+    if (command->what == SONA_CONTROL_IMPORT_ADAPTERS) {
+        sona_err err =
+            sona_tools_import(options->runtime_dir, options->instance, command, file, &json, &diag);
+        int status = err == SONA_OK ? print_answer(options, json) : fail(err, &diag);
+
+        free(json);
+        return status;
+    }
+    sona_err err =
+        sona_tools_export(options->runtime_dir, options->instance, command, file, &bytes, &diag);
+    if (err != SONA_OK)
+        return fail(err, &diag);
+    if (file && options->json)
+        (void)printf("{\"command\":\"export_adapters\",\"bytes\":%zu}\n", bytes);
+    else if (file)
+        (void)printf("exported: %zu bytes to %s\n", bytes, file);
+    return fflush(stdout) != 0 ? EXIT_FAILED : 0;
+}
+
 int main(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -440,8 +501,12 @@ int main(int argc, char **argv)
     make_table();
     if (argp_parse(&argp, argc, argv, 0, NULL, &options) != 0)
         return EXIT_USAGE;
+    if (options.top)
+        return watch(&options);
     if (options.upkeep.what != SONA_TOOLS_NO_UPKEEP)
         return look_after(&options);
+    if (options.command->class == SONA_CONTROL_ADAPTERS)
+        return transfer(&options);
     sona_err err =
         sona_tools_ask(options.runtime_dir, options.instance, &options.request, &json, &diag);
     if (err != SONA_OK)

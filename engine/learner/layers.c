@@ -193,6 +193,18 @@ void sona_learner_layers_install(struct sona_learner *l)
     }
 }
 
+void sona_learner_layer_take(struct sona_learner *l, uint32_t layer, const float *from)
+{
+    const struct sona_model_layout *layout = &l->layout;
+    const float *b = from + (size_t)layout->geometry.base_rank * layout->dim_padded;
+    bool used = false;
+
+    for (size_t i = 0; i < (size_t)layout->geometry.base_rank * layout->dim_padded; i++)
+        used |= b[i] != 0;
+    memcpy(rows(l, layer), from, layout->layer_stride);
+    mark(l, layer, used); /* else its next trajectory begins it */
+}
+
 void sona_learner_layers_folded(struct sona_learner *l)
 {
     mark(l, 0, false);

@@ -155,6 +155,22 @@ sona_err sona_learner_prune(struct sona_learner *learner, const sona_prune_rule 
 sona_err sona_learner_consolidate(struct sona_learner *learner, float similarity,
                                   sona_bank_report *ret);
 
+/*
+ * The adapters of the active regime, all of them: per adapter its A and then its B transposed, rank
+ * rows of dim floats each; MicroLoRA is the first, the layers of BaseLoRA follow. Readers compute
+ * the same from a copy that was taken back as from the original, bit for bit.
+ *
+ * take: no cycle is running. Takes no step. What steps have taught the layers beyond 0 since the
+ * last install is replaced, too; layer 0's is folded in later, as ever. SONA_E_NOT_FINITE, and
+ * SONA_E_RANGE for rows that are longer than the learner would let them grow: nothing changed, and
+ * check says which adapter and row it is.
+ */
+size_t sona_learner_adapters_floats(const sona_geometry *geometry);
+void sona_learner_adapters_copy(const struct sona_learner *learner, float *ret);
+sona_err sona_learner_adapters_check(const struct sona_model_layout *layout, float micro_scale,
+                                     const float *from, uint32_t *ret_adapter, uint32_t *ret_row);
+sona_err sona_learner_adapters_take(struct sona_learner *learner, const float *from);
+
 /* Counters (by name; others than the learner's own are added by the room that saw the event) and
  * gauges. `ret` is written whole. */
 void sona_learner_stats(const struct sona_learner *learner, sona_stats *ret);

@@ -369,6 +369,8 @@ sona_err sona_learner_layers_learn(struct sona_learner *l, const struct sona_lea
 const float *sona_learner_layer_rows(const struct sona_learner *l, uint32_t layer);
 bool sona_learner_layer_trained(const struct sona_learner *l, uint32_t layer);
 uint32_t sona_learner_layers_trained(const struct sona_learner *l);
+/* Go on from these rows, A and then B, which came from outside; not of layer 0. */
+void sona_learner_layer_take(struct sona_learner *l, uint32_t layer, const float *from);
 /* Take the trained layers but 0 into the cold half. Layer 0's were folded: they start anew. */
 void sona_learner_layers_install(struct sona_learner *l);
 void sona_learner_layers_folded(struct sona_learner *l);

@@ -229,9 +229,11 @@ static void log_command(struct evhttp_request *request, const struct sona_contro
                      (int)peer.pid, (unsigned)peer.uid, row->words, asked->spec.name);
 }
 
+/* `adapters`: null but of that class; taken. */
 static void ask_learner(struct sona_http_server *server, struct evhttp_request *request,
                         const struct sona_control_command *row,
-                        const struct sona_control_request *asked)
+                        const struct sona_control_request *asked,
+                        struct sona_sidecar_adapters *adapters)
 {
     struct sona_sidecar *s = server->sidecar;
     struct sona_http *http = server->http;
@@ -239,12 +241,14 @@ static void ask_learner(struct sona_http_server *server, struct evhttp_request *
     struct sona_sidecar_command command = {.desk = &http->desk,
                                            .asker = http->tickets + 1,
                                            .flush = server->flushes + 1,
-                                           .request = *asked};
+                                           .request = *asked,
+                                           .adapters = adapters};
     sona_stats stats;
 
     sona_sidecar_report_sum(s, &stats);
     command.learned_before = stats.counter[SONA_COUNTER_learned];
     if (!t || !sona_sidecar_commands_put(&s->asked, &command)) {
+        free(adapters);
         sona_http_reply_refusal(request, 503, SONA_E_LIMIT,
                                 "%u commands wait already; try again in a moment",
                                 SONA_SIDECAR_COMMANDS_MAX);
@@ -272,13 +276,56 @@ static bool is_live(const struct sona_sidecar *s)
     return live;
 }
 
+/* Room for the adapters that are asked for, or those of the body. */
+static sona_err read_adapters(const struct sona_sidecar *s, struct evhttp_request *request,
+                              uint32_t what, struct sona_sidecar_adapters **ret, sona_diag *reterr)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t bytes = evbuffer_get_length(in);
+    const sona_config *config = &s->options->config;
+
+    if (what == SONA_CONTROL_IMPORT_ADAPTERS)
+        return sona_sidecar_adapters_read(
+            &s->layout, config->lora_alpha / (float)config->micro_lora_rank,
+            bytes > 0 ? (const void *)evbuffer_pullup(in, -1) : "", bytes, ret, reterr);
+    *ret = sona_sidecar_adapters_make(&s->layout);
+    return *ret ? SONA_OK
+                : sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for the adapters");
+}
+
+static void do_adapters(struct sona_http_server *server, struct evhttp_request *request,
+                        const struct sona_control_command *row)
+{
+    const struct sona_control_request asked = sona_control_request_of(row->what);
+    struct sona_sidecar_adapters *adapters = NULL;
+    sona_diag diag;
+
+    if (!is_live(server->sidecar))
+        sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
+                                "this sidecar is stopping; ask the next one");
+    else if (read_adapters(server->sidecar, request, row->what, &adapters, &diag) != SONA_OK)
+        sona_http_reply_error(request, &diag);
+    else
+        ask_learner(server, request, row, &asked, adapters);
+}
+
+bool sona_http_takes_file(const char *path)
+{
+    char known[SONA_CONTROL_PATH_MAX];
+
+    sona_control_path(sona_control_command_of(SONA_CONTROL_IMPORT_ADAPTERS), known);
+    return strcmp(path, known) == 0;
+}
+
 static void do_command(struct sona_http_server *server, struct evhttp_request *request,
                        const struct sona_control_command *row)
 {
     struct sona_control_request asked;
     sona_diag diag;
 
-    if (read_body(request, row, &asked, &diag) != SONA_OK)
+    if (row->class == SONA_CONTROL_ADAPTERS)
+        do_adapters(server, request, row);
+    else if (read_body(request, row, &asked, &diag) != SONA_OK)
         sona_http_reply_error(request, &diag);
     else if (row->class == SONA_CONTROL_QUERY)
         answer_question(server->sidecar, request, row->what);
@@ -288,7 +335,7 @@ static void do_command(struct sona_http_server *server, struct evhttp_request *r
         sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
                                 "this sidecar is stopping; ask the next one");
     else
-        ask_learner(server, request, row, &asked);
+        ask_learner(server, request, row, &asked, NULL);
 }
 
 void sona_http_control(struct sona_http_server *server, struct evhttp_request *request,
@@ -335,23 +382,52 @@ static struct evhttp_request *redeem(struct sona_http_ticket *t)
     return request;
 }
 
+static void reply_file(struct evhttp_request *request, const struct sona_sidecar *s,
+                       const struct sona_sidecar_adapters *adapters)
+{
+    struct evbuffer *body = evbuffer_new();
+    size_t bytes = 0;
+    void *file = body ? sona_sidecar_adapters_write(&s->layout, adapters, &bytes) : NULL;
+    bool made = file && evbuffer_add(body, file, bytes) == 0;
+
+    free(file);
+    if (made) {
+        sona_http_reply(request, 200, "application/octet-stream", body);
+        return;
+    }
+    if (body)
+        evbuffer_free(body);
+    sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the file; try again");
+}
+
+static void reply_done(struct evhttp_request *request, const struct sona_sidecar *s,
+                       const struct sona_sidecar_command *command)
+{
+    if (command->diag.code == SONA_E_LIMIT) /* of a table, not of time */
+        sona_http_reply_refusal(request, 409, SONA_E_LIMIT, "%s", command->diag.text);
+    else if (command->diag.code != SONA_OK)
+        sona_http_reply_error(request, &command->diag);
+    else if (command->request.what == SONA_CONTROL_EXPORT_ADAPTERS)
+        reply_file(request, s, command->adapters);
+    else
+        sona_http_reply_json(request, 200, sona_sidecar_report_command(s, command));
+}
+
 void sona_http_commands_answer(struct sona_http *http)
 {
     struct sona_sidecar_command command;
 
-    while (sona_sidecar_commands_take(&http->desk.answered, &command))
+    while (sona_sidecar_commands_take(&http->desk.answered, &command)) {
         for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++) {
             struct sona_http_ticket *t = &http->ticket[k];
             const struct sona_sidecar *s = t->number == command.asker ? t->server->sidecar : NULL;
             struct evhttp_request *request = s ? redeem(t) : NULL;
 
-            if (request && command.diag.code == SONA_OK)
-                sona_http_reply_json(request, 200, sona_sidecar_report_command(s, &command));
-            else if (request && command.diag.code == SONA_E_LIMIT) /* of a table, not of time */
-                sona_http_reply_refusal(request, 409, SONA_E_LIMIT, "%s", command.diag.text);
-            else if (request)
-                sona_http_reply_error(request, &command.diag);
+            if (request)
+                reply_done(request, s, &command);
         }
+        free(command.adapters);
+    }
 }
 
 void sona_http_commands_expire(struct sona_http *http, uint64_t now_ms)

@@ -151,7 +151,9 @@ static void on_request(struct evhttp_request *request, void *arg)
     sona_http_deadline(s, request, sona_sidecar_now_ms() + SONA_HTTP_REPLY_MS);
     if (!sona_http_admit(s, request))
         return;
-    if (evbuffer_get_length(evhttp_request_get_input_buffer(request)) > SONA_HTTP_BODY_BYTES)
+    bool file = s->sidecar && path && sona_http_takes_file(path);
+    if (!file &&
+        evbuffer_get_length(evhttp_request_get_input_buffer(request)) > SONA_HTTP_BODY_BYTES)
         sona_http_reply_refusal(request, 413, SONA_E_LIMIT,
                                 "a body has at most %u bytes; send the arguments alone",
                                 SONA_HTTP_BODY_BYTES);
@@ -209,7 +211,7 @@ static sona_err open_server(struct sona_http *http, struct sona_sidecar *sidecar
     evhttp_set_bevcb(s->evhttp, on_accept, s);
     evhttp_set_gencb(s->evhttp, on_request, s);
     evhttp_set_max_headers_size(s->evhttp, SONA_HTTP_HEAD_BYTES);
-    evhttp_set_max_body_size(s->evhttp, SONA_HTTP_BODY_LIMIT);
+    evhttp_set_max_body_size(s->evhttp, sidecar ? SONA_HTTP_FILE_BYTES : SONA_HTTP_BODY_LIMIT);
     /* Every method: one that is not allowed has its answer from us, with the remedy. */
     evhttp_set_allowed_methods(s->evhttp, UINT16_MAX);
     http->server[http->n_servers++] = s;

@@ -27,6 +27,7 @@ struct sona_http;
 #define SONA_HTTP_HEAD_BYTES      8192u        /* of a request's lines */
 #define SONA_HTTP_BODY_BYTES      16384u       /* of its body; answered with 413 */
 #define SONA_HTTP_BODY_LIMIT      (128 * 1024) /* beyond it the connection ends */
+#define SONA_HTTP_FILE_BYTES      (17u << 20)  /* of a body that is a file; the socket's alone */
 #define SONA_HTTP_REQUEST_MS      5000u        /* for all of a request to arrive */
 #define SONA_HTTP_REPLY_MS        10000u       /* to read the answer, and ask again */
 #define SONA_HTTP_COMMAND_MS      60000u       /* a cycle over a large replay takes its time */

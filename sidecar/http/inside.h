@@ -103,6 +103,8 @@ bool sona_http_admit(const struct sona_http_server *server, struct evhttp_reques
 /* commands.c: "/v1...", of the control socket. */
 void sona_http_control(struct sona_http_server *server, struct evhttp_request *request,
                        const char *path);
+/* Is the body of a request for this path a file? */
+bool sona_http_takes_file(const char *path);
 /* Answers of the learner, and deadlines. */
 void sona_http_commands_answer(struct sona_http *http);
 void sona_http_commands_expire(struct sona_http *http, uint64_t now_ms);

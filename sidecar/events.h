@@ -89,6 +89,8 @@
     X(http_refused, "warn", "a request of another user; it was told so")                           \
     X(config_instance_added, "info", "SIGHUP found an instance that does not run, and starts it")  \
     X(config_instance_removed, "info", "no file names it any more; it stops, and its state stays") \
+    X(confined, "info", "the process gave up what it never needs, by seccomp and landlock")        \
+    X(confined_less, "warn", "it could not give up all of that; the reason says what is missing")  \
     X(client_held_back, "warn",                                                                    \
       "one of many clients says more than its share (influence_cap): its records wait in its "     \
       "rings, which fill. Look what it does; status counts it")

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "sidecar/config/pages.h"
+#include "sidecar/confine.h"
 #include "sidecar/fleet.h"
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
@@ -38,6 +39,20 @@ static int check(const struct sona_sidecar_whole *whole)
     return status;
 }
 
+/* Before there is any thread: some of it is a thread's alone. */
+static void confine(const struct sona_sidecar_options *common)
+{
+    if (common->confine_off)
+        return;
+    struct sona_sidecar_confined confined = sona_sidecar_confine(false);
+
+    sona_sidecar_log(confined.why ? SONA_SIDECAR_WARN : SONA_SIDECAR_INFO,
+                     confined.why ? "confined_less" : "confined", "seccomp=%s landlock=%d%s%s%s",
+                     confined.seccomp ? "yes" : "no", confined.landlock,
+                     confined.why ? " reason=\"" : "", confined.why ? confined.why : "",
+                     confined.why ? "\"" : "");
+}
+
 static int run(struct sona_sidecar_whole *whole)
 {
     const struct sona_sidecar_options *common = whole->common;
@@ -55,7 +70,10 @@ static int run(struct sona_sidecar_whole *whole)
     (void)sigfillset(&all);
     (void)sigdelset(&all, SIGBUS); /* of the thread that met it (guard.h) */
     (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
-    return common->check ? check(whole) : sona_sidecar_fleet_run(whole);
+    if (common->check)
+        return check(whole);
+    confine(common);
+    return sona_sidecar_fleet_run(whole);
 }
 
 int main(int argc, char **argv)

@@ -45,6 +45,7 @@ struct sona_sidecar_options {
     sona_config config;
     uint32_t background_inline; /* 0 or 1 */
     uint32_t log_level;         /* enum sona_sidecar_level: what is below it is not written */
+    uint32_t confine_off;       /* 1: it gives up nothing (confine.h) */
     uint32_t preset;            /* index of sona_config_preset_name() */
     uint32_t lanes_max, idle_cap_us, lease_ms, influence_cap, client_rate;
     uint32_t durability;             /* enum sona_store_durability */

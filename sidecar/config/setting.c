@@ -67,6 +67,9 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
            .help = "where socket and lock are; empty: /run/sona, else $XDG_RUNTIME_DIR/sona"),
     OPTION("", "log_level", "log-level", "word", WORD, AT(log_level), .words = "info|warn|error",
            .live = true, .help = "what is less urgent is not written to the log"),
+    OPTION("", "confine", "confine", "word", WORD, AT(confine_off), .words = "on|off",
+           .help = "give up what a sidecar never needs, by seccomp and landlock, as far as the "
+                   "kernel has them"),
     OPTION("", "routes", "routes", "list", ROUTES, .words = "", .live = true,
            .help = "the routes: name, cost, prior_quality and prior_weight of each; in one line: "
                    "name[:cost[:prior_quality[:prior_weight]]],... or a number N for route-0, "

@@ -33,6 +33,7 @@ BEGIN {
     home("^ck_ring\\.h$", "^shm/ring\\.c$", "shm/ring.c")
     home("^urcu", "^(sidecar|tests)/", "sidecar/")
     home("^jemalloc/", "^sidecar/", "sidecar/")
+    home("^seccomp\\.h$", "^sidecar/", "sidecar/")
     home("^libfyaml", "^(sidecar/config|tests)/", "sidecar/config/")
     home("^sqlite3", "^(sidecar/store|tests|perf)/", "sidecar/store/")
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * Copyright (c) 2026 The SONA authors */
+/*
+ * What the process gives up for good before it has a thread or meets a client, because it never
+ * needs it: should a client find a way in, there is less to find there. What the kernel does not
+ * have is left out, and said (docs/adr/0030).
+ *
+ *   seccomp   other programs and processes, other processes' memory, other identities, mounts and
+ *             namespaces, modules, clocks, keys, io_uring and the like: EPERM
+ *   landlock  programs, device files, TCP connections to anybody, signals to others: EACCES, EPERM
+ */
+#ifndef SONA_SIDECAR_CONFINE_H
+#define SONA_SIDECAR_CONFINE_H
+
+#include <stdbool.h>
+
+struct sona_sidecar_confined {
+    bool seccomp;
+    int landlock;    /* its version; 0: none */
+    const char *why; /* null: both are there. Static */
+};
+
+/* Once, by the only thread there is. Under a sanitizer, whose own tools need what is taken away,
+ * nothing is, unless `even_there`. */
+struct sona_sidecar_confined sona_sidecar_confine(bool even_there);
+
+#endif

@@ -54,7 +54,7 @@ extern const struct sona_bench_entry sona_bench_trace_entries[];
 /* End the program: exit code 1 and a sentence. */
 __attribute__((noreturn, format(printf, 1, 2))) void sona_bench_die(const char *format, ...);
 
-/* Memory that is there and touched, 64-byte aligned. */
+/* Memory that is there and cleared, aligned to 128 bytes. */
 void *sona_bench_memory(size_t bytes);
 /* `n` unit vectors of `dim` floats. */
 float *sona_bench_vectors(uint32_t n, uint32_t dim, uint64_t seed);

@@ -8,6 +8,8 @@
 
 #include "perf/bench/bench.h"
 
+#define SONA_BENCH_ALIGN 128u /* two lines: what two threads write */
+
 void sona_bench_die(const char *format, ...)
 {
     va_list args;
@@ -22,8 +24,8 @@ void sona_bench_die(const char *format, ...)
 
 void *sona_bench_memory(size_t bytes)
 {
-    size_t whole = (bytes + 63) & ~(size_t)63;
-    void *memory = aligned_alloc(64, whole);
+    size_t whole = (bytes + SONA_BENCH_ALIGN - 1) & ~(size_t)(SONA_BENCH_ALIGN - 1);
+    void *memory = aligned_alloc(SONA_BENCH_ALIGN, whole);
 
     if (memory == NULL)
         sona_bench_die("not enough memory: %zu bytes are needed", bytes);

@@ -3,6 +3,7 @@
 #include "perf/bench/live.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "tools/sample.h"
 
 #define LEARNED  2000u
+#define TOPICS   24u
 #define LIMIT_NS 20000000000ull
 #define ARGS_MAX 16
 
@@ -108,6 +110,30 @@ void sona_bench_live_teach(struct sona_bench_live *live)
     sona_bench_live_settle(live, true);
 }
 
+/* Queries as encoders make them: around so many topics, in no order. Directions drawn evenly from
+ * the whole sphere have no kind, and the regime gate finds one in them again and again. */
+static float *queries(uint32_t dim)
+{
+    struct sona_tools_random random = sona_tools_random_init(1, 9);
+    float *topic = sona_bench_vectors(TOPICS, dim, 12);
+    float *x = sona_bench_vectors(SONA_BENCH_QUERIES, dim, 11);
+
+    for (uint32_t i = 0; i < SONA_BENCH_QUERIES; i++) {
+        const float *from = topic + (size_t)sona_tools_random_below(&random, TOPICS) * dim;
+        float *row = x + (size_t)i * dim;
+        float square = 0;
+
+        for (uint32_t k = 0; k < dim; k++) {
+            row[k] = 0.7f * row[k] + from[k];
+            square += row[k] * row[k];
+        }
+        for (uint32_t k = 0; k < dim; k++)
+            row[k] /= sqrtf(square);
+    }
+    free(topic);
+    return x;
+}
+
 struct sona_bench_live *sona_bench_live_get(struct sona_bench *bench,
                                             const struct sona_bench_shape *shape)
 {
@@ -120,7 +146,8 @@ struct sona_bench_live *sona_bench_live_get(struct sona_bench *bench,
     if (!live)
         sona_bench_die("not enough memory for a client");
     live->shape = *shape;
-    live->x = sona_bench_vectors(SONA_BENCH_QUERIES, shape->dim, 11);
+    live->x = queries(shape->dim);
+    live->random = sona_tools_random_init(1, 10);
     sona_bench_live_start(live);
     attach(live);
     sona_bench_live_teach(live);
@@ -143,7 +170,8 @@ void sona_bench_live_close(struct sona_bench *bench)
 
 const float *sona_bench_live_query(struct sona_bench_live *live)
 {
-    return live->x + (size_t)(live->turn++ % SONA_BENCH_QUERIES) * live->shape.dim;
+    return live->x +
+           (size_t)sona_tools_random_below(&live->random, SONA_BENCH_QUERIES) * live->shape.dim;
 }
 
 void sona_bench_live_drain(struct sona_bench_live *live)

@@ -32,7 +32,7 @@ struct sona_bench_live {
     sona_client *client;
     sona_lane *lane;
     float *x; /* SONA_BENCH_QUERIES unit vectors */
-    uint64_t turn;
+    struct sona_tools_random random;
     bool held;
 };
 

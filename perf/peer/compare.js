@@ -16,7 +16,7 @@ const ours = require(args[1]);
 
 const ATTENTION = 64;
 const ROUND_NS = 3e5; // of a block, about
-const ROUNDS = quick ? 7 : 101;
+const ROUNDS = quick ? 7 : 61;
 
 let state = 12345;
 function random() {
@@ -169,7 +169,7 @@ function trajectories(dim) {
     peer: { run: () => teachPeer(peer, x, attention, 0.8) },
     node: { run: () => teachOurs(x, attention, 0.8) },
     native: { native: (n) => ours.native('trajectory', n, x) },
-  }, quick ? 5 : 101, 40), 'begin + step of 256 + 64 numbers + end; ours learns in it, too');
+  }, quick ? 5 : 61, 40), 'begin + step of 256 + 64 numbers + end; ours learns in it, too');
 }
 
 function patterns(dim) {
@@ -263,7 +263,7 @@ function ourPolicy(set) {
 
 function learning(path) {
   const set = load(path);
-  const rows = quick ? 200 : 2000;
+  const rows = quick ? 200 : 1000;
   const earned = { peer: [], ours: [], single: [], random: [] };
   for (let seed = 1; seed <= (quick ? 1 : 3); seed++) {
     state = seed * 7919;
@@ -297,5 +297,5 @@ adapters(256);
 if (!quick) adapters(1536);
 trajectories(256);
 patterns(256);
-cycles(256, quick ? 200 : 1000, quick ? 2 : 8);
+cycles(256, quick ? 200 : 1000, quick ? 2 : 5);
 if (data) learning(data);

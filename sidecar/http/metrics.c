@@ -11,6 +11,7 @@
  */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,8 +46,11 @@ struct figures {
     sona_route_info *route;
 };
 
+/* Appended to by the piece: a page has thousands, and may be wanted ten times a second. */
 struct page {
-    struct evbuffer *out;
+    char *text;
+    size_t bytes, size;
+    bool failed; /* no memory */
     uint32_t n;
     struct figures *figures; /* n */
 };
@@ -84,67 +88,110 @@ static void copy(struct figures *f, const struct sona_sidecar *s)
 
 /* ---- lines ---- */
 
-/* Backslash, quote and newline, in a label or a help. */
-static void put_escaped(struct evbuffer *out, const char *text)
+static void put_bytes(struct page *p, const char *text, size_t n)
 {
-    for (; *text; text++)
-        if (*text == '\n')
-            (void)evbuffer_add(out, "\\n", 2);
-        else if (*text == '\\' || *text == '"')
-            (void)evbuffer_add_printf(out, "\\%c", *text);
-        else
-            (void)evbuffer_add(out, text, 1);
+    if (p->size - p->bytes < n) {
+        size_t size = 2 * p->size + n;
+        char *more = realloc(p->text, size);
+
+        if (!more) {
+            p->failed = true;
+            return;
+        }
+        p->text = more;
+        p->size = size;
+    }
+    memcpy(p->text + p->bytes, text, n);
+    p->bytes += n;
+}
+
+static void put(struct page *p, const char *text)
+{
+    put_bytes(p, text, strlen(text));
+}
+
+/* Backslash, quote and newline, in a label or a help. */
+static void put_escaped(struct page *p, const char *text)
+{
+    for (;;) {
+        size_t plain = strcspn(text, "\n\\\"");
+
+        put_bytes(p, text, plain);
+        text += plain;
+        if (*text == '\0')
+            return;
+        put(p, *text == '\n' ? "\\n" : *text == '"' ? "\\\"" : "\\\\");
+        text++;
+    }
+}
+
+static void put_meta(struct page *p, const char *word, const char *name)
+{
+    put(p, word);
+    put(p, name);
+    put(p, " ");
 }
 
 /* `unit` is the end of the name, or "". */
-static void put_head(const struct page *p, const char *name, const char *type, const char *unit,
+static void put_head(struct page *p, const char *name, const char *type, const char *unit,
                      const char *help)
 {
-    (void)evbuffer_add_printf(p->out, "# TYPE sona_%s %s\n", name, type);
-    if (unit[0] != '\0')
-        (void)evbuffer_add_printf(p->out, "# UNIT sona_%s %s\n", name, unit);
-    (void)evbuffer_add_printf(p->out, "# HELP sona_%s ", name);
-    put_escaped(p->out, help);
-    (void)evbuffer_add(p->out, ".\n", 2);
-}
-
-/* One sample; `key` and `value` are a label, or null. `f` null: of the process. */
-static void put_label(const struct page *p, const struct figures *f, const char *name,
-                      const char *key, const char *value)
-{
-    (void)evbuffer_add_printf(p->out, "sona_%s", name);
-    if (f || key)
-        (void)evbuffer_add(p->out, "{", 1);
-    if (f) /* its name needs no escape */
-        (void)evbuffer_add_printf(p->out, "sona_instance=\"%s\"%s", f->sidecar->instance.name,
-                                  key ? "," : "");
-    if (key) {
-        (void)evbuffer_add_printf(p->out, "%s=\"", key);
-        put_escaped(p->out, value);
-        (void)evbuffer_add(p->out, "\"", 1);
+    put_meta(p, "# TYPE sona_", name);
+    put(p, type);
+    if (unit[0] != '\0') {
+        put_meta(p, "\n# UNIT sona_", name);
+        put(p, unit);
     }
-    if (f || key)
-        (void)evbuffer_add(p->out, "}", 1);
-    (void)evbuffer_add(p->out, " ", 1);
+    put_meta(p, "\n# HELP sona_", name);
+    put_escaped(p, help);
+    put(p, ".\n");
 }
 
-static void put_count(const struct page *p, const struct figures *f, const char *name,
-                      const char *key, const char *value, uint64_t number)
+/* A sample up to its value; `key` and `value` are a label, or null. `f` null: of the process. */
+static void put_label(struct page *p, const struct figures *f, const char *name, const char *key,
+                      const char *value)
 {
-    put_label(p, f, name, key, value);
-    (void)evbuffer_add_printf(p->out, "%" PRIu64 "\n", number);
+    put(p, "sona_");
+    put(p, name);
+    if (f) { /* its name needs no escape */
+        put(p, "{sona_instance=\"");
+        put(p, f->sidecar->instance.name);
+        put(p, "\"");
+    }
+    if (key) {
+        put(p, f ? "," : "{");
+        put(p, key);
+        put(p, "=\"");
+        put_escaped(p, value);
+        put(p, "\"");
+    }
+    put(p, f || key ? "} " : " ");
 }
 
-static void put_real(const struct page *p, const struct figures *f, const char *name,
-                     const char *key, const char *value, double number)
+static void put_count(struct page *p, const struct figures *f, const char *name, const char *key,
+                      const char *value, uint64_t number)
 {
+    char text[24];
+
     put_label(p, f, name, key, value);
-    if (isnan(number))
-        (void)evbuffer_add_printf(p->out, "NaN\n");
-    else if (isinf(number))
-        (void)evbuffer_add_printf(p->out, number > 0 ? "+Inf\n" : "-Inf\n");
+    (void)snprintf(text, sizeof text, "%" PRIu64 "\n", number);
+    put(p, text);
+}
+
+static void put_real(struct page *p, const struct figures *f, const char *name, const char *key,
+                     const char *value, double number)
+{
+    char text[32];
+
+    put_label(p, f, name, key, value);
+    if (isfinite(number))
+        (void)snprintf(text, sizeof text, "%.9g\n", number);
     else
-        (void)evbuffer_add_printf(p->out, "%.9g\n", number);
+        (void)snprintf(text, sizeof text, "%s\n",
+                       isnan(number) ? "NaN"
+                       : number > 0  ? "+Inf"
+                                     : "-Inf");
+    put(p, text);
 }
 
 /* ---- counters: all that the table has ---- */
@@ -154,7 +201,7 @@ static bool is_drop(int c)
     return strncmp(sona_counter_name((sona_counter)c), "drop_", 5) == 0;
 }
 
-static void put_counters(const struct page *p)
+static void put_counters(struct page *p)
 {
     char name[80];
 
@@ -181,7 +228,7 @@ static void put_counters(const struct page *p)
 }
 
 /* What clients said, before it was joined, by kind. */
-static void put_records(const struct page *p)
+static void put_records(struct page *p)
 {
     put_head(p, "records", "counter", "",
              "records taken from lanes and not refused at sight, by kind");
@@ -266,7 +313,7 @@ STORE_GAUGES(DEFINE)
 static const struct gauge gauges[] = {GAUGES(ROW)}, store_gauges[] = {STORE_GAUGES(ROW)};
 #undef ROW
 
-static void put_gauges(const struct page *p, const struct gauge *table, size_t n, bool of_store)
+static void put_gauges(struct page *p, const struct gauge *table, size_t n, bool of_store)
 {
     bool any = !of_store;
 
@@ -282,7 +329,7 @@ static void put_gauges(const struct page *p, const struct gauge *table, size_t n
     }
 }
 
-static void put_journal(const struct page *p)
+static void put_journal(struct page *p)
 {
     bool any = false;
 
@@ -298,7 +345,7 @@ static void put_journal(const struct page *p)
     put_gauges(p, store_gauges, sizeof store_gauges / sizeof store_gauges[0], true);
 }
 
-static void put_trust(const struct page *p)
+static void put_trust(struct page *p)
 {
     static const char *const parts[] = {"head", "refit", "patterns", "micro"};
 
@@ -308,7 +355,7 @@ static void put_trust(const struct page *p)
             put_real(p, &p->figures[k], "trust", "part", parts[i], p->figures[k].stats.stack[i]);
 }
 
-static void put_state(const struct page *p)
+static void put_state(struct page *p)
 {
     put_head(p, "state", "stateset", "", "what the sidecar does now");
     for (uint32_t k = 0; k < p->n; k++)
@@ -343,7 +390,7 @@ static double cost_of(const struct figures *f, const sona_route_info *r)
     return (double)r->cost;
 }
 
-static void put_routes(const struct page *p)
+static void put_routes(struct page *p)
 {
     static const struct {
         const char *name, *help;
@@ -368,7 +415,7 @@ static void put_routes(const struct page *p)
 
 /* ---- histograms ---- */
 
-static void put_histogram(const struct page *p, const struct figures *f, const char *name,
+static void put_histogram(struct page *p, const struct figures *f, const char *name,
                           const struct sona_sidecar_histogram *h)
 {
     static const char *const bounds[] = {
@@ -390,7 +437,7 @@ static void put_histogram(const struct page *p, const struct figures *f, const c
     put_real(p, f, sample, NULL, NULL, (double)sum_ns / 1e9);
 }
 
-static void put_times(const struct page *p)
+static void put_times(struct page *p)
 {
     put_head(p, "learn_seconds", "histogram", "seconds", "what an event took to learn");
     for (uint32_t k = 0; k < p->n; k++)
@@ -404,15 +451,18 @@ static void put_times(const struct page *p)
 
 /* ---- the process ---- */
 
-static void put_build(const struct page *p)
+static void put_build(struct page *p)
 {
+    char text[160];
+
     put_head(p, "build", "info", "", "what runs");
-    (void)evbuffer_add_printf(
-        p->out, "sona_build_info{version=\"%s\",abi=\"%u.%u\",simd=\"%s\"} 1\n", sona_version(),
-        SONA_ABI_MAJOR, SONA_ABI_MINOR, p->n > 0 ? p->figures[0].stats.simd : "");
+    (void)snprintf(text, sizeof text,
+                   "sona_build_info{version=\"%s\",abi=\"%u.%u\",simd=\"%s\"} 1\n", sona_version(),
+                   SONA_ABI_MAJOR, SONA_ABI_MINOR, p->n > 0 ? p->figures[0].stats.simd : "");
+    put(p, text);
 }
 
-static void put_allocator(const struct page *p)
+static void put_allocator(struct page *p)
 {
     static const struct {
         const char *name, *key, *help;
@@ -435,34 +485,49 @@ static void put_allocator(const struct page *p)
     }
 }
 
+static void put_all(struct page *p)
+{
+    put_build(p);
+    put_state(p);
+    put_gauges(p, gauges, sizeof gauges / sizeof gauges[0], false);
+    put_trust(p);
+    put_routes(p);
+    put_times(p);
+    put_records(p);
+    put_counters(p);
+    put_journal(p);
+    put_allocator(p);
+    put(p, "# EOF\n");
+}
+
+static void free_text(const void *text, size_t bytes, void *arg)
+{
+    (void)bytes;
+    (void)arg;
+    free((void *)(uintptr_t)text);
+}
+
 void sona_http_metrics(const struct sona_http_server *server, struct evhttp_request *request)
 {
     const struct sona_sidecar *sidecar[SONA_HTTP_INSTANCES_MAX];
-    struct page page = {.out = evbuffer_new(), .n = sona_http_instances(server, sidecar)};
+    struct page page = {.n = sona_http_instances(server, sidecar)};
+    struct evbuffer *out = evbuffer_new();
 
     page.figures = calloc(page.n + 1u, sizeof *page.figures);
-    if (!page.out || !page.figures) {
-        if (page.out)
-            evbuffer_free(page.out);
-        free(page.figures);
-        sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the page");
-        return;
-    }
-    for (uint32_t k = 0; k < page.n; k++)
+    page.failed = !out || !page.figures;
+    for (uint32_t k = 0; !page.failed && k < page.n; k++)
         copy(&page.figures[k], sidecar[k]);
-    put_build(&page);
-    put_state(&page);
-    put_gauges(&page, gauges, sizeof gauges / sizeof gauges[0], false);
-    put_trust(&page);
-    put_routes(&page);
-    put_times(&page);
-    put_records(&page);
-    put_counters(&page);
-    put_journal(&page);
-    put_allocator(&page);
-    (void)evbuffer_add(page.out, "# EOF\n", 6);
-    for (uint32_t k = 0; k < page.n; k++)
+    if (!page.failed)
+        put_all(&page);
+    for (uint32_t k = 0; page.figures && k < page.n; k++)
         free(page.figures[k].route);
     free(page.figures);
-    sona_http_reply(request, 200, CONTENT_TYPE, page.out);
+    if (page.failed || evbuffer_add_reference(out, page.text, page.bytes, free_text, NULL) != 0) {
+        free(page.text);
+        if (out)
+            evbuffer_free(out);
+        sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the page; try again");
+        return;
+    }
+    sona_http_reply(request, 200, CONTENT_TYPE, out);
 }

@@ -20,7 +20,8 @@
 #include "tests/engine/dice.h"
 
 #define FLOATS_MAX 40000 /* of one room */
-#define SEED(dice) "SONA_TEST_SEED=%llu", (unsigned long long)(dice)->seed
+#define SAY(dice, format, ...) \
+    "SONA_TEST_SEED=%llu " format, (unsigned long long)(dice)->seed, __VA_ARGS__
 
 /* Lengths around every block and lane boundary, then those of real embeddings. */
 static size_t length_of(unsigned round)
@@ -133,10 +134,10 @@ static void check_dot(const struct sona_kernels *row, size_t n, struct room room
         magnitude += fabs((double)x[i] * (double)y[i]);
     }
     cr_assert(le(dbl, fabs((double)row->dot(x, y, n) - exact), slack(magnitude, n)),
-              "%s n=%zu " SEED(dice), row->name, n);
+              SAY(dice, "%s n=%zu", row->name, n));
     cr_assert(le(dbl, fabs((double)row->dot(x, y, n) - (double)c_row()->dot(x, y, n)),
                  slack(magnitude, n)),
-              "%s n=%zu " SEED(dice), row->name, n);
+              SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, dot_of_every_row_agrees_with_c_and_stays_inside)
@@ -153,10 +154,10 @@ static void check_distance(const struct sona_kernels *row, size_t n, struct room
     for (size_t i = 0; i < n; i++)
         exact += (double)(x[i] - y[i]) * (double)(x[i] - y[i]);
     cr_assert(le(dbl, fabs((double)row->distance(x, y, n) - exact), slack(exact, n)),
-              "%s n=%zu " SEED(dice), row->name, n);
+              SAY(dice, "%s n=%zu", row->name, n));
     cr_assert(le(dbl, fabs((double)row->distance(x, y, n) - (double)c_row()->distance(x, y, n)),
                  slack(exact, n)),
-              "%s n=%zu " SEED(dice), row->name, n);
+              SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, distance_of_every_row_agrees_with_c_and_stays_inside)
@@ -174,10 +175,10 @@ static void check_dot_rows(const struct sona_kernels *row, size_t n, struct room
 
     row->dot_rows(rows, stride, n_rows, x, n, out);
     for (size_t r = 0; r < n_rows; r++)
-        cr_assert(eq(flt, out[r], row->dot(rows + r * stride, x, n)),
-                  "%s n=%zu row %zu of %zu: not the bits of dot() " SEED(dice), row->name, n, r,
-                  n_rows);
-    cr_assert(room_intact(&rooms[2], out, n_rows), "%s n=%zu " SEED(dice), row->name, n);
+        cr_assert(
+            eq(flt, out[r], row->dot(rows + r * stride, x, n)),
+            SAY(dice, "%s n=%zu row %zu of %zu: not the bits of dot()", row->name, n, r, n_rows));
+    cr_assert(room_intact(&rooms[2], out, n_rows), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, dot_rows_gives_the_bits_of_dot)
@@ -197,8 +198,8 @@ static void check_axpy(const struct sona_kernels *row, size_t n, struct room roo
     c_row()->axpy(a, x, expected, n);
     for (size_t i = 0; i < n; i++)
         cr_assert(le(dbl, fabs((double)y[i] - (double)expected[i]), 2e-7),
-                  "%s n=%zu i=%zu " SEED(dice), row->name, n, i);
-    cr_assert(room_intact(&rooms[1], y, n), "%s n=%zu " SEED(dice), row->name, n);
+                  SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
+    cr_assert(room_intact(&rooms[1], y, n), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, axpy_of_every_row_agrees_with_c_and_stays_inside)
@@ -218,12 +219,12 @@ static void check_axpy_square(const struct sona_kernels *row, size_t n, struct r
     square = row->axpy_square(a, x, y, n);
     row->axpy(a, x, expected, n);
     for (size_t i = 0; i < n; i++) {
-        cr_assert(eq(flt, y[i], expected[i]), "%s n=%zu i=%zu " SEED(dice), row->name, n, i);
+        cr_assert(eq(flt, y[i], expected[i]), SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
         exact += (double)y[i] * (double)y[i];
     }
-    cr_assert(le(dbl, fabs((double)square - exact), slack(exact, n)), "%s n=%zu " SEED(dice),
-              row->name, n);
-    cr_assert(room_intact(&rooms[1], y, n), "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(le(dbl, fabs((double)square - exact), slack(exact, n)),
+              SAY(dice, "%s n=%zu", row->name, n));
+    cr_assert(room_intact(&rooms[1], y, n), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, axpy_square_steps_as_axpy_does_and_knows_the_square_of_the_result)
@@ -250,16 +251,16 @@ static void check_adagrad(const struct sona_kernels *row, size_t n, struct room 
     }
     square = row->adagrad(e, rate, epsilon, x, g, w, n);
     for (size_t i = 0; i < n; i++) {
-        cr_assert(le(dbl, fabs((double)g[i] - g_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
-                  row->name, n, i);
-        cr_assert(le(dbl, fabs((double)w[i] - w_exact[i]), 3e-7), "%s n=%zu i=%zu " SEED(dice),
-                  row->name, n, i);
+        cr_assert(le(dbl, fabs((double)g[i] - g_exact[i]), 3e-7),
+                  SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
+        cr_assert(le(dbl, fabs((double)w[i] - w_exact[i]), 3e-7),
+                  SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
         exact += (double)w[i] * (double)w[i];
     }
-    cr_assert(le(dbl, fabs((double)square - exact), 4 * slack(exact, n)), "%s n=%zu " SEED(dice),
-              row->name, n);
-    cr_assert(room_intact(&rooms[1], g, n) && room_intact(&rooms[2], w, n), "%s n=%zu " SEED(dice),
-              row->name, n);
+    cr_assert(le(dbl, fabs((double)square - exact), 4 * slack(exact, n)),
+              SAY(dice, "%s n=%zu", row->name, n));
+    cr_assert(room_intact(&rooms[1], g, n) && room_intact(&rooms[2], w, n),
+              SAY(dice, "%s n=%zu", row->name, n));
     free(g_exact);
     free(w_exact);
 }
@@ -284,12 +285,12 @@ static void check_expand(const struct sona_kernels *row, size_t n, struct room r
 
         for (size_t r = 0; r < rank; r++)
             exact += (double)c[r] * (double)b[r * stride + i];
-        cr_assert(le(dbl, fabs((double)y[i] - exact), 5e-6), "%s n=%zu i=%zu rank=%zu " SEED(dice),
-                  row->name, n, i, rank);
+        cr_assert(le(dbl, fabs((double)y[i] - exact), 5e-6),
+                  SAY(dice, "%s n=%zu i=%zu rank=%zu", row->name, n, i, rank));
         if (rank == 0)
             cr_assert(eq(flt, y[i], x[i]), "%s: without rows y is x", row->name);
     }
-    cr_assert(room_intact(&rooms[3], y, n), "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(room_intact(&rooms[3], y, n), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, expand_of_every_row_follows_its_formula_and_stays_inside)
@@ -324,9 +325,9 @@ static void check_forms(const struct sona_kernels *row, size_t length, struct ro
             magnitude += fabs(term);
         }
         cr_assert(le(dbl, fabs((double)out[m] - exact), slack(magnitude, 8 * n)),
-                  "%s n=%zu form %zu of %zu " SEED(dice), row->name, n, m, count);
+                  SAY(dice, "%s n=%zu form %zu of %zu", row->name, n, m, count));
     }
-    cr_assert(room_intact(&rooms[2], out, count), "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(room_intact(&rooms[2], out, count), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, forms_of_every_row_follow_their_formula_and_stay_inside)
@@ -361,9 +362,9 @@ static void check_fixed(const struct sona_kernels *row, size_t n, struct room ro
         for (size_t i = 0; i < n; i++)
             exact += (int64_t)rows[r * stride + i] * x[i];
         cr_assert(eq(u32, (uint32_t)out[r], (uint32_t)(uint64_t)exact),
-                  "%s n=%zu row %zu of %zu " SEED(dice), row->name, n, r, n_rows);
+                  SAY(dice, "%s n=%zu row %zu of %zu", row->name, n, r, n_rows));
     }
-    cr_assert(room_intact(&rooms[2], place, n_rows), "%s n=%zu " SEED(dice), row->name, n);
+    cr_assert(room_intact(&rooms[2], place, n_rows), SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, fixed_products_of_every_row_are_exact_modulo_their_word_and_stay_inside)
@@ -383,10 +384,10 @@ static void check_fix(const struct sona_kernels *row, size_t n, struct room room
         x[i] = ties[dice_below(dice, sizeof ties / sizeof *ties)];
     row->fix(x, scale, n, out);
     for (size_t i = 0; i < n; i++)
-        cr_assert(eq(i32, out[i], (int32_t)lrintf(x[i] * scale)), "%s %a * %a " SEED(dice),
-                  row->name, (double)x[i], (double)scale);
+        cr_assert(eq(i32, out[i], (int32_t)lrintf(x[i] * scale)),
+                  SAY(dice, "%s %a * %a", row->name, (double)x[i], (double)scale));
     cr_assert(room_intact(&rooms[1], (float *)(void *)(out - n % 2), (n + 1) / 2),
-              "%s n=%zu " SEED(dice), row->name, n);
+              SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, fix_of_every_row_rounds_to_the_nearest_whole_number_ties_to_even)
@@ -409,10 +410,9 @@ static void check_alignment(const struct sona_kernels *row, size_t n, struct roo
     const float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[1], dice, n);
     const float *x2 = moved(&rooms[2], dice, x, n), *y2 = moved(&rooms[3], dice, y, n);
 
-    cr_assert(eq(flt, row->dot(x, y, n), row->dot(x2, y2, n)), "%s n=%zu " SEED(dice), row->name,
-              n);
-    cr_assert(eq(flt, row->distance(x, y, n), row->distance(x2, y2, n)), "%s n=%zu " SEED(dice),
-              row->name, n);
+    cr_assert(eq(flt, row->dot(x, y, n), row->dot(x2, y2, n)), SAY(dice, "%s n=%zu", row->name, n));
+    cr_assert(eq(flt, row->distance(x, y, n), row->distance(x2, y2, n)),
+              SAY(dice, "%s n=%zu", row->name, n));
 }
 
 Test(kernels, equal_inputs_give_equal_bits_at_any_alignment)

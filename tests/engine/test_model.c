@@ -268,6 +268,30 @@ Test(validate, a_damaged_cold_block_is_refused)
         sizeof far, "lifted centroid");
 }
 
+Test(adapt, only_a_nan_or_an_infinity_is_not_finite_whatever_the_size_and_wherever_it_is)
+{
+    static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY};
+    static const float sizes[] = {0, 1e-44f, 1, 1e20f, 3e38f};
+    sona_geometry g = small_geometry();
+    float x[20], y[20];
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        for (uint32_t at = 0; at < g.dim; at++)
+            x[at] = at % 2 ? -sizes[i] : sizes[i];
+        cr_assert(eq(int, sona_model_adapt_check(&g, SONA_MODEL_MICRO, 0, 1, x, g.dim, y), SONA_OK),
+                  "size %a", (double)sizes[i]);
+        for (uint32_t at = 0; at < g.dim; at++) {
+            float keep = x[at];
+
+            x[at] = odd[at % 4];
+            cr_assert(eq(int, sona_model_adapt_check(&g, SONA_MODEL_MICRO, 0, 1, x, g.dim, y),
+                         SONA_E_NOT_FINITE),
+                      "size %a, place %u", (double)sizes[i], at);
+            x[at] = keep;
+        }
+    }
+}
+
 Test(prepare, a_query_becomes_unit_length_whatever_its_size)
 {
     static const float sizes[] = {1e-44f, 1e-38f, 1e-20f, 1, 1e20f, 3e38f};

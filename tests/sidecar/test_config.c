@@ -71,29 +71,33 @@ static void assert_took(const struct sona_sidecar_setting *s, const char *wanted
 
 Test(config_files, every_option_is_taken_from_file_environment_and_command_line)
 {
-    static const char *const routes[] = {"--routes=1", NULL};
-
     for (uint32_t i = 0; i < sona_sidecar_setting_count(); i++) {
         const struct sona_sidecar_setting *s = &sona_sidecar_settings[i];
         char value[SONA_SIDECAR_VALUE_MAX], text[2 * SONA_SIDECAR_VALUE_MAX],
             name[SONA_SIDECAR_VALUE_MAX];
         bool is_routes = s->type == SONA_SIDECAR_ROUTES;
-        const char *flag[] = {text, is_routes ? NULL : "--routes=1", NULL};
+        bool is_token = strcmp(s->key, "token_file") == 0;
+        /* The option first, then what it owes: there are routes, and a port has a token. */
+        const char *flag[4] = {text}, *const *owed = flag + 1;
+        int n = 1;
         struct config_place p;
 
+        if (!is_routes)
+            flag[n++] = "--routes=1";
+        if (!is_token)
+            flag[n++] = "--token-file=/t";
         other_value(s, value);
         (void)snprintf(text, sizeof text, "%s%s%s: %s\n", s->section, s->section[0] ? ":\n  " : "",
                        s->key, value);
         config_open(&p, text);
-        cr_assert(eq(int, config_parse(&options, p.file, is_routes ? NULL : routes), 0), "%s: %s",
-                  s->key, complaints());
+        cr_assert(eq(int, config_parse(&options, p.file, owed), 0), "%s: %s", s->key, complaints());
         assert_took(s, value, "file");
         config_close(&p);
 
         sona_sidecar_setting_variable(s, name);
         cr_assert(eq(int, setenv(name, value, 1), 0));
-        cr_assert(eq(int, config_parse(&options, "/dev/null", is_routes ? NULL : routes), 0),
-                  "%s: %s", name, complaints());
+        cr_assert(eq(int, config_parse(&options, "/dev/null", owed), 0), "%s: %s", name,
+                  complaints());
         assert_took(s, value, "environment");
         cr_expect(eq(str, options.where[i], name));
         cr_assert(eq(int, unsetenv(name), 0));

@@ -52,7 +52,13 @@
     X(EXPORT_ADAPTERS, 15, ADAPTERS, "export adapters", "",                                        \
       "MicroLoRA and BaseLoRA as a safetensors file")                                              \
     X(IMPORT_ADAPTERS, 16, ADAPTERS, "import adapters", "",                                        \
-      "go on with the adapters of such a file")
+      "go on with the adapters of such a file")                                                    \
+    X(GENERATIONS_SAVE, 17, KEEPER, "generations save", "", "keep a copy of its state now")        \
+    X(GENERATIONS_PIN, 18, KEEPER, "generations pin N", "", "keep a copy until it is unpinned")    \
+    X(GENERATIONS_UNPIN, 19, KEEPER, "generations unpin N", "", "keep it no longer than others")   \
+    X(GENERATIONS_ROLLBACK, 20, KEEPER, "generations rollback N", "",                              \
+      "be what it was then; what came since stays in the journal")                                 \
+    X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena and segment; slow")
 
 enum sona_control_what {
 #define SONA_CONTROL_ENUM(id, number, class, words, options, help) SONA_CONTROL_##id = (number),
@@ -63,13 +69,14 @@ enum sona_control_what {
 /* Who answers: a QUERY is read from what the threads show; the learner does all the rest. */
 enum sona_control_class {
     SONA_CONTROL_QUERY,
-    SONA_CONTROL_ROUTE,   /* about one route, by name */
-    SONA_CONTROL_CYCLE,   /* a background cycle */
-    SONA_CONTROL_DRAIN,   /* learn what was accepted */
-    SONA_CONTROL_SWITCH,  /* learning on or off */
-    SONA_CONTROL_BANK,    /* the pattern bank */
-    SONA_CONTROL_ANCHORS, /* EWC++ */
-    SONA_CONTROL_ADAPTERS /* as a file: the body of the answer, or of the request, is no JSON */
+    SONA_CONTROL_ROUTE,    /* about one route, by name */
+    SONA_CONTROL_CYCLE,    /* a background cycle */
+    SONA_CONTROL_DRAIN,    /* learn what was accepted */
+    SONA_CONTROL_SWITCH,   /* learning on or off */
+    SONA_CONTROL_BANK,     /* the pattern bank */
+    SONA_CONTROL_ANCHORS,  /* EWC++ */
+    SONA_CONTROL_ADAPTERS, /* as a file: the body of the answer, or of the request, is no JSON */
+    SONA_CONTROL_KEEPER    /* copies of the state */
 };
 
 /* A question or a command, with its arguments. */
@@ -79,6 +86,7 @@ struct sona_control_request {
     sona_route_spec spec;
     float amount;         /* a factor: PATTERNS_DECAY; a cosine: PATTERNS_CONSOLIDATE */
     sona_prune_rule rule; /* PATTERNS_PRUNE */
+    uint64_t number;      /* of a generation */
 };
 
 enum sona_control_type {

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/state/container.h"
 #include "shm/diag.h"
 
 #define MAGIC     0x414e4f53u /* "SONA" */
@@ -31,6 +32,7 @@
 #define PAD       UINT32_MAX /* kind of what is left before the ring's end */
 #define BOOT_ID   "/proc/sys/kernel/random/boot_id"
 #define BOOT_SIZE 40
+#define LOOKS     16 /* at an arena in use */
 
 struct checkpoint {
     _Atomic uint64_t number; /* 0: not valid. Relaxed: read by this thread or the next process */
@@ -379,4 +381,87 @@ const struct sona_sidecar_entry *sona_sidecar_arena_next(const struct sona_sidec
         position += e->bytes;
     }
     return NULL;
+}
+
+/* ---- looking at it from outside ---- */
+
+/* Null: sound. *ret_checkpoint: the newest one's number; the map may be another intake's at work.
+ */
+static const char *judge(struct sona_sidecar_arena *a, uint64_t layout, uint64_t *ret_checkpoint)
+{
+    const struct sona_sidecar_entry *e;
+    struct sona_state_reader reader;
+    int at = newest(a);
+
+    *ret_checkpoint = 0;
+    a->first = 0;
+    if (at >= 0) {
+        const struct checkpoint *c = &a->map->checkpoint[at];
+        uint64_t bytes = c->bytes;
+
+        *ret_checkpoint = atomic_load_explicit(&c->number, memory_order_acquire);
+        if (bytes > a->map->checkpoint_bytes || c->position % SONA_SIDECAR_ARENA_ALIGN != 0)
+            return "its newest checkpoint makes no sense";
+        if (sona_state_reader_open(&reader, area_of(a, at), bytes, layout, NULL) != SONA_OK)
+            return "its newest checkpoint is damaged";
+        a->first = c->position;
+    }
+    a->end = a->first;
+    while (a->end - a->first < a->ring_bytes && (e = committed(a, a->end)) != NULL)
+        a->end += e->bytes;
+    /* Behind the last entry is nothing, or what an older lap left there. */
+    if (a->end - a->first < a->ring_bytes &&
+        __atomic_load_n(&entry_at(a, a->end)->position, __ATOMIC_RELAXED) > a->end + 1)
+        return "an entry is missing between others";
+    return NULL;
+}
+
+/* A checkpoint that is written meanwhile moves everything: look again then. */
+static const char *judge_again(struct sona_sidecar_arena *a, uint64_t layout)
+{
+    const char *fault = NULL;
+
+    for (int look = 0; look < LOOKS; look++) {
+        uint64_t number;
+
+        fault = judge(a, layout, &number);
+        int at = newest(a);
+        if (!fault || (at < 0 ? 0
+                              : atomic_load_explicit(&a->map->checkpoint[at].number,
+                                                     memory_order_acquire)) == number)
+            break;
+    }
+    return fault;
+}
+
+void sona_sidecar_arena_verify(const char *path, uint64_t layout, sona_sidecar_finding *tell,
+                               void *context)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct sona_sidecar_arena a = {.map = MAP_FAILED};
+    const char *fault = "is no arena of this version";
+    char text[256];
+    struct stat st = {.st_size = 0};
+
+    if (fd < 0 && errno == ENOENT)
+        return;
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > (off_t)PAGE)
+        a.map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    if (a.map != MAP_FAILED && a.map->magic == MAGIC && a.map->format == FORMAT) {
+        a.area = pages(a.map->checkpoint_bytes);
+        a.ring_bytes = a.map->ring_bytes;
+        a.ring = (unsigned char *)a.map + PAGE + 2 * a.area;
+        fault = a.ring_bytes < SONA_SIDECAR_ARENA_RING_MIN ||
+                        (uint64_t)st.st_size != PAGE + 2 * a.area + a.ring_bytes
+                    ? "has not the size that its header says"
+                    : judge_again(&a, layout);
+    }
+    if (a.map != MAP_FAILED)
+        (void)munmap(a.map, (size_t)st.st_size);
+    if (!fault)
+        return;
+    (void)snprintf(text, sizeof text, "%.150s: %s; a start begins it anew", path, fault);
+    tell(context, text);
 }

@@ -24,6 +24,8 @@
 
 #include <sona/error.h>
 
+#include "sidecar/verify.h"
+
 #define SONA_SIDECAR_ARENA_ALIGN    64u
 #define SONA_SIDECAR_ARENA_RING_MIN (1u << 20)  /* bytes */
 #define SONA_SIDECAR_ARENA_RING     (16u << 20) /* by default: 10,000 records of 256 dims */
@@ -60,6 +62,11 @@ enum sona_sidecar_arena_found {
 sona_err sona_sidecar_arena_open(struct sona_sidecar_arena **ret,
                                  const struct sona_sidecar_arena_options *options,
                                  enum sona_sidecar_arena_found *ret_found, sona_diag *reterr);
+/* Look at the file, which an intake may be using: is its newest checkpoint a whole container
+ * of that layout, are the entries behind it one stream? Nothing is changed; a file that is not
+ * there is no finding. */
+void sona_sidecar_arena_verify(const char *path, uint64_t layout, sona_sidecar_finding *tell,
+                               void *context);
 /* `remove`: there is nothing to come back to. Null is fine. */
 void sona_sidecar_arena_close(struct sona_sidecar_arena **arena, bool remove);
 size_t sona_sidecar_arena_bytes(const struct sona_sidecar_arena_options *options);

@@ -34,7 +34,8 @@ struct sona_sidecar_change {
     sona_route_spec route[SONA_ROUTES_MAX]; /* the priors count for new ones */
 };
 
-#define SONA_SIDECAR_EWC_TOP 16u
+#define SONA_SIDECAR_EWC_TOP   16u
+#define SONA_SIDECAR_FOUND_MAX 2048u
 
 /* EWC++ after one of its commands. */
 struct sona_sidecar_ewc {
@@ -62,6 +63,8 @@ struct sona_sidecar_command {
     sona_cycle_report report;
     sona_bank_report bank;
     struct sona_sidecar_ewc ewc;
+    uint64_t generation;                /* that was made, or named */
+    char found[SONA_SIDECAR_FOUND_MAX]; /* CHECK: what verify.h says, as JSON */
 };
 
 /* Who applies it. Not of CONFIGURE. */

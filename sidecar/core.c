@@ -114,19 +114,27 @@ bool sona_sidecar_core_save(const struct sona_sidecar_core *core, void *buffer, 
     return fit;
 }
 
+/* As after init. */
+static void clear(struct sona_sidecar_core *core)
+{
+    (void)sona_learner_init(core->learner, core->config);
+    (void)sona_learner_job_init(core->job, core->config);
+    core->running = false;
+}
+
 sona_err sona_sidecar_core_load(struct sona_sidecar_core *core, const void *bytes, size_t n,
                                 sona_diag *reterr)
 {
     struct sona_state_reader reader;
+
+    clear(core);
     sona_err err = sona_state_reader_open(&reader, bytes, n, sona_learner_save_layout(), reterr);
 
     if (err == SONA_OK)
         err = sona_learner_load(core->learner, core->job, &reader, &core->running);
     if (err == SONA_OK)
         err = sona_state_reader_done(&reader);
-    if (err != SONA_OK) { /* half of it may be there */
-        (void)sona_learner_init(core->learner, core->config);
-        core->running = false;
-    }
+    if (err != SONA_OK) /* half of it may be there */
+        clear(core);
     return err;
 }

@@ -59,6 +59,7 @@
     X(intake_damaged, "warn", "acknowledged records are gone, as after a power failure")           \
     X(intake_foreign, "warn", "the intake log belongs to another journal, and was dropped")        \
     X(generation_kept, "info", "a copy of the whole state is in the state directory")              \
+    X(rolled_back, "warn", "somebody asked for it: the state is that of an older generation")      \
     X(generation_failed, "error", "that copy could not be written; the journal has everything")    \
     X(generation_damaged, "error", "a copy is damaged; an older one and the journal replace it")   \
     X(arena_begun_anew, "warn",                                                                    \

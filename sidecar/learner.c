@@ -47,7 +47,7 @@ struct sona_sidecar_learner {
 
     struct sona_sidecar_commands *asked;
     struct sona_sidecar_command command;
-    enum { NO_COMMAND, WAITING, CYCLING, APPLIED } commanded;
+    enum { NO_COMMAND, WAITING, CYCLING, KEEPING, APPLIED } commanded;
 };
 
 /* ---- cycles ---- */
@@ -232,6 +232,65 @@ static void command_adapters(struct sona_sidecar_learner *l)
     l->commanded = APPLIED;
 }
 
+/* A rollback is on its way to the disk: what is learned meanwhile would be on the wrong side. */
+static bool is_held(const struct sona_sidecar_learner *l)
+{
+    return l->commanded == KEEPING && l->command.request.what == SONA_CONTROL_GENERATIONS_ROLLBACK;
+}
+
+/* The copy is durable at the end of the chronicle; now be what it says. It was found good. */
+static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
+{
+    sona_err err = sona_sidecar_core_load(&l->core, bytes, n, &l->command.diag);
+
+    free(bytes);
+    if (err != SONA_OK) {
+        l->command.diag.code = err;
+        return;
+    }
+    if (l->core.running && l->background)
+        sona_sidecar_worker_give(l->background, l->core.job);
+    else if (l->core.running)
+        run_job(l->core.job);
+    sona_sidecar_publication_renew(&l->out);
+    l->out.route_changes++; /* the table is that of then */
+    sona_sidecar_publication_show(&l->out, l->now_us);
+    sona_sidecar_log(SONA_SIDECAR_WARN, "rolled_back", "to=%llu generation=%llu step=%llu",
+                     (unsigned long long)l->command.request.number,
+                     (unsigned long long)l->command.generation,
+                     (unsigned long long)sona_learner_step(l->core.learner));
+}
+
+static void command_keeper(struct sona_sidecar_learner *l)
+{
+    bool rolls = l->command.request.what == SONA_CONTROL_GENERATIONS_ROLLBACK;
+    void *bytes = NULL;
+    size_t n;
+
+    if (!l->keeper.worker) {
+        (void)sona_shm_diag_set(&l->command.diag, SONA_E_ABSENT, 0,
+                                "this sidecar keeps nothing; start it with --state-dir");
+        l->commanded = APPLIED;
+        return;
+    }
+    /* Neither a cycle nor what waits for the disk may come behind a rollback's position. */
+    if (l->commanded == WAITING && rolls &&
+        (l->core.running || l->out.cold_new || l->chronicle.ahead > 0))
+        return;
+    if (l->commanded == WAITING) {
+        if (sona_sidecar_keeper_ask(&l->keeper, &l->core, &l->chronicle, &l->command.request))
+            l->commanded = KEEPING;
+        return;
+    }
+    if (!sona_sidecar_keeper_answer(&l->keeper, &l->command.generation, &l->command.diag, &bytes,
+                                    &n))
+        return;
+    if (bytes)
+        become(l, bytes, n);
+    memcpy(l->command.found, l->keeper.found, sizeof l->command.found);
+    l->commanded = APPLIED;
+}
+
 /* Take the next command, or go on with the one at hand. */
 static void command(struct sona_sidecar_learner *l)
 {
@@ -241,6 +300,8 @@ static void command(struct sona_sidecar_learner *l)
         return;
     if (l->command.request.what == SONA_CONTROL_LEARN) {
         command_cycle(l);
+    } else if (sona_sidecar_command_class(&l->command) == SONA_CONTROL_KEEPER) {
+        command_keeper(l);
     } else if (l->command.request.what == SONA_CONTROL_FLUSH) {
         /* Acquire: pairs with the intake's release; the position is that of this flush or later. */
         if (atomic_load_explicit(&l->stream->flushed, memory_order_acquire) >= l->command.flush &&
@@ -321,23 +382,24 @@ static void *learner_loop(void *arg)
     struct sona_sidecar_pulse *pulse = sona_sidecar_pulse_begin("learner");
     for (;;) {
         sona_sidecar_pulse_beat(pulse);
-        uint32_t n = learn(l);
+        bool held = is_held(l);
+        uint32_t n = held ? 0 : learn(l);
 
         l->now_us = sona_sidecar_now_us();
-        if (l->background)
+        if (l->background && !held)
             cycle_threaded(l);
-        else if (n == 0)
+        else if (n == 0 && !held)
             (void)cycle_inline(l, l->now_us / 1000, false);
         command(l);
         sona_sidecar_keeper_step(&l->keeper, &l->core, &l->chronicle, l->now_us / 1000);
-        bool blocked = l->chronicle.waits;
+        bool blocked = l->chronicle.waits || is_held(l);
         bool idle = blocked || !sona_shm_queue_peek(l->stream->queue);
         uint64_t wait_us = sona_sidecar_publication_deliver(&l->out, l->now_us, idle);
         answer(l);
         if (!idle)
             continue;
         /* Acquire: pairs with the intake's release; then the queue is looked at once more. */
-        if (atomic_load_explicit(&l->stream->finished, memory_order_acquire) &&
+        if (atomic_load_explicit(&l->stream->finished, memory_order_acquire) && !is_held(l) &&
             (blocked || !sona_shm_queue_peek(l->stream->queue)))
             break;
         doze(l, wait_us, blocked);
@@ -396,8 +458,10 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
                          (unsigned long long)resumed.replayed,
                          (unsigned long long)sona_learner_step(l->core.learner));
     l->replayed = resumed.replayed;
-    return sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake,
-                                    reterr);
+    err =
+        sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake, reterr);
+    l->keeper.instance = o->instance;
+    return err;
 }
 
 static sona_err publish_first(struct sona_sidecar_learner *l, sona_diag *reterr)

@@ -209,6 +209,58 @@ void sona_sidecar_ledger_close(struct sona_sidecar_ledger **ledger, bool remove)
     *ledger = NULL;
 }
 
+static void verify_entries(const struct file *f, const char *path, sona_sidecar_finding *tell,
+                           void *context)
+{
+    uint64_t tags[UINT16_MAX / 64 + 1] = {0};
+    char text[256];
+
+    for (int k = 0; k < (int)ENTRIES; k++) {
+        const struct entry *e = &f->entry[k];
+        uint32_t tag = e->issue.tag & 0xffff;
+
+        /* Acquire: pairs with the release of an issue. */
+        if (atomic_load_explicit(&f->state[k], memory_order_acquire) != ISSUED)
+            continue;
+        bool twice = (tags[tag / 64] >> tag % 64 & 1) != 0;
+        tags[tag / 64] |= UINT64_C(1) << tag % 64;
+        /* One that was taken back while we looked may be anything. */
+        if ((issue_ok(e) && !twice) ||
+            atomic_load_explicit(&f->state[k], memory_order_acquire) != ISSUED)
+            continue;
+        (void)snprintf(
+            text, sizeof text,
+            "%.150s: lane memory %d, tag %u, %s; its client comes back without its lanes", path, k,
+            e->issue.tag, twice ? "is there twice" : "is not what was written");
+        tell(context, text);
+    }
+}
+
+void sona_sidecar_ledger_verify(const char *path, sona_sidecar_finding *tell, void *context)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    char text[256];
+    struct stat st = {.st_size = 0};
+
+    if (fd < 0 && errno == ENOENT)
+        return;
+    bool whole = fd >= 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct file);
+    void *map = whole ? mmap(NULL, sizeof(struct file), PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    const struct file *f = map;
+
+    if (fd >= 0)
+        (void)close(fd);
+    if (map == MAP_FAILED || f->magic != MAGIC || f->entry_bytes != sizeof(struct entry) ||
+        f->entries != ENTRIES) {
+        (void)snprintf(text, sizeof text, "%.200s is no ledger of this version", path);
+        tell(context, text);
+    } else {
+        verify_entries(f, path, tell, context);
+    }
+    if (map != MAP_FAILED)
+        (void)munmap(map, sizeof(struct file));
+}
+
 /* A free entry, or the oldest that nobody came back with. */
 static int room(struct sona_sidecar_ledger *l)
 {

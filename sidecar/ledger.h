@@ -27,6 +27,7 @@
 #include <sona/error.h>
 
 #include "shm/layout.h"
+#include "sidecar/verify.h"
 
 #define SONA_SIDECAR_LEDGER_MAX  (2 * SONA_SHM_CLIENTS_MAX)
 #define SONA_SIDECAR_LEDGER_NONE (-1)
@@ -45,6 +46,9 @@ struct sona_sidecar_ledger;
 /* Open or make the file. One that is broken or of another version is begun anew. */
 sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *path,
                                   sona_diag *reterr);
+/* Look at the file, which a sidecar may be using: is each issue what was written, each tag of one
+ * lane memory? Nothing is changed; a file that is not there is no finding. */
+void sona_sidecar_ledger_verify(const char *path, sona_sidecar_finding *tell, void *context);
 /* `remove`: nobody will come back with these lanes. Null is fine. */
 void sona_sidecar_ledger_close(struct sona_sidecar_ledger **ledger, bool remove);
 

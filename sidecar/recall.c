@@ -126,6 +126,11 @@ void sona_sidecar_recall_done(struct sona_sidecar_recall *recall, bool remove)
     recall->lanes = NULL;
 }
 
+void sona_sidecar_recall_verify(const char *path, sona_sidecar_finding *tell, void *context)
+{
+    sona_sidecar_arena_verify(path, sizeof(struct rest), tell, context);
+}
+
 /* ---- checkpoints ---- */
 
 static void checkpoint(struct sona_sidecar_recall *recall)

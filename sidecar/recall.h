@@ -50,6 +50,8 @@ sona_err sona_sidecar_recall_init(struct sona_sidecar_recall *ret,
                                   sona_diag *reterr);
 /* `remove`: nobody comes back to what waits. */
 void sona_sidecar_recall_done(struct sona_sidecar_recall *recall, bool remove);
+/* Look at an arena (arena.h). */
+void sona_sidecar_recall_verify(const char *path, sona_sidecar_finding *tell, void *context);
 size_t sona_sidecar_recall_arena_bytes(const struct sona_sidecar_recall_options *options);
 
 /* Take what the last process left, once, before anything else. `hand` gets each event that the

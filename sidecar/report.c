@@ -496,6 +496,14 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
     }
     if (class == SONA_CONTROL_ANCHORS)
         put_ewc(o, sidecar, &command->ewc);
+    if (command->request.what == SONA_CONTROL_CHECK) {
+        json_t *found = json_loads(command->found, 0, NULL);
+
+        (void)json_object_update(o, found);
+        json_decref(found);
+    } else if (class == SONA_CONTROL_KEEPER) {
+        put_u64(o, "generation", command->generation);
+    }
     put_u64(o, "step", stats.step);
     put_u64(o, "version", stats.version);
     return text_of(o);

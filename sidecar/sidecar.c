@@ -180,6 +180,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .n_routes = o->n_routes,
                                                .background_inline = o->background_inline,
                                                .store = s->store,
+                                               .instance = &s->instance,
                                                .learn_durable = o->durability == SONA_STORE_EVERY,
                                                .publisher = s->publisher,
                                                .stream = &s->stream,

@@ -236,6 +236,12 @@ static void print_done(const struct sona_control_command *command, const json_t 
                      " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
                      number_at(o, "patterns"), number_at(o, "merged"), number_at(o, "pruned"),
                      real_at(o, "weight"), number_at(o, "version"));
+    else if (command->class == SONA_CONTROL_KEEPER)
+        (void)printf(command->what == SONA_CONTROL_GENERATIONS_ROLLBACK
+                         ? "done: it is what it was then, now generation %" PRId64
+                           ", in snapshot %" PRId64 "\n"
+                         : "done: generation %" PRId64 ", in snapshot %" PRId64 "\n",
+                     number_at(o, "generation"), number_at(o, "version"));
     else
         (void)printf("done: learning is %s\n", command->what == SONA_CONTROL_ENABLE ? "on" : "off");
 }
@@ -274,6 +280,8 @@ void sona_tools_answer_print(uint32_t what, const json_t *answer)
         print_config(json_object_get(answer, "options"));
     else if (what == SONA_CONTROL_GENERATIONS)
         sona_tools_upkeep_print(SONA_TOOLS_LIST, answer);
+    else if (what == SONA_CONTROL_CHECK)
+        sona_tools_upkeep_print(SONA_TOOLS_CHECK, answer);
     else
         print_done(sona_control_command_of(what), answer);
 }

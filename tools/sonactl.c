@@ -402,8 +402,11 @@ static int print_answer(const struct options *options, const char *json)
         (void)fputs(json, stdout);
     else
         sona_tools_answer_print(options->command->what, o);
+    int status = options->command->what == SONA_CONTROL_CHECK ? sona_tools_upkeep_status(o)
+                 : degraded                                   ? EXIT_DEGRADED
+                                                              : 0;
     json_decref(o);
-    return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILED : degraded ? EXIT_DEGRADED : 0;
+    return fflush(stdout) != 0 || ferror(stdout) ? EXIT_FAILED : status;
 }
 
 static int fail(sona_err err, const sona_diag *diag)

@@ -14,6 +14,7 @@
 
 #include "shm/wire.h"
 #include "sidecar/store/describe.h"
+#include "sidecar/verify.h"
 #include "tools/fail.h"
 
 #define CHECK_DEGRADED 4
@@ -151,51 +152,16 @@ static sona_err export(const struct sona_tools_upkeep *ask, struct sona_store *s
 
 /* ---- check ---- */
 
-static void find(void *context, const char *text)
+static json_t *check(const struct sona_tools_upkeep *ask, struct sona_store *store,
+                     sona_diag *reterr)
 {
-    (void)json_array_append_new(context, json_string(text));
-}
+    char runtime[256];
 
-static bool see(void *context, const struct sona_store_record *record)
-{
-    *(uint64_t *)context = record->position;
-    return true;
-}
-
-/* Would a start find a good generation, and everything behind it? */
-static bool resumable(struct sona_store *store, json_t *findings)
-{
-    struct sona_store_generation g = {.position = 0, .exact = true};
-    uint64_t last = 0;
-    void *bytes = NULL;
-    sona_diag diag;
-    sona_err err = sona_store_generation_read(store, 0, &g, &bytes, &diag);
-
-    free(bytes);
-    if (err == SONA_E_UNKNOWN_ID)
-        err = SONA_OK; /* from the first record on, then */
-    if (err == SONA_OK)
-        err = sona_store_replay(store, g.position + 1, see, &last, &diag);
-    if (err != SONA_OK)
-        find(findings, diag.text);
-    else if (!g.exact)
-        find(findings, "the newest good generation is older than the rows that are kept exactly");
-    return err == SONA_OK && g.exact;
-}
-
-static sona_err check(struct sona_store *store, json_t *answer, sona_diag *reterr)
-{
-    json_t *findings = json_array();
-    const char *verdict = "sound";
-    uint32_t n = 0;
-    sona_err err = sona_store_check(store, find, findings, &n, reterr);
-
-    if (err == SONA_OK && n > 0)
-        verdict = resumable(store, findings) ? "degraded" : "failed";
-    (void)json_object_set_new(answer, "verdict", json_string(verdict));
-    (void)json_object_set_new(answer, "findings", findings);
-    put(answer, "appended", sona_store_positions(store).appended);
-    return err;
+    if (sona_wire_path(ask->runtime_dir, instance_of(ask), runtime, sizeof runtime, reterr) !=
+        SONA_OK)
+        return NULL;
+    *strrchr(runtime, '/') = '\0';
+    return sona_sidecar_verify(store, runtime, instance_of(ask), reterr);
 }
 
 int sona_tools_upkeep_status(const json_t *answer)
@@ -216,7 +182,7 @@ const struct sona_tools_upkeep_form *sona_tools_upkeep_form_at(uint32_t index)
         {SONA_TOOLS_PIN, "generations pin N", "keep one until it is unpinned"},
         {SONA_TOOLS_UNPIN, "generations unpin N", "keep it no longer than others"},
         {SONA_TOOLS_ROLLBACK, "generations rollback N", "begin the next start with an older one"},
-        {SONA_TOOLS_CHECK, "check", "verify the store"},
+        {SONA_TOOLS_CHECK, "check", "verify store, ledger, arena and segment"},
         {SONA_TOOLS_FORGET, "forget", "blank the rows that match all that is named"},
         {SONA_TOOLS_EXPORT, "export", "write the journal"},
     };
@@ -232,15 +198,15 @@ sona_err sona_tools_upkeep(const struct sona_tools_upkeep *ask, json_t **ret, so
 
     if (err != SONA_OK)
         return err;
-    if (ask->what == SONA_TOOLS_LIST) {
-        answer = sona_store_describe_generations(store, reterr);
+    if (ask->what == SONA_TOOLS_LIST || ask->what == SONA_TOOLS_CHECK) {
+        answer = ask->what == SONA_TOOLS_LIST ? sona_store_describe_generations(store, reterr)
+                                              : check(ask, store, reterr);
         err = answer ? SONA_OK : reterr->code;
     } else if (ask->what == SONA_TOOLS_EXPORT) {
         err = export(ask, store, reterr);
     } else {
         answer = json_object();
         err = ask->what == SONA_TOOLS_ROLLBACK ? roll_back(ask, store, answer, reterr)
-              : ask->what == SONA_TOOLS_CHECK  ? check(store, answer, reterr)
               : ask->what == SONA_TOOLS_FORGET ? forget(ask, store, answer, reterr)
                                                : pin(ask, store, answer, reterr);
     }
@@ -281,14 +247,15 @@ static void print_generations(const json_t *answer)
 
 static void print_check(const json_t *answer)
 {
-    const json_t *text;
+    const json_t *list = json_object_get(answer, "findings"), *text;
+    int64_t all = (int64_t)json_array_size(list); /* a sidecar's answer may have room for fewer */
     size_t i;
 
-    json_array_foreach(json_object_get(answer, "findings"), i, text)(void)
-        printf("%s\n", json_string_value(text));
-    (void)printf("%s: %zu findings, the journal ends at position %" PRId64 "\n",
-                 json_string_value(json_object_get(answer, "verdict")),
-                 json_array_size(json_object_get(answer, "findings")),
+    if (number_at(answer, "found") > all)
+        all = number_at(answer, "found");
+    json_array_foreach(list, i, text)(void) printf("%s\n", json_string_value(text));
+    (void)printf("%s: %" PRId64 " findings, the journal ends at position %" PRId64 "\n",
+                 json_string_value(json_object_get(answer, "verdict")), all,
                  number_at(answer, "appended"));
 }
 

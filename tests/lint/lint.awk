@@ -22,7 +22,7 @@ BEGIN {
     room("sidecar/store/", "sona/ sidecar/store/ sidecar/clock.h shm/diag.h shm/fault.h")
     room("sidecar/", "sona/ sidecar/ engine/ shm/")
     # sonactl asks a sidecar over its control socket, hence the two headers of shm.
-    room("tools/", "sona/ tools/ client/ engine/ shm/control.h shm/wire.h sidecar/store/")
+    room("tools/", "sona/ tools/ client/ engine/ shm/control.h shm/wire.h sidecar/store/ sidecar/verify.h")
     room("bindings/", "sona/ bindings/")
     room("examples/", "sona/")
     room("tests/", "*")

@@ -48,7 +48,6 @@
 #define ALIVE_MS 40u    /* at most, before a kill from outside */
 #define FAULT_MS 1000u  /* to reach a fault point; then it is killed from outside */
 #define LIMIT_MS 30000u /* to wait for anything else */
-#define VISIT    64u    /* records of one lane that a sidecar takes at a time */
 #define AGREE    100u   /* rounds between two looks at the resumed state */
 
 static const char *const points[] = {
@@ -240,9 +239,9 @@ static uint64_t walk(const struct sona_shm_trace *trace, size_t n, const struct 
                 last_noted || t->first != last.first || t->n != last.n || t->pid != last.pid;
         } else if (t->pid == last.pid) {
             *ret_breaks += !last_noted || t->first != last.first + last.n;
-        } else { /* what was not noted is in the arena, whole or in part, or is taken again */
-            *ret_breaks += t->first < (last_noted ? last.first + last.n : last.first) ||
-                           t->first > last.first + last.n + VISIT;
+        } else { /* what was not noted is in the arena, whole or in part, or is taken again; lives
+                  * that left no trace may have left more of it there */
+            *ret_breaks += t->first < (last_noted ? last.first + last.n : last.first);
         }
         last = *t;
         drained = noted ? t->first + t->n : drained;

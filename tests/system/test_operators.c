@@ -9,7 +9,10 @@
 
 #include <sqlite3.h>
 
+#include "load.h"
 #include "opinion.h"
+#include "sidecar/ledger.h"
+#include "sidecar/verify.h"
 
 static char text[1 << 20]; /* what sonactl printed last */
 
@@ -100,6 +103,89 @@ Test(operators, a_rollback_goes_back_to_what_was_known_then_and_can_be_undone, .
     expect_opinion(&stage, 400, &late);
     learn_here(&stage, 10);
     cr_assert(eq(u64, stage_counter(&stage, "learned"), 410), "it goes on from there");
+    stage_close(&stage);
+}
+
+/* sonactl on the running sidecar; must end with 0. The generation that its answer names. */
+static uint64_t on_running(const struct stage *stage, const char *arguments)
+{
+    char line[128];
+    json_error_t error;
+
+    (void)snprintf(line, sizeof line, "--json %s", arguments);
+    cr_assert(eq(int, stage_sonactl(stage, line, text, sizeof text), 0), "%s", text);
+    json_t *o = json_loads(text, 0, &error);
+    cr_assert(ne(ptr, o, NULL), "%s: %s", error.text, text);
+    return take_number(o, "generation");
+}
+
+/* A client is there all the time, and decides on; killed afterwards, it is what it was told to be.
+ */
+Test(operators, a_running_sidecar_goes_back_at_once_and_stays_there, .timeout = 120)
+{
+    char line[64];
+    struct stage stage;
+    sona_decision d;
+    float x[STAGE_DIM];
+    uint64_t version = 0;
+
+    stage_open_kept(&stage, in_line);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    learn_here(&stage, 150);
+    struct opinion early = opinion_now(&stage);
+    uint64_t kept = on_running(&stage, "generations save");
+    learn_here(&stage, 250);
+    struct opinion late = opinion_now(&stage);
+    cr_assert(ne(int, memcmp(&early, &late, sizeof late), 0), "it learned something");
+    uint64_t last = on_running(&stage, "generations save");
+    cr_assert(gt(u64, last, kept));
+
+    (void)snprintf(line, sizeof line, "generations rollback %llu", (unsigned long long)kept);
+    for (int turn = 0; turn < 3; turn++) {
+        stage_query(1, x);
+        cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+        cr_assert(ge(u64, d.version, version), "a version went back");
+        version = d.version;
+        if (turn == 0)
+            cr_assert(gt(u64, on_running(&stage, line), last));
+        if (turn == 1) {
+            sona_spawn_kill(&stage.spawn);
+            stage_reopen(&stage);
+        }
+        expect_opinion(&stage, 150, &early);
+    }
+    learn_here(&stage, 20);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 170), "it goes on from there");
+    (void)snprintf(line, sizeof line, "generations rollback %llu", (unsigned long long)last);
+    (void)on_running(&stage, line);
+    expect_opinion(&stage, 400, &late);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}
+
+Test(operators, a_running_sidecar_pins_and_says_what_there_is_not, .timeout = 60)
+{
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 20);
+    cr_expect(eq(u64, on_running(&stage, "generations save"), 1));
+    for (int pinned = 1; pinned >= 0; pinned--) {
+        (void)on_running(&stage, pinned ? "generations pin 1" : "generations unpin 1");
+        cr_assert(eq(int, stage_sonactl(&stage, "--json generations list", text, sizeof text), 0));
+        cr_expect(eq(int, strstr(text, "\"pinned\":true") != NULL, pinned), "%s", text);
+    }
+    cr_expect(eq(int, stage_sonactl(&stage, "generations pin 99", text, sizeof text), 1));
+    cr_expect(ne(ptr, strstr(text, "no generation 99"), NULL), "%s", text);
+    cr_expect(eq(int, stage_sonactl(&stage, "generations rollback 99", text, sizeof text), 1));
+    cr_expect(ne(ptr, strstr(text, "no such generation"), NULL), "%s", text);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 20), "a refusal changes nothing");
+    stage_close(&stage);
+    stage_open(&stage, NULL);
+    cr_expect(eq(int, stage_sonactl(&stage, "generations save", text, sizeof text), 3));
+    cr_expect(ne(ptr, strstr(text, "start it with --state-dir"), NULL), "%s", text);
     stage_close(&stage);
 }
 
@@ -204,6 +290,59 @@ static void run_sql(const struct stage *stage, const char *sql, int64_t *ret)
     (void)sqlite3_close(db);
 }
 
+/* Of a generation's bytes. */
+static int64_t sum_of(const struct stage *stage, uint64_t number)
+{
+    char sql[64];
+    int64_t ret = 0;
+
+    (void)snprintf(sql, sizeof sql, "SELECT sum FROM generation WHERE number=%llu",
+                   (unsigned long long)number);
+    run_sql(stage, sql, &ret);
+    cr_assert(ne(i64, ret, 0));
+    return ret;
+}
+
+Test(operators, what_is_told_beside_a_rollback_is_learned_behind_it, .timeout = 120)
+{
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS, before, learned;
+    struct stage stage;
+    struct load load;
+
+    stage_open_kept(&stage, in_line);
+    learn_here(&stage, 100);
+    uint64_t kept = on_running(&stage, "generations save");
+    char line[64];
+    (void)snprintf(line, sizeof line, "generations rollback %llu", (unsigned long long)kept);
+    load_start(&load, &stage);
+    for (uint64_t n = 1; n <= 3; n++) {
+        load_await(&load, 500 * n);
+        (void)on_running(&stage, line);
+    }
+    load_await(&load, 2000);
+    load_stop(&load);
+    while (stage_counter(&stage, "clients") > 0) { /* drained, and learned */
+        cr_assert(lt(u64, stage_now_ms(), end), "the client was not given back");
+        stage_pause();
+    }
+    learned = stage_counter(&stage, "learned");
+    before = atomic_load_explicit(&load.count->outcomes, memory_order_relaxed);
+    cr_expect(gt(u64, learned, 100));
+    cr_expect(lt(u64, learned, 100 + before), "nothing was left behind");
+    /* Its bytes now, and those of who resumes from the copy that the rollback made. */
+    uint64_t last = on_running(&stage, "generations save");
+    sona_spawn_kill(&stage.spawn);
+    int64_t sum = sum_of(&stage, last), again;
+    (void)snprintf(line, sizeof line, "DELETE FROM generation WHERE number=%llu",
+                   (unsigned long long)last);
+    run_sql(&stage, line, NULL);
+    stage_reopen(&stage);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), learned));
+    again = sum_of(&stage, on_running(&stage, "generations save"));
+    cr_expect(eq(i64, again, sum), "the bytes are others");
+    stage_close(&stage);
+}
+
 Test(operators, check_finds_a_truncated_generation_and_a_start_goes_on_without_it, .timeout = 120)
 {
     struct stage stage;
@@ -229,6 +368,87 @@ Test(operators, check_finds_a_truncated_generation_and_a_start_goes_on_without_i
     char log[4096] = "";
     cr_assert(gt(i64, pread(stage.spawn.log_fd, log, sizeof log - 1, 0), 0));
     cr_expect(ne(ptr, strstr(log, "generation_damaged"), NULL), "it fell back in silence: %s", log);
+    stage_close(&stage);
+}
+
+/* Overwrite a byte of a file, from the end of it when `at` is negative; returns what was there. */
+static unsigned char spoil(const char *path, off_t at, unsigned char byte)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    unsigned char before = 0;
+
+    cr_assert(ge(int, fd, 0), "%s", path);
+    cr_assert(eq(i64, pread(fd, &before, 1, at), 1));
+    cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+    (void)close(fd);
+    return before;
+}
+
+/* What check says while `at` of that file is another byte; then it is what it was. */
+static void expect_found(const struct stage *stage, bool running, const char *path, off_t at,
+                         const char *words)
+{
+    unsigned char before = spoil(path, at, 0xa7);
+    int status = running ? stage_sonactl(stage, "check", text, sizeof text) : keep(stage, "check");
+
+    cr_expect(eq(int, status, 4), "%s", text);
+    cr_expect(ne(ptr, strstr(text, words), NULL), "%s", text);
+    cr_expect(ne(ptr, strstr(text, "degraded: 1 findings"), NULL), "%s", text);
+    (void)spoil(path, at, before);
+    status = running ? stage_sonactl(stage, "check", text, sizeof text) : keep(stage, "check");
+    cr_expect(eq(int, status, 0), "%s", text);
+}
+
+/* Where the ledger has the identity of the first lane memory that it issued. */
+static off_t issue_in(const char *path)
+{
+    static unsigned char file[1 << 17];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = pread(fd, file, sizeof file, 0);
+
+    (void)close(fd);
+    /* Behind magic, sizes, g, what is gone and the states. */
+    for (ssize_t at = 32 + 4 * SONA_SIDECAR_LEDGER_MAX; at < n; at++)
+        if (file[at] != 0)
+            return at;
+    return -1;
+}
+
+static void note_finding(void *context, const char *finding)
+{
+    (void)snprintf(context, 256, "%s", finding);
+}
+
+Test(operators, check_looks_at_ledger_arena_and_segment_of_one_that_runs_and_one_that_was_killed,
+     .timeout = 120)
+{
+    char ledger[256], arena[256], segment[256];
+    struct stage stage;
+    struct load load;
+
+    stage_open_kept(&stage, NULL);
+    load_start(&load, &stage);
+    load_await(&load, 3000); /* some checkpoints of the arena */
+    const char *dir = stage.spawn.runtime_dir, *name = stage.spawn.instance;
+    (void)snprintf(ledger, sizeof ledger, "%s/%s.lanes", dir, name);
+    (void)snprintf(arena, sizeof arena, "%s/%s.arena", dir, name);
+    (void)snprintf(segment, sizeof segment, "/dev/shm/sona.%s.model", name);
+    text[0] = '\0';
+    for (int n = 0; n < 100; n++) /* all of it changing meanwhile */
+        sona_sidecar_verify_memory(dir, name, note_finding, text);
+    cr_expect(eq(str, text, ""));
+    load_stop(&load);
+    sona_client *client = stage_client(&stage, 1); /* has an entry in the ledger */
+    cr_expect(eq(int, stage_sonactl(&stage, "check", text, sizeof text), 0), "%s", text);
+    cr_expect(ne(ptr, strstr(text, "sound: 0 findings"), NULL), "%s", text);
+    expect_found(&stage, true, ledger, issue_in(ledger), "is not what was written");
+    sona_spawn_kill(&stage.spawn);
+    cr_expect(eq(int, keep(&stage, "check"), 0), "%s", text);
+    expect_found(&stage, false, ledger, issue_in(ledger), "is not what was written");
+    expect_found(&stage, false, arena, 0, "is no arena of this version");
+    expect_found(&stage, false, segment, 40, name); /* the header's checksum covers it */
+    stage_reopen(&stage);
+    sona_client_close(&client);
     stage_close(&stage);
 }
 

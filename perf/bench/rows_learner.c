@@ -139,9 +139,9 @@ static void update(struct sona_bench *bench, const struct sona_bench_entry *entr
     init(l, entry->a, entry->b, 5000);
     learn(l, bench->quick ? 600 : 5000);
     view = sona_learner_view(l->engine->learner);
-    floor.read =
-        (2 * entry->b + 10 + sona_model_n_patterns(&view) + (entry->c ? 1 : LEARN_VECTORS)) *
-        (size_t)l->dim * sizeof(float);
+    floor.read = (2 * entry->b + 10 + (sona_model_n_patterns(&view) + 1) / 2 +
+                  (entry->c ? 1 : LEARN_VECTORS)) *
+                 (size_t)l->dim * sizeof(float);
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);
     sona_bench_floor_done(&floor);

@@ -551,7 +551,7 @@ def main():
             print(f"ok {number} - {test.__name__} ({time.monotonic() - start:.1f} s)", flush=True)
         except Exception as problem:  # whatever it is, the others run
             failed += 1
-            print(f"not ok {number} - {test.__name__}: {type(problem).__name__}: {problem}", flush=True)
+            print(f"not ok {number} - {test.__name__}: {type(problem).__name__}: {str(problem)[:1000]!r}", flush=True)
     return failed != 0
 
 

@@ -203,7 +203,7 @@ static void decide(struct sona_bench *bench, const struct sona_bench_entry *entr
     uint32_t rows;
 
     init(c, bench, &(struct sona_bench_shape){.dim = entry->a, .routes = entry->b});
-    rows = 2 * entry->b + 8 + 2 + sona_bench_live_cells(c->live) + 1;
+    rows = 2 * entry->b + 8 + 2 + (sona_bench_live_cells(c->live) + 1) / 2 + 1;
     floor.read = (size_t)rows * c->dim * sizeof(float);
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);

@@ -22,8 +22,10 @@
  *   - A hot and a cold slot are pinned independently; taking one from a reader past its lease does
  *     not free the other.
  *   - g only grows; an id is stored in cur once.
- *   - A slot that a dead sidecar had bound may be pinned by a lane that is not handed back yet: it
- *     counts as pinned until the grace is over. Its bytes are never gone on from.
+ *   - After a restart there are lanes that are not handed back yet, and hazards that no scan finds.
+ *     So every bound slot counts as pinned until the grace is over: those a dead sidecar had bound,
+ *     and those bound since, which such a lane may pin just as well. The dead one's bytes are never
+ *     gone on from.
  */
 #include "shm/publisher.h"
 
@@ -74,7 +76,7 @@ struct sona_shm_publisher {
     int current_hot, current_cold, reserved_cold; /* NO_SLOT: none */
     bool reserved_revoked;                        /* the reserved one was taken from a reader */
 
-    uint32_t grace_hot, grace_cold; /* bound by a dead sidecar */
+    bool grace; /* lanes of a dead sidecar may be about */
     uint64_t grace_until_ms;
     _Atomic bool grace_over; /* [P5] */
 
@@ -148,6 +150,24 @@ static uint64_t last_g_of(const struct sona_shm_publisher *p, uint32_t j, uint64
     return last;
 }
 
+static uint32_t bound_hot(const struct sona_shm_publisher *p)
+{
+    uint32_t bits = 0;
+
+    for (uint32_t i = 0; i < p->n_hot; i++)
+        bits |= p->hot[i].id != 0 ? 1u << i : 0;
+    return bits;
+}
+
+static uint32_t bound_cold(const struct sona_shm_publisher *p)
+{
+    uint32_t bits = 0;
+
+    for (uint32_t j = 0; j < p->n_cold; j++)
+        bits |= p->cold[j].id != 0 ? 1u << j : 0;
+    return bits;
+}
+
 /* Rebuild the private tables from what a dead sidecar's slots say. What a slot cannot say, or says
  * about another, is taken for unbound. */
 static void adopt(struct sona_shm_publisher *p, uint64_t now_ms, uint32_t grace_ms)
@@ -161,7 +181,6 @@ static void adopt(struct sona_shm_publisher *p, uint64_t now_ms, uint32_t grace_
         if (seq == 0)
             continue;
         p->hot[i] = (struct hot_binding){.id = seq, .left_ms = now_ms};
-        p->grace_hot |= 1u << i;
     }
     for (uint32_t j = 0; j < p->n_cold; j++) {
         uint64_t seq = atomic_load_explicit(&cold_head(p, (int)j)->seq, memory_order_relaxed);
@@ -169,15 +188,15 @@ static void adopt(struct sona_shm_publisher *p, uint64_t now_ms, uint32_t grace_
         if (seq == 0)
             continue;
         p->cold[j] = (struct cold_binding){.id = seq, .first = seq >> 8, .left_ms = now_ms};
-        p->grace_cold |= 1u << j;
     }
     for (uint32_t j = 0; j < p->n_cold; j++)
         if (p->cold[j].id != 0)
             p->cold[j].last = last_g_of(p, j, cur);
     p->current_hot = (int)SONA_SHM_ID_HOT(cur);
     p->current_cold = (int)SONA_SHM_ID_COLD(cur);
-    p->free_hot &= ~p->grace_hot;
-    p->free_cold &= ~p->grace_cold;
+    p->free_hot = ~bound_hot(p) & ((1u << p->n_hot) - 1);
+    p->free_cold = ~bound_cold(p) & ((1u << p->n_cold) - 1);
+    p->grace = true;
     p->grace_until_ms = now_ms + (grace_ms ? grace_ms : SONA_SHM_GRACE_MS);
 }
 
@@ -318,9 +337,14 @@ static void scan(struct sona_shm_publisher *p, uint64_t now_ms)
 {
     uint32_t hot = 0, cold = 0;
 
+    /* Before the hazards: the lanes that were handed back by then are among them. */
     if (now_ms >= p->grace_until_ms ||
         atomic_load_explicit(&p->grace_over, memory_order_acquire)) /* [P5] */
-        p->grace_hot = p->grace_cold = 0;
+        p->grace = false;
+    if (p->grace) {
+        hot = bound_hot(p);
+        cold = bound_cold(p);
+    }
     p->free_hot = p->free_cold = 0;
 #ifdef SONA_TSAN
     /* A read-modify-write of cur stands for the fence, which ThreadSanitizer does not model. */
@@ -349,8 +373,8 @@ static void scan(struct sona_shm_publisher *p, uint64_t now_ms)
         cold |= 1u << p->current_cold;
     if (p->reserved_cold != NO_SLOT)
         cold |= 1u << p->reserved_cold;
-    p->free_hot = ~(hot | p->grace_hot) & ((1u << p->n_hot) - 1);
-    p->free_cold = ~(cold | p->grace_cold) & ((1u << p->n_cold) - 1);
+    p->free_hot = ~hot & ((1u << p->n_hot) - 1);
+    p->free_cold = ~cold & ((1u << p->n_cold) - 1);
 }
 
 /* Of the free hot slots the one that lags least: it has the fewest rows to copy. */

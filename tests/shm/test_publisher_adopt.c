@@ -17,15 +17,11 @@ static bool judge(const void *arg, const void *hot, const void *cold)
     return *(const bool *)arg;
 }
 
-/* A pair in every slot: three hot ones and two cold ones. */
-static void start(void)
+/* The sidecar that is going to be killed is live, and the next one may go on. */
+static void go_live(void)
 {
     char name[80];
 
-    fixture_open(&f, "adopt", 3, 2);
-    (void)fixture_publish_cold(&f, 1, 0);
-    (void)fixture_publish(&f, false, 0);
-    (void)fixture_publish_cold(&f, 2, 0);
     sona_shm_publisher_set_state(f.publisher, SONA_SHM_LIVE);
     (void)snprintf(name, sizeof name, "/sona.%s.model", f.instance);
     int fd = shm_open(name, O_RDWR, 0);
@@ -37,12 +33,31 @@ static void start(void)
     f.options.judge_arg = &sound;
 }
 
+/* A pair in every slot: three hot ones and two cold ones. */
+static void start(void)
+{
+    fixture_open(&f, "adopt", 3, 2);
+    (void)fixture_publish_cold(&f, 1, 0);
+    (void)fixture_publish(&f, false, 0);
+    (void)fixture_publish_cold(&f, 2, 0);
+    go_live();
+}
+
+/* Most slots were never bound. */
+static void start_early(void)
+{
+    fixture_open(&f, "adopt-early", 4, 3);
+    (void)fixture_publish_cold(&f, 1, 0);
+    go_live();
+}
+
 static void stop(void)
 {
     fixture_close(&f);
 }
 
 TestSuite(adopt, .init = start, .fini = stop);
+TestSuite(adopt_early, .init = start_early, .fini = stop);
 
 /* Killed, and started again at `now_ms`. True: it went on in the same segment. */
 static bool again(uint64_t now_ms)
@@ -102,6 +117,19 @@ Test(adopt, slots_that_were_bound_count_as_pinned_until_the_grace_is_over)
     cr_assert(eq(u64, fixture_publish(&f, false, 1000).id, 0), "coalesced");
     cr_assert(eq(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1499), NULL), "postponed");
     cr_assert(eq(u64, fixture_publish(&f, false, 1499).id, 0));
+    cr_assert(ne(u64, fixture_publish(&f, false, 1500).id, 0));
+    cr_assert(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1500), NULL));
+}
+
+/* A lane that is not handed back yet reads what the successor publishes, too. */
+Test(adopt_early, slots_that_are_bound_during_the_grace_count_as_pinned_as_well)
+{
+    cr_assert(again(1000));
+    cr_assert(ne(u64, fixture_publish_cold(&f, 2, 1000).id, 0), "slots that nobody can hold");
+    cr_assert(ne(u64, fixture_publish_cold(&f, 3, 1000).id, 0));
+    cr_assert(ne(u64, fixture_publish(&f, false, 1000).id, 0));
+    cr_assert(eq(u64, fixture_publish(&f, false, 1499).id, 0), "coalesced");
+    cr_assert(eq(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1499), NULL), "postponed");
     cr_assert(ne(u64, fixture_publish(&f, false, 1500).id, 0));
     cr_assert(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1500), NULL));
 }

@@ -155,7 +155,7 @@ struct flow {
 
 static void flow(struct sona_bench_live *live, uint64_t for_ns, double per_s, struct flow *ret)
 {
-    uint64_t begin = sona_tools_now_ns(), cpu = cpu_of(live), now = begin;
+    uint64_t begin = sona_tools_now_ns(), cpu = cpu_of(live), now = begin, last = begin;
     uint64_t before = sona_bench_live_counter(live, "learned");
 
     memset(ret, 0, sizeof *ret);
@@ -163,8 +163,10 @@ static void flow(struct sona_bench_live *live, uint64_t for_ns, double per_s, st
     for (begin = sona_tools_now_ns(); (now = sona_tools_now_ns()) - begin < for_ns;) {
         sona_decision d;
 
-        if (per_s > 0 && (double)ret->decided > per_s * (double)(now - begin) / 1e9)
+        /* No burst after a pause: a router that was away has no queries to catch up with. */
+        if (per_s > 0 && (double)(now - last) < 1e9 / per_s)
             continue;
+        last = now;
         sona_err err = sona_decide(live->lane, sona_bench_live_query(live), DIM, NULL, &d);
 
         ret->decided++;

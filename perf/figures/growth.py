@@ -26,6 +26,8 @@ def table(rows):
     text = ["| | against | from | to | exponent | from point to point |", "|---|---|---|---|---|---|"]
     for what, by, name in FAMILIES:
         found = points(rows, what, by)
+        if len(found) < 2:
+            raise KeyError("growth/%s/%s was not measured" % (what, by))
         slope, error = fit(found)
         text.append("| %s | %s | %d: %s | %d: %s | %.2f ± %.2f | %s |" % (
             name, NAMES[by], found[0][0], duration(found[0][1]), found[-1][0],

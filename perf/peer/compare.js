@@ -186,7 +186,7 @@ function patterns(dim) {
 // A background cycle after `fresh` new trajectories, again and again: does it grow?
 function cycles(dim, fresh, times) {
   const peer = peerOf(dim);
-  ours.create(dim, 9, 100, 0);
+  ours.create(dim, 9, 100, 1);
   const found = { peer: [], node: [], calls: { peer: 1 } };
   for (let round = 0; round < times; round++) {
     for (let i = 0; i < fresh; i++) {
@@ -195,7 +195,9 @@ function cycles(dim, fresh, times) {
       teachOurs(x, attention, 0.8);
     }
     found.peer.push(timed({ run: () => peer.forceLearn() }, 1));
-    found.node.push(timed({ run: () => ours.learn() }, 1));
+    found.node.push(timed({
+      run: () => { if (ours.learn() === 0) throw new Error('our cycle did not run'); },
+    }, 1));
   }
   const last = found.peer.length - 1;
   report(`peer/background/${fresh}/${dim}`, found,

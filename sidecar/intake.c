@@ -474,6 +474,7 @@ sona_err sona_sidecar_intake_create(struct sona_sidecar_intake **ret,
                                                        .layout = options->layout,
                                                        .record_stride = options->record_stride,
                                                        .path = options->arena_path,
+                                                       .journal = options->journal,
                                                        .taken = options->taken};
     sona_err err = sona_sidecar_recall_init(&in->recall, &recall, reterr);
     if (err != SONA_OK) {

@@ -34,6 +34,7 @@ struct sona_sidecar_intake_options {
     uint32_t idle_cap_us;
     struct sona_sidecar_hearing hearing;
     const char *arena_path; /* null: what waits for an outcome ends with the process */
+    uint64_t journal;       /* sona_store_identity(); 0: none */
     uint64_t taken;         /* events that the learner has, over all starts */
     struct sona_sidecar_ration_options ration;
     struct sona_sidecar_stream *stream;

@@ -49,7 +49,8 @@ static uint64_t meaning_of(const struct sona_sidecar_recall_options *o)
                              o->config->step_capacity,
                              o->layout->geometry.dim,
                              o->layout->geometry.attention_dim,
-                             o->layout->geometry.flags};
+                             o->layout->geometry.flags,
+                             o->journal};
     uint64_t ret = 1;
 
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
@@ -88,11 +89,11 @@ sona_err sona_sidecar_recall_init(struct sona_sidecar_recall *ret,
                                   const struct sona_sidecar_recall_options *options,
                                   sona_diag *reterr)
 {
-    static const char *const found_text[] = {[SONA_SIDECAR_ARENA_NEW] = "new",
-                                             [SONA_SIDECAR_ARENA_KEPT] = "kept",
-                                             [SONA_SIDECAR_ARENA_FOREIGN] =
-                                                 "of another start of the machine or configuration",
-                                             [SONA_SIDECAR_ARENA_BROKEN] = "broken"};
+    static const char *const found_text[] = {
+        [SONA_SIDECAR_ARENA_NEW] = "new",
+        [SONA_SIDECAR_ARENA_KEPT] = "kept",
+        [SONA_SIDECAR_ARENA_FOREIGN] = "of another start of the machine, configuration or journal",
+        [SONA_SIDECAR_ARENA_BROKEN] = "broken"};
     struct sona_sidecar_arena_options arena = arena_options(options);
     enum sona_sidecar_arena_found found;
 

@@ -42,6 +42,9 @@ struct sona_sidecar_recall_options {
     const struct sona_model_layout *layout;
     uint32_t record_stride;
     const char *path; /* of the arena; null: none */
+    /* Whose events `taken` counts: what an arena kept beside another journal has not been learned
+     * there, but it was told to somebody else. 0: none. */
+    uint64_t journal;
     uint64_t taken;
 };
 

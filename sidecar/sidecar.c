@@ -200,6 +200,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                             .words = {.cap = o->influence_cap},
                             .rate = o->client_rate},
                 .arena_path = s->store ? s->arena_path : NULL,
+                .journal = s->store ? sona_store_identity(s->store) : 0,
                 .taken = sona_sidecar_learner_events(s->learner),
                 /* Inline, the same events give the same model: the clock has no say in them. */
                 .ration = {.active = s->store && !o->background_inline && !o->journal_off,

@@ -438,6 +438,14 @@ struct sona_store_positions sona_store_positions(const struct sona_store *store)
     return p;
 }
 
+uint64_t sona_store_identity(const struct sona_store *store)
+{
+    uint64_t ret;
+
+    memcpy(&ret, store->uuid, sizeof ret);
+    return ret;
+}
+
 double sona_store_backlog(const struct sona_store *store)
 {
     if (store->options.journal_off)

@@ -164,6 +164,8 @@ sona_err sona_store_append(struct sona_store *store, const struct sona_store_rec
                            uint32_t n, uint64_t *ret_position);
 /* How far records have come. No lock. */
 struct sona_store_positions sona_store_positions(const struct sona_store *store);
+/* A number that no other store has, of the database's random one. */
+uint64_t sona_store_identity(const struct sona_store *store);
 /* How much of the intake log waits for the journal, 0..1. No lock. */
 double sona_store_backlog(const struct sona_store *store);
 /* Wait until everything up to `position` is durable, whatever the durability. SONA_E_TIMEOUT;

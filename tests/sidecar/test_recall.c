@@ -277,3 +277,26 @@ Test(recall, an_arena_whose_numbers_are_not_the_learners_hands_nothing_over_twic
     cr_assert(eq(u64, s.recall.made, 3));
     close_scene(&s);
 }
+
+/* Two state directories in turn over one runtime directory: a store that is new counts from 0, and
+ * so did the one that the arena was kept beside. */
+Test(recall, an_arena_beside_another_journal_is_begun_anew)
+{
+    struct dice dice = dice_open("an_arena_beside_another_journal");
+    static struct scene s;
+    uint64_t seq = 0;
+
+    open_scene(&s, 48);
+    replay(&s);
+    for (uint64_t i = 0; i < 500; i++)
+        happen(&s, &dice, &seq, i);
+    uint64_t told = s.queue.n;
+    cr_assert(gt(u64, told, 0));
+    die(&s);
+    cr_assert(eq(u64, s.queue.n, told), "the same journal: again, for nobody learned them");
+    s.options.journal = 7;
+    die(&s);
+    cr_assert(eq(u64, s.queue.n, 0), "they were told to another learner");
+    cr_assert(eq(u64, s.recall.made, 0));
+    close_scene(&s);
+}

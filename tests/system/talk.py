@@ -28,6 +28,7 @@ import openmetrics
 
 SIDECAR, SONACTL, REPLAY, SOURCE = sys.argv[1:5]
 LIMIT_S = 60
+NAME = f"talk-{os.getpid()}"  # segments are named for the whole machine
 TOKEN = "0123456789abcdef-a-token-of-the-test"
 SMALL = ["--isolated", "--dim=16", "--set=hidden_dim=16", "--set=attention_dim=4", "--set=base_lora_layers=2"]
 
@@ -64,9 +65,10 @@ class Sidecar:
     def __init__(self, *args):
         self.dir = tempfile.mkdtemp(prefix="sona-http-")
         self.log = open(self.dir + "/log", "wb")
-        self.ctl = self.dir + "/default.ctl"
+        self.ctl = f"{self.dir}/{NAME}.ctl"
+        one = [] if "-c" in args else ["--instance", NAME]
         self.process = subprocess.Popen(
-            [SIDECAR, *SMALL, "--runtime-dir", self.dir, "--state-dir", self.dir + "/state", *args],
+            [SIDECAR, *SMALL, *one, "--runtime-dir", self.dir, "--state-dir", self.dir + "/state", *args],
             stderr=self.log)
         await_true("ready: " + self.said(), self.ready)
 
@@ -116,7 +118,8 @@ def sidecar(*args):
 
 def sonactl(runtime_dir, *args, **more):
     """Exit status, stdout, stderr."""
-    done = subprocess.run([SONACTL, "--runtime-dir", runtime_dir, *args], capture_output=True,
+    which = [] if "--instance" in args else ["--instance", NAME]
+    done = subprocess.run([SONACTL, "--runtime-dir", runtime_dir, *which, *args], capture_output=True,
                           text=True, timeout=LIMIT_S, **more)
     return done.returncode, done.stdout, done.stderr
 
@@ -326,7 +329,7 @@ def a_client_is_answered_while_people_keep_every_connection():
         start = time.monotonic()
         client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         client.settimeout(LIMIT_S)
-        client.connect(s.dir + "/default.sock")
+        client.connect(f"{s.dir}/{NAME}.sock")
         client.send(b"no HELLO at all")
         assert client.recv(4096), "a client is told"
         told = time.monotonic() - start
@@ -419,9 +422,9 @@ def one_page_has_every_instance_of_the_process():
         assert "of the whole process" in done.stderr, done.stderr
         with open(work + "/sidecar.yaml", "w", opener=lambda p, f: os.open(p, f, 0o600)) as file:
             file.write(f"http: {{listen_port: {port}, token_file: {write_token(work)}}}\n"
-                       "instances:\n  default: {routes: [a, b]}\n  other: {routes: [c]}\n")
+                       f"instances:\n  {NAME}: {{routes: [a, b]}}\n  {NAME}-other: {{routes: [c]}}\n")
         with sidecar("-c", work + "/sidecar.yaml") as s:
-            await_true("both", lambda: os.path.exists(s.dir + "/other.ctl"))
+            await_true("both", lambda: os.path.exists(f"{s.dir}/{NAME}-other.ctl"))
             page = None
 
             def both():
@@ -431,10 +434,10 @@ def one_page_has_every_instance_of_the_process():
                 return len(value(page, "sona_routes_enabled")) == 2
 
             await_true("both are on the page", both)
-            assert value(page, "sona_routes_enabled", sona_instance="default") == [2]
-            assert value(page, "sona_routes_enabled", sona_instance="other") == [1]
+            assert value(page, "sona_routes_enabled", sona_instance=NAME) == [2]
+            assert value(page, "sona_routes_enabled", sona_instance=f"{NAME}-other") == [1]
             assert value(s.page(), "sona_routes_enabled") == [2], "the socket has its own alone"
-            assert json.loads(s.sonactl("--instance", "other", "--json", "status")[1])["instance"] == "other"
+            assert json.loads(s.sonactl("--instance", f"{NAME}-other", "--json", "status")[1])["instance"] == f"{NAME}-other"
 
 
 # ---- sonactl ----
@@ -459,20 +462,20 @@ def answer_once(path, text):
 def sonactl_says_in_a_sentence_why_nobody_answers():
     with tempfile.TemporaryDirectory() as work:
         expect_one_sentence(sonactl(work, "status"), 3, "start sona-sidecar")
-        answer_once(work + "/default.ctl", b"HTTP/1.1 200 OK\r\nSona-Abi: 9.3\r\nContent-Length: 2\r\n\r\n{}")
+        answer_once(f"{work}/{NAME}.ctl", b"HTTP/1.1 200 OK\r\nSona-Abi: 9.3\r\nContent-Length: 2\r\n\r\n{}")
         expect_one_sentence(sonactl(work, "status"), 5, "speaks ABI 9.3")
-        os.unlink(work + "/default.ctl")
-        answer_once(work + "/default.ctl", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        os.unlink(f"{work}/{NAME}.ctl")
+        answer_once(f"{work}/{NAME}.ctl", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         expect_one_sentence(sonactl(work, "status"), 5, "ABI unknown")
-        os.unlink(work + "/default.ctl")
-        answer_once(work + "/default.ctl", b"220 mail.example ESMTP\r\n")
+        os.unlink(f"{work}/{NAME}.ctl")
+        answer_once(f"{work}/{NAME}.ctl", b"220 mail.example ESMTP\r\n")
         expect_one_sentence(sonactl(work, "status"), 1, "does not speak HTTP")
-        os.unlink(work + "/default.ctl")
-        answer_once(work + "/default.ctl", b"")
+        os.unlink(f"{work}/{NAME}.ctl")
+        answer_once(f"{work}/{NAME}.ctl", b"")
         expect_one_sentence(sonactl(work, "status"), 3, "hung up")
-        os.unlink(work + "/default.ctl")
+        os.unlink(f"{work}/{NAME}.ctl")
         old = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        old.bind(work + "/default.sock")
+        old.bind(f"{work}/{NAME}.sock")
         old.listen(1)
         expect_one_sentence(sonactl(work, "status"), 5, "older version")
         old.close()
@@ -509,7 +512,7 @@ def foreign(s, as_other):
     with tempfile.TemporaryDirectory() as work:
         os.chmod(work, 0o755)
         shutil.copy(SONACTL, work + "/sonactl")
-        done = subprocess.run([work + "/sonactl", "--runtime-dir", s.dir, "disable"], capture_output=True,
+        done = subprocess.run([work + "/sonactl", "--runtime-dir", s.dir, "--instance", NAME, "disable"], capture_output=True,
                               text=True, timeout=LIMIT_S, cwd="/", **as_other)
     return done.returncode, done.stdout, done.stderr
 

@@ -37,6 +37,7 @@ static const struct sona_control_argument arguments[] = {
      "spare those that searches found N times (default: none)"},
     {"min_age", "", "STEPS", SONA_CONTROL_COUNT, AT(rule.min_age),
      "spare those younger than so many events (default: 0)"},
+    {"value", "VALUE", "V", SONA_CONTROL_REAL, AT(amount), "share of decisions, 0..1"},
     {"number", "N", "N", SONA_CONTROL_COUNT, AT(number), "of a generation; see generations list"},
 };
 

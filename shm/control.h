@@ -58,7 +58,9 @@
     X(GENERATIONS_UNPIN, 19, KEEPER, "generations unpin N", "", "keep it no longer than others")   \
     X(GENERATIONS_ROLLBACK, 20, KEEPER, "generations rollback N", "",                              \
       "be what it was then; what came since stays in the journal")                                 \
-    X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena and segment; slow")
+    X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena and segment; slow")             \
+    X(EXPLORE, 108, QUERY, "explore", "", "how many decisions may explore, and who said it")       \
+    X(EXPLORE_SET, 22, POLICY, "explore VALUE", "", "let at most this share of decisions explore")
 
 enum sona_control_what {
 #define SONA_CONTROL_ENUM(id, number, class, words, options, help) SONA_CONTROL_##id = (number),
@@ -76,15 +78,17 @@ enum sona_control_class {
     SONA_CONTROL_BANK,     /* the pattern bank */
     SONA_CONTROL_ANCHORS,  /* EWC++ */
     SONA_CONTROL_ADAPTERS, /* as a file: the body of the answer, or of the request, is no JSON */
-    SONA_CONTROL_KEEPER    /* copies of the state */
+    SONA_CONTROL_KEEPER,   /* copies of the state */
+    SONA_CONTROL_POLICY    /* how decisions are made */
 };
 
 /* A question or a command, with its arguments. */
 struct sona_control_request {
-    uint32_t what; /* enum sona_control_what */
-    uint32_t mode; /* sona_mode: ROUTE_MODE */
-    sona_route_spec spec;
-    float amount;         /* a factor: PATTERNS_DECAY; a cosine: PATTERNS_CONSOLIDATE */
+    uint32_t what;        /* enum sona_control_what */
+    uint32_t mode;        /* sona_mode: ROUTE_MODE */
+    sona_route_spec spec; /* EXPLORE_SET: its cost is what the configuration said at that moment */
+    float amount;         /* a factor: PATTERNS_DECAY; a cosine: PATTERNS_CONSOLIDATE; a share:
+                             EXPLORE_SET */
     sona_prune_rule rule; /* PATTERNS_PRUNE */
     uint64_t number;      /* of a generation */
 };

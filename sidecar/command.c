@@ -171,6 +171,26 @@ static void apply_ewc(struct sona_learner *learner, struct sona_sidecar_command 
     c->ewc.n_top = sona_learner_ewc_top(learner, SONA_SIDECAR_EWC_TOP, c->ewc.top);
 }
 
+void sona_sidecar_command_date(const struct sona_learner *learner,
+                               struct sona_sidecar_command *command)
+{
+    if (command->request.what == SONA_CONTROL_EXPLORE_SET)
+        (void)sona_learner_explores(learner, &command->request.spec.cost);
+}
+
+/* A start with another max_explore than this was said against is the later word. */
+static void explore(struct sona_learner *learner, struct sona_sidecar_command *c)
+{
+    float configured;
+
+    (void)sona_learner_explores(learner, &configured);
+    if (c->request.spec.cost != configured)
+        return;
+    if (sona_learner_explore(learner, c->request.amount) != SONA_OK)
+        (void)sona_shm_diag_set(&c->diag, SONA_E_RANGE, 0,
+                                "the share of decisions that may explore is 0..1");
+}
+
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command)
 {
     uint32_t what = command->request.what;
@@ -185,6 +205,10 @@ void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sideca
     }
     if (what == SONA_CONTROL_ENABLE || what == SONA_CONTROL_DISABLE) {
         sona_learner_set_enabled(learner, what == SONA_CONTROL_ENABLE);
+        return;
+    }
+    if (what == SONA_CONTROL_EXPLORE_SET) {
+        explore(learner, command);
         return;
     }
     if (sona_sidecar_command_on_bank(command)) {

@@ -111,6 +111,9 @@ void sona_sidecar_desk_answer(const struct sona_sidecar_command *command);
 
 /* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
 sona_err sona_sidecar_command_judge(const struct sona_control_request *request, sona_diag *reterr);
+/* Learner, before a command is kept: what a replay must know of this moment. */
+void sona_sidecar_command_date(const struct sona_learner *learner,
+                               struct sona_sidecar_command *command);
 /* Apply a command on routes, the bank, EWC++ or the switch; the result is in `diag`, `route`,
  * `bank` and `ewc`. LEARN and FLUSH are the learner thread's own. */
 void sona_sidecar_command_apply(struct sona_learner *learner, struct sona_sidecar_command *command);

@@ -296,6 +296,8 @@ static void command(struct sona_sidecar_learner *l)
 {
     if (l->commanded == NO_COMMAND && sona_sidecar_commands_take(l->asked, &l->command))
         l->commanded = WAITING;
+    if (l->commanded == WAITING)
+        sona_sidecar_command_date(l->core.learner, &l->command);
     if (l->commanded == NO_COMMAND || l->commanded == APPLIED)
         return;
     if (l->command.request.what == SONA_CONTROL_LEARN) {

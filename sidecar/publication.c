@@ -185,6 +185,7 @@ void sona_sidecar_publication_show(struct sona_sidecar_publication *p, uint64_t 
     v->stats.last_cycle_ms = p->cycle_ms;
     v->stats.memory_bytes = p->bytes;
     v->enabled = sona_learner_enabled(p->learner);
+    v->explores = sona_learner_explores(p->learner, &v->explores_configured);
     v->route_changes = p->route_changes;
     v->n_routes = sona_model_routes(&view, v->route, v->n_routes);
     show_bank(p, v);

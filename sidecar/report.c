@@ -418,6 +418,23 @@ char *sona_sidecar_report_generations(const struct sona_sidecar *sidecar, sona_d
     return o ? text_of(o) : NULL;
 }
 
+static void put_explore(json_t *o, const struct sona_sidecar *sidecar)
+{
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&sidecar->versions);
+
+    put_real(o, "max_explore", (double)v->explores);
+    put_real(o, "configured", (double)v->explores_configured);
+    sona_sidecar_version_unread();
+}
+
+char *sona_sidecar_report_explore(const struct sona_sidecar *sidecar)
+{
+    json_t *o = json_object();
+
+    put_explore(o, sidecar);
+    return text_of(o);
+}
+
 static void put_cycle(json_t *o, const sona_cycle_report *report)
 {
     put_flag(o, "ran", report->ran);
@@ -494,6 +511,8 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
         put_u64(o, "pruned", command->bank.pruned);
         put_real(o, "weight", command->bank.weight);
     }
+    if (class == SONA_CONTROL_POLICY)
+        put_explore(o, sidecar);
     if (class == SONA_CONTROL_ANCHORS)
         put_ewc(o, sidecar, &command->ewc);
     if (command->request.what == SONA_CONTROL_CHECK) {

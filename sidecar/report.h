@@ -23,6 +23,7 @@ char *sona_sidecar_report_stats(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_patterns(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_routes(const struct sona_sidecar *sidecar);
 /* Every option in effect: key, value, where it is from, whether SIGHUP changes it. */
+char *sona_sidecar_report_explore(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_config(const struct sona_sidecar *sidecar);
 char *sona_sidecar_report_options(const struct sona_sidecar_options *options);
 /* Of records: "decide", ...; null: there is none. */

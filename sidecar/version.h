@@ -36,7 +36,8 @@ struct sona_sidecar_version {
     uint64_t cold_changes;          /* grows when the bank is another one */
     uint32_t enabled;               /* 1: learning is on */
     uint32_t n_routes;
-    sona_route_info route[]; /* n_routes */
+    float explores, explores_configured; /* max_explore in effect, and of the configuration */
+    sona_route_info route[];             /* n_routes */
 };
 
 /* The one pointer. */

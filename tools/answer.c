@@ -208,6 +208,17 @@ static void print_ewc(uint32_t what, const json_t *o)
     }
 }
 
+static void print_explore(const json_t *o)
+{
+    double now = real_at(o, "max_explore"), configured = real_at(o, "configured");
+
+    (void)printf("at most %g of the decisions explore, ", now);
+    if (now == configured)
+        (void)printf("as configured\n");
+    else
+        (void)printf("as was said here; the configuration says %g\n", configured);
+}
+
 /* What a command did, in a sentence. */
 static void print_done(const struct sona_control_command *command, const json_t *o)
 {
@@ -236,6 +247,8 @@ static void print_done(const struct sona_control_command *command, const json_t 
                      " pruned, evidence of %.1f outcomes, in snapshot %" PRId64 "\n",
                      number_at(o, "patterns"), number_at(o, "merged"), number_at(o, "pruned"),
                      real_at(o, "weight"), number_at(o, "version"));
+    else if (command->class == SONA_CONTROL_POLICY)
+        print_explore(o);
     else if (command->class == SONA_CONTROL_KEEPER)
         (void)printf(command->what == SONA_CONTROL_GENERATIONS_ROLLBACK
                          ? "done: it is what it was then, now generation %" PRId64
@@ -276,6 +289,8 @@ void sona_tools_answer_print(uint32_t what, const json_t *answer)
         print_stats(answer);
     else if (what == SONA_CONTROL_ROUTES)
         print_routes(json_object_get(answer, "routes"));
+    else if (what == SONA_CONTROL_EXPLORE)
+        print_explore(answer);
     else if (what == SONA_CONTROL_CONFIG)
         print_config(json_object_get(answer, "options"));
     else if (what == SONA_CONTROL_GENERATIONS)

@@ -89,11 +89,28 @@ void sona_learner_configure(struct sona_learner *learner, const sona_config *con
 {
     struct sona_model_hot *head = sona_learner_head(learner);
 
+    learner->explored &= config->max_explore == learner->config.max_explore;
 #define TAKE(name) learner->config.name = config->name;
     SONA_CONFIG_LIVE_FIELDS(TAKE)
 #undef TAKE
     head->lambda = config->lambda;
-    head->max_explore = config->max_explore;
+    if (!learner->explored)
+        head->max_explore = config->max_explore;
+}
+
+sona_err sona_learner_explore(struct sona_learner *learner, float share)
+{
+    if (!(share >= 0 && share <= 1))
+        return SONA_E_RANGE;
+    sona_learner_head(learner)->max_explore = share;
+    learner->explored = share != learner->config.max_explore;
+    return SONA_OK;
+}
+
+float sona_learner_explores(const struct sona_learner *learner, float *ret_configured)
+{
+    *ret_configured = learner->config.max_explore;
+    return ((const struct sona_model_hot *)sona_learner_hot(learner))->max_explore;
 }
 
 struct sona_learner *sona_learner_init(void *memory, const sona_config *config)

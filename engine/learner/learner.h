@@ -135,6 +135,13 @@ bool sona_learner_enabled(const struct sona_learner *learner);
  * that runs goes on with those it started with. */
 void sona_learner_configure(struct sona_learner *learner, const sona_config *config);
 
+/* Let at most this share of decisions explore, whatever max_explore of the configuration says,
+ * until the configuration says another value than it does now: the last word counts. Part of the
+ * state. SONA_E_RANGE outside 0..1: nothing changed. */
+sona_err sona_learner_explore(struct sona_learner *learner, float share);
+/* The share in effect, and that of the configuration. */
+float sona_learner_explores(const struct sona_learner *learner, float *ret_configured);
+
 /* EWC++. boundary: a task ends here; false: it taught nothing, or EWC++ is off. consolidate: all
  * tasks into one; false: there are none to merge. Neither takes a step or moves a weight. */
 bool sona_learner_ewc_boundary(struct sona_learner *learner);

@@ -68,7 +68,9 @@ static void tell_members(const struct tour *tour)
     MEMBER(trained);
     MEMBER(layer_starts);
     MEMBER(layer0);
-    MEMBER(reserved0);
+    /* Under the name that it has in older states, where it is 0. */
+    tell(tour, "learner.reserved0", offsetof(struct sona_learner, explored), sizeof(uint32_t), 1,
+         1);
     MEMBER(bank_step);
     MEMBER(bank_id);
     MEMBER(fresh_hits);
@@ -466,11 +468,27 @@ static void check_part(void *arg, const struct sona_learner_part *part)
     memcpy(s->fault, part->name, sizeof s->fault);
 }
 
-static sona_err take_parts(struct sona_learner *l, struct sona_state_reader *reader)
+/* What is of the configuration is that of now; but what people said of one that had the same value
+ * still counts. */
+static void keep_configured(struct sona_learner *l, const struct sona_model_hot *now,
+                            const sona_config *saved)
+{
+    struct sona_model_hot *head = sona_learner_head(l);
+
+    l->explored &= saved->max_explore == l->config.max_explore;
+    if (!l->explored)
+        head->max_explore = now->max_explore;
+    head->lambda = now->lambda;
+    head->micro_scale = now->micro_scale;
+    head->tenant_scale = now->tenant_scale;
+    head->flags = now->flags;
+}
+
+static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
+                           struct sona_state_reader *reader)
 {
     struct loading loading = {.learner = l, .reader = reader};
     const struct sona_model_hot now = *sona_learner_head(l); /* what is of the configuration */
-    struct sona_model_hot *head = sona_learner_head(l);
 
     sona_learner_parts(l, take_part, &loading);
     if (loading.fault[0] == 0 && sona_learner_gate_watches(&l->config) &&
@@ -480,11 +498,7 @@ static sona_err take_parts(struct sona_learner *l, struct sona_state_reader *rea
         sona_learner_parts(l, check_part, &loading);
     if (loading.fault[0] != 0)
         return sona_state_reader_refuse(reader, loading.fault);
-    head->lambda = now.lambda;
-    head->max_explore = now.max_explore;
-    head->micro_scale = now.micro_scale;
-    head->tenant_scale = now.tenant_scale;
-    head->flags = now.flags;
+    keep_configured(l, &now, saved);
     return SONA_OK;
 }
 
@@ -499,7 +513,7 @@ sona_err sona_learner_load(struct sona_learner *learner, struct sona_learner_job
     if (err == SONA_OK)
         err = sona_state_settings_compare(&saved, &l->config, reader->reterr);
     if (err == SONA_OK)
-        err = take_parts(l, reader);
+        err = take_parts(l, &saved, reader);
     if (err != SONA_OK)
         return err;
     fault = sona_learner_fault(l);

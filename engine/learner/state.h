@@ -208,7 +208,7 @@ struct sona_learner {
     /* BaseLoRA layers that steps train (layers.c). */
     uint64_t trained[SONA_LAYERS_MAX / 64]; /* bit per layer: its copy is in use */
     uint64_t layer_starts;                  /* names the next random start */
-    uint32_t layer0, reserved0;             /* 1: steps have trained layer 0 */
+    uint32_t layer0, explored; /* 1: steps have trained layer 0; max_explore was said by people */
 
     /* The pattern bank (bank.c). */
     uint64_t bank_step;    /* outcomes up to it are in the bank */

@@ -163,7 +163,7 @@ static bool members_are_sound(const struct sona_learner *l)
     return between(l->quality_sum, -1e18, 1e18) && between(l->quality_count, -1e18, 1e18) &&
            between(l->recent_quality, -1e-6, 1 + 1e-6) && between(l->fold_discarded, 0, 1e18) &&
            between(l->spread_n, 0, 1e6) && between(l->spread_s, -1e6, 1e6) &&
-           l->cycle_running <= 1 && l->clock_started <= 1 && l->layer0 <= 1 && l->reserved0 == 0 &&
+           l->cycle_running <= 1 && l->clock_started <= 1 && l->layer0 <= 1 && l->explored <= 1 &&
            l->cycle_start <= sona_learner_step(l) && sona_learner_step(l) < MANY &&
            sona_learner_observed(l) < MANY && l->pattern_id < MANY && l->bank_id < MANY;
 }

@@ -90,6 +90,7 @@ static void answer_question(const struct sona_sidecar *s, struct evhttp_request 
         [SONA_CONTROL_CONFIG - SONA_CONTROL_STATUS] = sona_sidecar_report_config,
         [SONA_CONTROL_PATTERNS - SONA_CONTROL_STATUS] = sona_sidecar_report_patterns,
         [SONA_CONTROL_ROUTES - SONA_CONTROL_STATUS] = sona_sidecar_report_routes,
+        [SONA_CONTROL_EXPLORE - SONA_CONTROL_STATUS] = sona_sidecar_report_explore,
     };
     sona_diag diag;
 
@@ -351,11 +352,12 @@ void sona_http_control(struct sona_http_server *server, struct evhttp_request *r
         sona_control_path(row, known);
         if (strcmp(path, known) != 0)
             continue;
-        allowed = sona_control_method(row);
-        if ((get && strcmp(allowed, "GET") == 0) || (post && strcmp(allowed, "POST") == 0)) {
+        const char *method = sona_control_method(row);
+        if (strcmp(method, get ? "GET" : post ? "POST" : "") == 0) {
             do_command(server, request, row);
             return;
         }
+        allowed = allowed ? "GET, POST" : method; /* explore is both */
     }
     if (allowed && get && strcmp(path, "/v1") == 0)
         sona_http_reply_json(request, 200, list_commands());

@@ -66,7 +66,8 @@ static sona_err load_learner(sona_engine *engine, struct sona_state_reader *read
 {
     sona_cycle_report ignored;
     bool running;
-    sona_err err = sona_learner_load(engine->learner, engine->job, reader, &running);
+    sona_err err =
+        sona_learner_load(engine->learner, engine->job, SONA_LEARNER_KEYS_NOW, reader, &running);
 
     if (err == SONA_OK && running) {
         sona_learner_cycle_run(engine->job);

@@ -103,7 +103,7 @@ static void measure(struct sona_learner *l, struct sona_learner_job *job, struct
             SONA_OK)
             fprintf(stderr, "%s\n", diag.text), exit(1);
         at[3] = sona_tools_now_ns();
-        if (sona_learner_load(loaded, job, &reader, &running) != SONA_OK)
+        if (sona_learner_load(loaded, job, SONA_LEARNER_KEYS_NOW, &reader, &running) != SONA_OK)
             fprintf(stderr, "%s\n", diag.text), exit(1);
         at[4] = sona_tools_now_ns();
         ret->copy_ms = least((double)(at[1] - at[0]) / 1e6, ret->copy_ms);

@@ -7,6 +7,7 @@
 #include "sidecar/chronicle.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,6 +126,30 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
     return append(c, &(struct sona_store_record){.kind = SONA_STORE_command,
                                                  .payload = &command->request,
                                                  .payload_bytes = sizeof command->request});
+}
+
+sona_err sona_sidecar_chronicle_configure(struct sona_sidecar_chronicle *c,
+                                          struct sona_learner *learner, const sona_config *config,
+                                          bool fresh, sona_diag *reterr)
+{
+    struct sona_sidecar_change *change;
+    sona_err err = SONA_OK;
+
+    if (!c->store || (!fresh && sona_learner_configured(learner, config)))
+        return SONA_OK;
+    change = calloc(1, sizeof *change);
+    if (!change)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "no memory for the configuration");
+    change->config = *config;
+    struct sona_sidecar_command command = {.request.what = SONA_SIDECAR_CONFIGURE,
+                                           .change = change};
+    if (sona_sidecar_chronicle_command(c, &command))
+        sona_sidecar_command_apply(learner, &command);
+    else
+        err = sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
+                                "the configuration cannot be written to the journal");
+    free(change);
+    return err;
 }
 
 /* ---- adapters ---- */

@@ -54,6 +54,13 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
 bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
                                      const struct sona_sidecar_adapters *adapters);
 
+/* Keys that may change at run time are events, their first values too: what was learned under
+ * others is learned under them again, and what begins now is written down before it counts. Nothing
+ * without a store, or when they are as they were; `fresh`: no event was before. */
+sona_err sona_sidecar_chronicle_configure(struct sona_sidecar_chronicle *c,
+                                          struct sona_learner *learner, const sona_config *config,
+                                          bool fresh, sona_diag *reterr);
+
 struct sona_sidecar_resumed {
     uint64_t generation; /* number; 0: there was none */
     uint64_t position;   /* that it contains */

@@ -131,7 +131,8 @@ sona_err sona_sidecar_core_load(struct sona_sidecar_core *core, const void *byte
     sona_err err = sona_state_reader_open(&reader, bytes, n, sona_learner_save_layout(), reterr);
 
     if (err == SONA_OK)
-        err = sona_learner_load(core->learner, core->job, &reader, &core->running);
+        err = sona_learner_load(core->learner, core->job, SONA_LEARNER_KEYS_SAVED, &reader,
+                                &core->running);
     if (err == SONA_OK)
         err = sona_state_reader_done(&reader);
     if (err != SONA_OK) /* half of it may be there */

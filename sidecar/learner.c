@@ -238,12 +238,17 @@ static bool is_held(const struct sona_sidecar_learner *l)
     return l->commanded == KEEPING && l->command.request.what == SONA_CONTROL_GENERATIONS_ROLLBACK;
 }
 
-/* The copy is durable at the end of the chronicle; now be what it says. It was found good. */
+/* The copy is durable at the end of the chronicle; now be what it says, under the configuration of
+ * now. It was found good. */
 static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
 {
+    const sona_config now = *sona_learner_configuration(l->core.learner);
     sona_err err = sona_sidecar_core_load(&l->core, bytes, n, &l->command.diag);
 
     free(bytes);
+    if (err == SONA_OK)
+        err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, &now, false,
+                                               &l->command.diag);
     if (err != SONA_OK) {
         l->command.diag.code = err;
         return;
@@ -449,6 +454,10 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
                                                    .dim_padded = o->layout->dim_padded,
                                                    .every = o->learn_durable};
     sona_err err = sona_sidecar_chronicle_resume(&l->chronicle, &l->core, &resumed, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, o->config,
+                                               resumed.generation == 0 && resumed.replayed == 0,
+                                               reterr);
     if (err == SONA_OK)
         err = declare(l, o, reterr);
     if (err != SONA_OK)

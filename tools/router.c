@@ -496,6 +496,15 @@ sona_err sona_tools_router_watch(struct sona_tools_router *router, sona_diag *re
     return gave_up(router, reterr);
 }
 
+/* What a client counts by itself shows a moment later. */
+static bool counted(const struct sona_tools_router *router, const struct sona_tools_totals *totals)
+{
+    sona_client_stats own;
+
+    return sona_client_stats_get(router->client, &own) != SONA_OK ||
+           totals->counter[SONA_COUNTER_drop_client_full] >= own.dropped_full;
+}
+
 sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *reterr)
 {
     struct sona_tools_totals totals;
@@ -509,7 +518,8 @@ sona_err sona_tools_router_drain(struct sona_tools_router *router, sona_diag *re
 
         if (err != SONA_OK)
             return err;
-        if (done_with(&totals) >= router->told && step_now(router) >= totals.step) {
+        if (done_with(&totals) >= router->told && step_now(router) >= totals.step &&
+            counted(router, &totals)) {
             settle_at(router, step_now(router));
             return SONA_OK;
         }

@@ -98,6 +98,21 @@ void sona_learner_configure(struct sona_learner *learner, const sona_config *con
         head->max_explore = config->max_explore;
 }
 
+const sona_config *sona_learner_configuration(const struct sona_learner *learner)
+{
+    return &learner->config;
+}
+
+bool sona_learner_configured(const struct sona_learner *learner, const sona_config *config)
+{
+    bool same = true;
+
+#define COMPARE(name) same &= learner->config.name == config->name;
+    SONA_CONFIG_LIVE_FIELDS(COMPARE)
+#undef COMPARE
+    return same;
+}
+
 sona_err sona_learner_explore(struct sona_learner *learner, float share)
 {
     if (!(share >= 0 && share <= 1))

@@ -134,6 +134,10 @@ bool sona_learner_enabled(const struct sona_learner *learner);
  * not read. An event like any other: from here on the learner is one that had these values. A cycle
  * that runs goes on with those it started with. */
 void sona_learner_configure(struct sona_learner *learner, const sona_config *config);
+/* The configuration in effect. */
+const sona_config *sona_learner_configuration(const struct sona_learner *learner);
+/* Whether those fields are as in `config`. */
+bool sona_learner_configured(const struct sona_learner *learner, const sona_config *config);
 
 /* Let at most this share of decisions explore, whatever max_explore of the configuration says,
  * until the configuration says another value than it does now: the last word counts. Part of the

@@ -503,7 +503,8 @@ static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
 }
 
 sona_err sona_learner_load(struct sona_learner *learner, struct sona_learner_job *job,
-                           struct sona_state_reader *reader, bool *ret_running)
+                           enum sona_learner_keys keys, struct sona_state_reader *reader,
+                           bool *ret_running)
 {
     struct sona_learner *l = learner;
     const char *fault;
@@ -512,6 +513,8 @@ sona_err sona_learner_load(struct sona_learner *learner, struct sona_learner_job
 
     if (err == SONA_OK)
         err = sona_state_settings_compare(&saved, &l->config, reader->reterr);
+    if (err == SONA_OK && keys == SONA_LEARNER_KEYS_SAVED)
+        sona_learner_configure(l, &saved);
     if (err == SONA_OK)
         err = take_parts(l, &saved, reader);
     if (err != SONA_OK)

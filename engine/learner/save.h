@@ -37,10 +37,17 @@ uint64_t sona_learner_save_layout(void);
  * thread may be running it. Cost: a copy of the rows in use. */
 void sona_learner_save(const struct sona_learner *learner, const struct sona_learner_job *job,
                        struct sona_state_writer *writer);
+/* Whose values count from the load on, of the keys that may change at run time. */
+enum sona_learner_keys {
+    SONA_LEARNER_KEYS_NOW,  /* the learner's own */
+    SONA_LEARNER_KEYS_SAVED /* the state's: what follows is done again as it was done */
+};
+
 /* Load into a learner and a job that were just initialised; `job` may be null when a state with a
  * running cycle is to be refused. SONA_E_CONFIG, SONA_E_VERSION, SONA_E_FORMAT: with a diagnostic,
  * and the learner must be initialised again before it is used. *ret_running: a cycle was. */
 sona_err sona_learner_load(struct sona_learner *learner, struct sona_learner_job *job,
-                           struct sona_state_reader *reader, bool *ret_running);
+                           enum sona_learner_keys keys, struct sona_state_reader *reader,
+                           bool *ret_running);
 
 #endif

@@ -96,7 +96,8 @@ static sona_err load(struct mind *mind, const struct saved *saved, bool with_job
 
     mind->ran = false;
     if (err == SONA_OK)
-        err = sona_learner_load(mind->l, with_job ? mind->job : NULL, &reader, &running);
+        err = sona_learner_load(mind->l, with_job ? mind->job : NULL, SONA_LEARNER_KEYS_NOW,
+                                &reader, &running);
     if (err == SONA_OK)
         err = sona_state_reader_done(&reader);
     if (err == SONA_OK)

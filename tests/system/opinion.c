@@ -42,6 +42,10 @@ void teach(sona_lane *lane, uint32_t n)
 
 struct opinion opinion_now(const struct stage *stage)
 {
+    char text[1024];
+
+    /* Until a new sidecar has published, readers see the dead one's last pair. */
+    cr_assert(zero(int, stage_sonactl(stage, "flush", text, sizeof text)), "%s", text);
     sona_client *client = stage_client(stage, 1);
     sona_lane *lane = stage_lane(client);
     struct opinion ret = opinion_of(lane);

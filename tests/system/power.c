@@ -148,13 +148,10 @@ static sona_err start(struct machine *m, uint64_t operations, sona_diag *diag)
     (void)snprintf(power, sizeof power, "%" PRIu64 ":%" PRIu64 ":%s", operations,
                    dice_next(m->dice), m->note);
     (void)setenv("SONA_POWER", power, 1);
-    sona_err err = sona_spawn_start(&m->sidecar, getenv("SONA_SIDECAR_POWER"),
-                                    before.instance[0] ? before.instance : NULL,
-                                    before.instance[0] ? before.runtime_dir : NULL, args, diag);
+    sona_err err = sona_spawn_start(&m->sidecar, getenv("SONA_SIDECAR_POWER"), before.instance,
+                                    before.runtime_dir, args, diag);
     if (err != SONA_OK)
         m->sidecar = before;
-    else if (before.instance[0])
-        m->sidecar.own_dir = before.own_dir;
     return err;
 }
 
@@ -392,7 +389,14 @@ static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t s
         (void)snprintf(m.note, sizeof m.note, "%s.cut", m.state_dir);
         m.durability = dice_below(&dice, 2) == 0 ? "--durability=interval" : "--durability=every";
         m.rows = m.outcomes = 0;
+        /* Named before the first start, which may be cut before it says anything. */
         memset(&m.sidecar, 0, sizeof m.sidecar);
+        (void)snprintf(m.sidecar.instance, sizeof m.sidecar.instance, "power-%d-%" PRIu32,
+                       (int)getpid(), cut);
+        (void)snprintf(m.sidecar.runtime_dir, sizeof m.sidecar.runtime_dir,
+                       "/tmp/sona-power-XXXXXX");
+        if (!mkdtemp(m.sidecar.runtime_dir))
+            _exit(1);
         for (uint32_t k = 0; k < CHAIN && cut < cuts; k++, cut++) {
             uint32_t within = dice_below(&dice, 2) == 0 ? 300 : 4000;
 

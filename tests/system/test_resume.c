@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "opinion.h"
+#include "reload_fixture.h"
 
 /* An opinion, and how many cycles had been installed before and after it was asked for. */
 static struct opinion settled_opinion(const struct stage *stage, uint64_t *ret_cycles)
@@ -96,4 +97,34 @@ Test(resume, a_decision_waits_for_its_outcome_over_a_kill, .timeout = 120)
     sona_lane_release(&lane);
     sona_client_close(&client);
     stage_close(&stage);
+}
+
+/* What was learned before a change of the configuration is learned again under the values of then,
+ * though the file has those of now. */
+Test(resume, a_killed_sidecar_learns_again_under_the_rates_of_then, .timeout = 120)
+{
+    struct reload_file file;
+    struct stage stage;
+
+    reload_open(&file, "learner: {micro_lora_lr: 0, background: off}\n");
+    stage_open_kept(&stage, (const char *const[]){"-c", file.path, NULL});
+    learn_here(&stage, 300);
+    reload_write(&file, "learner: {micro_lora_lr: 0.05, background: off}\n");
+    reload_await(&stage, "learner.micro_lora_lr", "0.05");
+    learn_here(&stage, 50);
+    struct opinion before = opinion_now(&stage);
+    sona_spawn_kill(&stage.spawn);
+    stage_reopen(&stage);
+    cr_assert(eq(u64, stage_counter(&stage, "learned"), 350));
+    struct opinion after = opinion_now(&stage);
+    cr_assert(zero(int, memcmp(&before, &after, sizeof after)), "bit by bit");
+
+    /* Changed while nobody ran: it counts from the start on, and not before. */
+    sona_spawn_kill(&stage.spawn);
+    reload_write(&file, "learner: {micro_lora_lr: 0, background: off}\n");
+    stage_reopen(&stage);
+    after = opinion_now(&stage);
+    cr_assert(zero(int, memcmp(&before, &after, sizeof after)), "what was learned stays");
+    stage_close(&stage);
+    reload_close(&file);
 }

@@ -31,35 +31,33 @@ struct reference {
     uint32_t near[3];
 };
 
-static double distance2(const double *point, const float *centroid)
+/* |x' - c|^2, x' of length 1 and on the code's axes twice x: of whole numbers, as the definition of
+ * SONA_MODEL_POINT says. In real ones the third and the fourth nearest may be the other way round.
+ */
+static double distance2(struct model *m, const float *x, double length, uint32_t c)
 {
-    double sum = 0;
+    const struct sona_model_pattern *row = sona_model_pattern_row(&m->layout, m->cold, c);
+    double product = 0;
 
     for (uint32_t i = 0; i < 20; i++)
-        sum += (point[i] - (double)centroid[i]) * (point[i] - (double)centroid[i]);
-    return sum;
+        product += (double)rintf(x[i] * SONA_MODEL_POINT) * model_lifted(m, c)[i];
+    return 1 + (double)row->norm2 -
+           2 * product / (length * (double)SONA_MODEL_POINT * (double)SONA_MODEL_LIFTED);
 }
 
 static void reference_locate(struct model *m, const float *x, struct reference *ret)
 {
     const struct sona_model_layout *l = &m->layout;
-    double point[20], norm = 0, d[12], sum = 0;
+    double d[12], square = 1, sum = 0;
 
     *ret = (struct reference){.z = {0, 0, 0, 0, 1}};
-    for (uint32_t r = 0; r < 4; r++)
+    for (uint32_t r = 0; r < 4; r++) {
         for (uint32_t i = 0; i < 20; i++)
             ret->z[r] += (double)cold_floats(m, l->code)[r * l->dim_padded + i] * (double)x[i];
-    for (uint32_t i = 0; i < 20; i++) {
-        point[i] = (double)x[i];
-        for (uint32_t r = 0; r < 4; r++)
-            point[i] += ret->z[r] * (double)cold_floats(m, l->code)[r * l->dim_padded + i];
-        norm += point[i] * point[i];
+        square += 3 * ret->z[r] * ret->z[r]; /* of x + A'A x */
     }
-    for (uint32_t i = 0; i < 20; i++)
-        point[i] /= sqrt(norm);
     for (uint32_t c = 0; c < 12; c++)
-        d[c] =
-            distance2(point, cold_floats(m, sona_model_at(&l->patterns, c, l->pattern_centroid)));
+        d[c] = distance2(m, x, sqrt(square), c);
     for (uint32_t p = 0; p < 3; p++) {
         for (uint32_t c = 0; c < 12; c++)
             if (d[c] < d[ret->near[p]])

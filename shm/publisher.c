@@ -449,6 +449,12 @@ void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher)
     publisher->reserved_cold = NO_SLOT;
 }
 
+void sona_shm_publisher_forget_images(struct sona_shm_publisher *publisher)
+{
+    for (uint32_t i = 0; i < publisher->n_hot; i++)
+        publisher->hot[i].filled = false;
+}
+
 /* Bring slot i up to the image: the dense head, and the rows changed since the image it holds. Rows
  * of the same step are copied again: an installed cycle or a new route may change rows without
  * taking a step. */

@@ -104,6 +104,10 @@ void sona_shm_publisher_scan_remove(struct sona_shm_publisher *publisher, void *
 void *sona_shm_publisher_reserve_cold(struct sona_shm_publisher *publisher, uint64_t now_ms);
 void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher);
 
+/* The next image is no successor of those published: its learner was replaced, and steps may have
+ * gone back. Every slot gets its whole image once before rows are compared by step again. */
+void sona_shm_publisher_forget_images(struct sona_shm_publisher *publisher);
+
 struct sona_shm_published {
     uint64_t id;      /* the new cur word; 0: coalesced, publish again later */
     uint32_t revoked; /* slots, hot and cold, taken from readers past their lease */

@@ -257,7 +257,7 @@ static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
         sona_sidecar_worker_give(l->background, l->core.job);
     else if (l->core.running)
         run_job(l->core.job);
-    sona_sidecar_publication_renew(&l->out);
+    sona_sidecar_publication_replace(&l->out);
     l->out.route_changes++; /* the table is that of then */
     sona_sidecar_publication_show(&l->out, l->now_us);
     sona_sidecar_log(SONA_SIDECAR_WARN, "rolled_back", "to=%llu generation=%llu step=%llu",

@@ -37,6 +37,12 @@ void sona_sidecar_publication_renew(struct sona_sidecar_publication *p)
     p->cold_changes++;
 }
 
+void sona_sidecar_publication_replace(struct sona_sidecar_publication *p)
+{
+    sona_shm_publisher_forget_images(p->publisher);
+    sona_sidecar_publication_renew(p);
+}
+
 static bool floats_ok(const char *at, size_t count)
 {
     return sona_model_all_finite((const float *)(const void *)at, count);

@@ -60,6 +60,8 @@ bool sona_sidecar_publication_reserve(struct sona_sidecar_publication *p, uint64
 void sona_sidecar_publication_cancel(struct sona_sidecar_publication *p);
 /* The cold half is another one. */
 void sona_sidecar_publication_renew(struct sona_sidecar_publication *p);
+/* The whole learner is another one; it may have taken fewer steps. */
+void sona_sidecar_publication_replace(struct sona_sidecar_publication *p);
 
 /* Publish a snapshot now, if a slot is free (else `dirty` stays) and the weights are sound. */
 void sona_sidecar_publication_publish(struct sona_sidecar_publication *p, uint64_t now_us);

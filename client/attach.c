@@ -70,6 +70,32 @@ static bool holds_fd(const struct sona_client_lanes *lanes)
     return lanes && lanes->fd >= 0 && fstat(lanes->fd, &st) == 0 && st.st_ino == lanes->inode;
 }
 
+union packet {
+    struct sona_wire_head head;
+    struct sona_wire_welcome welcome;
+    struct sona_wire_refused refused;
+    struct sona_wire_challenge challenge;
+    char room[4096]; /* for the answer of a later version, so that it can be told apart */
+};
+
+/* What the sidecar says to our HELLO. Where it has to ask first who we are, we tell it. */
+static sona_err hear(const struct sona_client *client, int fd, union packet *ret, size_t *ret_bytes,
+                     struct offer *offer, sona_diag *reterr)
+{
+    sona_err err = sona_wire_receive(fd, ret, sizeof *ret, client->timeout_ms, ret_bytes, offer->fd,
+                                     &offer->n_fds, reterr);
+
+    if (err != SONA_OK || *ret_bytes != sizeof ret->challenge ||
+        ret->head.kind != SONA_WIRE_CHALLENGE)
+        return err;
+    offer_close(offer); /* nothing comes with it */
+    err = sona_wire_answer(fd, ret->challenge.nonce, reterr);
+    if (err != SONA_OK)
+        return err;
+    return sona_wire_receive(fd, ret, sizeof *ret, client->timeout_ms, ret_bytes, offer->fd,
+                             &offer->n_fds, reterr);
+}
+
 /* HELLO, and the answer to it. */
 static sona_err greet(struct sona_client *client, int fd,
                       const struct sona_client_attachment *before, bool hand_back,
@@ -84,20 +110,14 @@ static sona_err greet(struct sona_client *client, int fd,
         .pid = getpid(),
         .previous_incarnation = before->incarnation,
     };
-    union {
-        struct sona_wire_head head;
-        struct sona_wire_welcome welcome;
-        struct sona_wire_refused refused;
-        char room[4096]; /* for the answer of a later version, so that it can be told apart */
-    } answer;
+    union packet answer;
     size_t bytes;
 
     hand_back = hand_back && holds_fd(before->lanes);
     sona_err err = sona_wire_send(fd, &hello.head, sizeof hello,
                                   hand_back ? &before->lanes->fd : NULL, hand_back ? 1 : 0, reterr);
     if (err == SONA_OK)
-        err = sona_wire_receive(fd, &answer, sizeof answer, client->timeout_ms, &bytes, ret->fd,
-                                &ret->n_fds, reterr);
+        err = hear(client, fd, &answer, &bytes, ret, reterr);
     if (err != SONA_OK)
         return err;
     if (bytes == 0)

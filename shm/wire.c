@@ -3,7 +3,8 @@
 /*
  * Packets and descriptors over the instance's socket. One packet is one message; a packet that was
  * cut, lies about its length or carries more descriptors than the protocol knows is refused, and
- * every descriptor that came with it is closed. Each wait is bounded.
+ * every descriptor that came with it is closed. Each wait is bounded. Who sent a packet is the
+ * kernel's word, and only there when the receiver asked for it.
  */
 #include "shm/wire.h"
 
@@ -24,6 +25,9 @@
 
 /* Room for more descriptors than we accept, so that the surplus arrives here and is closed here. */
 #define FDS_ROOM 16
+/* And for the sender; where nobody asked for one, descriptors may lie there, too. */
+#define CONTROL_BYTES (CMSG_SPACE(FDS_ROOM * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred)))
+#define FDS_ARRIVING  (CONTROL_BYTES / sizeof(int))
 
 bool sona_wire_instance_ok(const char *instance)
 {
@@ -124,33 +128,30 @@ sona_err sona_wire_connect(const char *path, uint32_t timeout_ms, int *ret_fd, s
     return SONA_OK;
 }
 
-sona_err sona_wire_send(int fd, struct sona_wire_head *packet, size_t bytes, const int *fds,
-                        int n_fds, sona_diag *reterr)
+/* With what goes beside the packet: `bytes` of one kind, or none. */
+static sona_err transmit(int fd, struct sona_wire_head *packet, size_t bytes, int kind,
+                         const void *beside, size_t beside_bytes, sona_diag *reterr)
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(SONA_WIRE_FDS_MAX * sizeof(int))];
+        char bytes[CMSG_SPACE(SONA_WIRE_FDS_MAX * sizeof(int) + sizeof(struct ucred))];
     } control;
     struct iovec part = {.iov_base = packet, .iov_len = bytes};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
 
-    if (bytes < sizeof *packet || bytes > SONA_WIRE_PACKET_MAX || n_fds < 0 ||
-        n_fds > SONA_WIRE_FDS_MAX)
-        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a packet of %zu bytes is not sent",
-                                 bytes);
     packet->magic = SONA_WIRE_MAGIC;
     packet->abi_major = SONA_ABI_MAJOR;
     packet->abi_minor = SONA_ABI_MINOR;
     packet->bytes = (uint32_t)bytes;
-    if (n_fds > 0) {
+    if (beside_bytes > 0) {
         memset(&control, 0, sizeof control);
         message.msg_control = control.bytes;
-        message.msg_controllen = CMSG_SPACE((size_t)n_fds * sizeof(int));
+        message.msg_controllen = CMSG_SPACE(beside_bytes);
         struct cmsghdr *c = CMSG_FIRSTHDR(&message);
         c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN((size_t)n_fds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, (size_t)n_fds * sizeof(int));
+        c->cmsg_type = kind;
+        c->cmsg_len = CMSG_LEN(beside_bytes);
+        memcpy(CMSG_DATA(c), beside, beside_bytes);
     }
     ssize_t sent;
     do
@@ -163,6 +164,32 @@ sona_err sona_wire_send(int fd, struct sona_wire_head *packet, size_t bytes, con
     if (errno == EPIPE || errno == ECONNRESET)
         return sona_shm_diag_set(reterr, SONA_E_ABSENT, errno, "the peer hung up");
     return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot send a packet");
+}
+
+sona_err sona_wire_send(int fd, struct sona_wire_head *packet, size_t bytes, const int *fds,
+                        int n_fds, sona_diag *reterr)
+{
+    if (bytes < sizeof *packet || bytes > SONA_WIRE_PACKET_MAX || n_fds < 0 ||
+        n_fds > SONA_WIRE_FDS_MAX)
+        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a packet of %zu bytes is not sent",
+                                 bytes);
+    return transmit(fd, packet, bytes, SCM_RIGHTS, fds, (size_t)n_fds * sizeof(int), reterr);
+}
+
+sona_err sona_wire_answer(int fd, const uint8_t nonce[SONA_WIRE_NONCE_BYTES], sona_diag *reterr)
+{
+    const struct ucred self = {.pid = getpid(), .uid = geteuid(), .gid = getegid()};
+    struct sona_wire_challenge packet = {.head.kind = SONA_WIRE_ANSWER};
+
+    memcpy(packet.nonce, nonce, sizeof packet.nonce);
+    return transmit(fd, &packet.head, sizeof packet, SCM_CREDENTIALS, &self, sizeof self, reterr);
+}
+
+bool sona_wire_ask_senders(int fd)
+{
+    const int on = 1;
+
+    return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0;
 }
 
 static int64_t now_ms(void)
@@ -193,16 +220,23 @@ static sona_err wait_readable(int fd, uint32_t timeout_ms, sona_diag *reterr)
     }
 }
 
-/* Collect the descriptors of a received message; all of them, wanted or not. */
-static int collect_fds(struct msghdr *message, int fds[FDS_ROOM])
+/* Collect the descriptors of a received message, all of them, wanted or not; and its sender. */
+static int collect(struct msghdr *message, int fds[FDS_ARRIVING],
+                   struct sona_wire_sender *ret_sender)
 {
     int n = 0;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+        if (c->cmsg_type == SCM_CREDENTIALS && ret_sender) {
+            struct ucred from;
+
+            memcpy(&from, CMSG_DATA(c), sizeof from);
+            *ret_sender = (struct sona_wire_sender){.pid = from.pid, .uid = from.uid};
+        }
+        if (c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < count && n < FDS_ROOM; i++)
+        for (size_t i = 0; i < count && n < (int)FDS_ARRIVING; i++)
             memcpy(&fds[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
     }
     return n;
@@ -233,9 +267,17 @@ static const char *fault_of(const struct msghdr *message, const void *buf, size_
 sona_err sona_wire_receive(int fd, void *buf, size_t size, uint32_t timeout_ms, size_t *ret_bytes,
                            int *ret_fds, int *ret_n_fds, sona_diag *reterr)
 {
+    return sona_wire_receive_from(fd, buf, size, timeout_ms, ret_bytes, ret_fds, ret_n_fds, NULL,
+                                  reterr);
+}
+
+sona_err sona_wire_receive_from(int fd, void *buf, size_t size, uint32_t timeout_ms,
+                                size_t *ret_bytes, int *ret_fds, int *ret_n_fds,
+                                struct sona_wire_sender *ret_sender, sona_diag *reterr)
+{
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(FDS_ROOM * sizeof(int))];
+        char bytes[CONTROL_BYTES];
     } control;
     struct iovec part = {.iov_base = buf, .iov_len = size};
     struct msghdr message;
@@ -256,8 +298,10 @@ sona_err sona_wire_receive(int fd, void *buf, size_t size, uint32_t timeout_ms, 
     if (got < 0 && errno != ECONNRESET)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot receive a packet");
 
-    int fds[FDS_ROOM];
-    int n = got < 0 ? 0 : collect_fds(&message, fds);
+    int fds[FDS_ARRIVING];
+    if (ret_sender)
+        *ret_sender = (struct sona_wire_sender){.pid = 0};
+    int n = got < 0 ? 0 : collect(&message, fds, ret_sender);
     const char *fault = NULL;
     if (got > 0)
         fault = fault_of(&message, buf, (size_t)got, n, ret_fds ? SONA_WIRE_FDS_MAX : 0);

@@ -9,6 +9,9 @@
  *       [+ old lane memfd]      ◄──  WELCOME {header copy, tag, incarnation} + model fd, lane memfd
  *                                    (no lane memfd: the old one goes on, under its old tag)
  *                                    or REFUSED {code, sentence}
+ *       where the kernel cannot name the peer's process (SO_PEERPIDFD, Linux 6.5), before that:
+ *                             ◄──  CHALLENGE {nonce}
+ *     ANSWER {the same nonce}   ──►  and the kernel's word of who sent it (SCM_CREDENTIALS)
  *     (the connection stays open: its hang-up, and the peer's pidfd, tell its death)
  *
  * What sonactl asks goes over another socket beside it (control.h).
@@ -29,7 +32,16 @@
 #define SONA_WIRE_PACKET_MAX (192 * 1024)
 #define SONA_WIRE_FDS_MAX    2
 
-enum sona_wire_kind { SONA_WIRE_HELLO = 1, SONA_WIRE_WELCOME = 2, SONA_WIRE_REFUSED = 3 };
+#define SONA_WIRE_NONCE_BYTES 16
+#define SONA_WIRE_ABI_ANSWERS 2 /* minor; clients before it do not know a CHALLENGE */
+
+enum sona_wire_kind {
+    SONA_WIRE_HELLO = 1,
+    SONA_WIRE_WELCOME = 2,
+    SONA_WIRE_REFUSED = 3,
+    SONA_WIRE_CHALLENGE = 4,
+    SONA_WIRE_ANSWER = 5
+};
 
 struct sona_wire_head {
     uint32_t magic;
@@ -63,6 +75,18 @@ struct sona_wire_refused {
     char text[SONA_DIAG_TEXT_MAX];
 };
 
+/* CHALLENGE, and the ANSWER to it. */
+struct sona_wire_challenge {
+    struct sona_wire_head head;
+    uint8_t nonce[SONA_WIRE_NONCE_BYTES];
+};
+
+/* Who sent a packet, by the kernel's word, in the receiver's name spaces. */
+struct sona_wire_sender {
+    pid_t pid; /* 0: not visible from here, or not asked for */
+    uid_t uid;
+};
+
 #define SONA_WIRE_SYSTEM_DIR "/run/sona"
 
 /* Path of an instance's socket: <runtime_dir>/<instance>.sock. runtime_dir null: /run/sona if it
@@ -83,6 +107,15 @@ sona_err sona_wire_send(int fd, struct sona_wire_head *packet, size_t bytes, con
  * caller's. */
 sona_err sona_wire_receive(int fd, void *buf, size_t size, uint32_t timeout_ms, size_t *ret_bytes,
                            int *ret_fds, int *ret_n_fds, sona_diag *reterr);
+
+/* From now on the kernel says who sends; of a listening socket, to those that connect to it. */
+bool sona_wire_ask_senders(int fd);
+/* sona_wire_receive(), and who sent it; ret_sender null: nobody wants to know. */
+sona_err sona_wire_receive_from(int fd, void *buf, size_t size, uint32_t timeout_ms,
+                                size_t *ret_bytes, int *ret_fds, int *ret_n_fds,
+                                struct sona_wire_sender *ret_sender, sona_diag *reterr);
+/* Answer a challenge, as this very process. */
+sona_err sona_wire_answer(int fd, const uint8_t nonce[SONA_WIRE_NONCE_BYTES], sona_diag *reterr);
 
 /* Create the lane memfd (zeroed, rings initialised, sealed SHRINK|GROW|SEAL) and map it. */
 sona_err sona_shm_lanes_create(const struct sona_shm_plan *plan, const uint8_t segment_uuid[16],

@@ -26,8 +26,9 @@
 /* How the end of a client would be noticed. */
 enum sona_sidecar_liveness {
     SONA_SIDECAR_BY_PEER_PIDFD, /* the kernel named the peer's process itself */
-    SONA_SIDECAR_BY_PID,        /* its pid was opened: it may be the one that called connect */
-    SONA_SIDECAR_BY_HANG_UP     /* its pid is not visible from here */
+    SONA_SIDECAR_BY_CHALLENGE, /* its pid was opened, and then it proved that the pid was its own */
+    SONA_SIDECAR_BY_PID,       /* its pid was opened, and is another's if it was given on since */
+    SONA_SIDECAR_BY_HANG_UP    /* its pid is not visible from here */
 };
 
 struct sona_sidecar_lane {

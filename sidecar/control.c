@@ -5,8 +5,10 @@
  * its peer's death ends that.
  *
  *     accepted ──HELLO──► attached ──hang-up or death──► closed; the attachment goes on to the
- *         │                                              intake, which gives it back when all is
- *         └──silence, nonsense, refusal──► closed        learned
+ *         │                  ▲                           intake, which gives it back when all is
+ *         │     challenged ──┘ ANSWER                    learned
+ *         └─HELLO─► │
+ *                   └──or before: silence, nonsense, refusal──► closed
  */
 #include "sidecar/control.h"
 
@@ -44,6 +46,8 @@ struct connection {
     struct sona_sidecar_peer peer;
     struct sona_sidecar_attachment *attachment; /* null: none (yet) */
     sona_diag refusal; /* code not SONA_OK: its first packet is read, then this is the answer */
+    struct sona_wire_hello hello; /* while it is challenged, */
+    int old_fd;                   /* with the lanes that it hands back; -1: none */
     struct event *readable, *death;
     struct connection *next, **link; /* link: what points here */
 };
@@ -70,6 +74,8 @@ static void close_connection(struct connection *c)
         event_free(c->death);
     if (c->peer.pidfd >= 0)
         (void)close(c->peer.pidfd);
+    if (c->old_fd >= 0)
+        (void)close(c->old_fd);
     (void)close(c->fd);
     *c->link = c->next;
     if (c->next)
@@ -137,8 +143,8 @@ static sona_err welcome(struct connection *c, int lane_fd, sona_diag *reterr)
     return sona_wire_send(c->fd, &packet.head, sizeof packet, fds, lane_fd < 0 ? 1 : 2, reterr);
 }
 
-/* old_fd: the lanes that it hands back, or -1; the caller's. */
-static void on_hello(struct connection *c, const struct sona_wire_hello *hello, int old_fd)
+/* It is known who says `hello`. old_fd: the lanes that it hands back, or -1; the caller's. */
+static void attach(struct connection *c, const struct sona_wire_hello *hello, int old_fd)
 {
     struct sona_sidecar *s = c->control->sidecar;
     int lane_fd = -1;
@@ -175,6 +181,40 @@ static void on_hello(struct connection *c, const struct sona_wire_hello *hello, 
                      sona_sidecar_liveness_name(c->peer.liveness), c->attachment->came_back);
 }
 
+/* *old_fd is taken, and then -1, by a connection that has to answer first. */
+static void on_hello(struct connection *c, const struct sona_wire_hello *hello,
+                     const struct sona_wire_sender *sender, int *old_fd)
+{
+    sona_diag diag;
+    sona_err err =
+        sona_sidecar_peer_challenge(c->fd, &c->peer, hello->head.abi_minor, sender, &diag);
+
+    if (err != SONA_OK) {
+        refuse_hello(c, &diag);
+    } else if (c->peer.challenged) {
+        c->hello = *hello;
+        c->old_fd = *old_fd;
+        *old_fd = -1;
+    } else {
+        attach(c, hello, *old_fd);
+    }
+}
+
+static void on_answer(struct connection *c, const struct sona_wire_challenge *answer,
+                      const struct sona_wire_sender *sender)
+{
+    int old_fd = c->old_fd; /* the connection may be gone when the lanes are taken */
+    sona_diag diag;
+
+    c->old_fd = -1;
+    if (sona_sidecar_peer_judge(&c->peer, answer, sender, &diag) == SONA_OK)
+        attach(c, &c->hello, old_fd);
+    else
+        refuse_hello(c, &diag);
+    if (old_fd >= 0)
+        (void)close(old_fd);
+}
+
 /* Other options, unless those before are still being taken over. */
 static void take_options(struct control *control)
 {
@@ -189,6 +229,7 @@ static void take_options(struct control *control)
 union packet {
     struct sona_wire_head head;
     struct sona_wire_hello hello;
+    struct sona_wire_challenge answer;
     char room[PACKET_BYTES];
 };
 
@@ -204,7 +245,11 @@ static sona_err judge_packet(const struct connection *c, const struct sona_wire_
     if (n_fds > (head->kind == SONA_WIRE_HELLO ? 1 : 0))
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "a packet carries more descriptors than expected; it was refused");
-    if (head->kind == SONA_WIRE_HELLO && bytes == sizeof(struct sona_wire_hello) && !c->attachment)
+    if (head->kind == SONA_WIRE_HELLO && bytes == sizeof(struct sona_wire_hello) &&
+        !c->attachment && !c->peer.challenged)
+        return SONA_OK;
+    if (head->kind == SONA_WIRE_ANSWER && bytes == sizeof(struct sona_wire_challenge) &&
+        c->peer.challenged)
         return SONA_OK;
     return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                              "a packet of kind %u and %zu bytes makes no sense here; use a client "
@@ -215,11 +260,13 @@ static sona_err judge_packet(const struct connection *c, const struct sona_wire_
 static void on_packet(struct connection *c)
 {
     union packet packet;
-    int fds[SONA_WIRE_FDS_MAX], n_fds = 0;
+    int fds[SONA_WIRE_FDS_MAX] = {-1, -1}, n_fds = 0;
+    struct sona_wire_sender sender;
     size_t bytes = 0;
     sona_diag diag;
     packet.head.kind = 0;
-    sona_err err = sona_wire_receive(c->fd, &packet, sizeof packet, 0, &bytes, fds, &n_fds, &diag);
+    sona_err err = sona_wire_receive_from(c->fd, &packet, sizeof packet, 0, &bytes, fds, &n_fds,
+                                          &sender, &diag);
     if (err == SONA_E_TIMEOUT)
         return; /* woken for nothing */
     if (err == SONA_OK && bytes == 0) {
@@ -232,17 +279,20 @@ static void on_packet(struct connection *c)
     }
     if (err == SONA_OK)
         err = judge_packet(c, &packet.head, bytes, n_fds, &diag);
-    if (err == SONA_OK) {
+    if (err == SONA_OK && packet.head.kind == SONA_WIRE_ANSWER) {
+        on_answer(c, &packet.answer, &sender);
+    } else if (err == SONA_OK) {
         if (n_fds > 0)
             SONA_FAULT(handback_received);
-        on_hello(c, &packet.hello, n_fds > 0 ? fds[0] : -1);
+        on_hello(c, &packet.hello, &sender, &fds[0]);
     } else if (c->attachment) {
         refuse(c, &diag);
     } else {
         refuse_hello(c, &diag);
     }
     for (int i = 0; i < n_fds; i++)
-        (void)close(fds[i]);
+        if (fds[i] >= 0)
+            (void)close(fds[i]);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -280,7 +330,7 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
     }
     *c = (struct connection){
         .control = control, .fd = fd, .next = control->connections, .link = &control->connections};
-    c->peer.pidfd = -1;
+    c->peer.pidfd = c->old_fd = -1;
     if (c->next)
         c->next->link = &c->next;
     control->connections = c;

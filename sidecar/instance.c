@@ -149,9 +149,12 @@ static sona_err listen_on(const char *path, int type, int *ret_fd, sona_diag *re
         return err;
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     *ret_fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* The process runs with umask 0077: the socket is born with mode 0700. Nobody executes one. */
-    if (*ret_fd < 0 || bind(*ret_fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        chmod(path, 0600) != 0 || listen(*ret_fd, BACKLOG) != 0)
+    /* The process runs with umask 0077: the socket is born with mode 0700. Nobody executes one.
+     * Connections have it from their listener, from the first packet on, that the sender is told.
+     */
+    if (*ret_fd < 0 || (type == SOCK_SEQPACKET && !sona_wire_ask_senders(*ret_fd)) ||
+        bind(*ret_fd, (struct sockaddr *)&address, sizeof address) != 0 || chmod(path, 0600) != 0 ||
+        listen(*ret_fd, BACKLOG) != 0)
         return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "cannot listen on %s", path);
     return SONA_OK;
 }

@@ -5,6 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,8 +22,7 @@
 #define SO_PEERPIDFD 77 /* Linux 6.5; older kernels refuse it */
 #endif
 
-/* The peer's process itself where the kernel can name it; else the process that now has its pid,
- * which a peer that is still connected is very likely, but not certainly. */
+/* The peer's process itself, where the kernel can name it; else its HELLO will say more. */
 static void open_pidfd(int fd, struct sona_sidecar_peer *peer)
 {
     socklen_t size = sizeof peer->pidfd;
@@ -30,10 +32,8 @@ static void open_pidfd(int fd, struct sona_sidecar_peer *peer)
         (void)fcntl(peer->pidfd, F_SETFD, FD_CLOEXEC);
         return;
     }
-    peer->liveness = SONA_SIDECAR_BY_PID;
-    peer->pidfd = peer->pid > 0 ? (int)syscall(SYS_pidfd_open, peer->pid, 0) : -1;
-    if (peer->pidfd < 0)
-        peer->liveness = SONA_SIDECAR_BY_HANG_UP;
+    peer->pidfd = -1;
+    peer->liveness = SONA_SIDECAR_BY_HANG_UP;
 }
 
 /* By its first group or any other; one that has too many to be told is not. */
@@ -72,9 +72,55 @@ sona_err sona_sidecar_peer_identify(int fd, uint32_t group, struct sona_sidecar_
     return SONA_OK;
 }
 
+sona_err sona_sidecar_peer_challenge(int fd, struct sona_sidecar_peer *peer, uint16_t minor,
+                                     const struct sona_wire_sender *sender, sona_diag *reterr)
+{
+    struct sona_wire_challenge packet = {.head.kind = SONA_WIRE_CHALLENGE};
+
+    if (peer->liveness == SONA_SIDECAR_BY_PEER_PIDFD || sender->pid <= 0)
+        return SONA_OK;
+    peer->pid = sender->pid; /* connect may have been another's, as of a server that forks */
+    peer->pidfd = (int)syscall(SYS_pidfd_open, sender->pid, 0);
+    if (peer->pidfd < 0)
+        return SONA_OK;
+    peer->liveness = SONA_SIDECAR_BY_PID;
+    if (minor < SONA_WIRE_ABI_ANSWERS)
+        return SONA_OK;
+    if (getrandom(peer->nonce, sizeof peer->nonce, 0) != (ssize_t)sizeof peer->nonce)
+        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, errno, "the kernel gives no random nonce");
+    memcpy(packet.nonce, peer->nonce, sizeof packet.nonce);
+    peer->challenged = true;
+    return sona_wire_send(fd, &packet.head, sizeof packet, NULL, 0, reterr);
+}
+
+sona_err sona_sidecar_peer_judge(struct sona_sidecar_peer *peer,
+                                 const struct sona_wire_challenge *answer,
+                                 const struct sona_wire_sender *sender, sona_diag *reterr)
+{
+    struct pollfd ended = {.fd = peer->pidfd, .events = POLLIN};
+    const char *why = NULL;
+
+    peer->challenged = false;
+    if (memcmp(answer->nonce, peer->nonce, sizeof peer->nonce) != 0)
+        why = "it is not the nonce that was sent";
+    else if (sender->pid != peer->pid)
+        why = "another process answered than the one that said HELLO";
+    else if (sender->uid != peer->uid)
+        why = "another user answered than the one that connected";
+    else if (poll(&ended, 1, 0) != 0)
+        why = "the process that said HELLO has ended";
+    if (why)
+        return sona_shm_diag_set(reterr, SONA_E_PERMISSION, 0,
+                                 "the challenge was not met: %s; one process connects, says HELLO "
+                                 "and answers",
+                                 why);
+    peer->liveness = SONA_SIDECAR_BY_CHALLENGE;
+    return SONA_OK;
+}
+
 const char *sona_sidecar_liveness_name(enum sona_sidecar_liveness liveness)
 {
-    static const char *const names[] = {"pidfd", "pid", "hang-up"};
+    static const char *const names[] = {"pidfd", "challenge", "pid", "hang-up"};
 
     return names[liveness];
 }

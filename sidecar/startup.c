@@ -236,9 +236,9 @@ static void look_at_pidfd(struct look *l)
     if (names_peers())
         find(l, "pidfd", SONA_SIDECAR_FINE, "the kernel says whose death to watch for");
     else if (fd >= 0)
-        find(l, "pidfd", SONA_SIDECAR_LACKING,
-             "there is no SO_PEERPIDFD: a client is watched by its number, which another process "
-             "may have by then; its lanes then wait for the hang-up. Linux 6.5");
+        find(l, "pidfd", SONA_SIDECAR_FINE,
+             "there is no SO_PEERPIDFD (Linux 6.5): clients prove by a challenge whose death to "
+             "watch for");
     else
         find(l, "pidfd", SONA_SIDECAR_LACKING,
              "there is no pidfd_open(2): a client's death is noticed by its hang-up alone, which "

@@ -21,7 +21,7 @@ extern "C" {
 /** Segment, record and handshake layout. Major must be equal; minor may only grow at the sidecar.
  */
 #define SONA_ABI_MAJOR 1
-#define SONA_ABI_MINOR 1 /* 1: a HELLO may hand lanes back */
+#define SONA_ABI_MINOR 2 /* 1: a HELLO may hand lanes back; 2: a client answers a CHALLENGE */
 
 /** Return the version of the linked library, such as "0.1.0". */
 SONA_API const char *sona_version(void);

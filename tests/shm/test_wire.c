@@ -103,9 +103,9 @@ Test(wire, a_packet_and_its_descriptors_arrive_whole_and_close_on_exec, .init = 
     }
 }
 
-Test(wire, surplus_descriptors_are_closed_and_the_packet_refused, .init = connect_pair)
+static void expect_surplus_refused(void)
 {
-    static const size_t counts[] = {3, 8, 16, 17, 40};
+    static const size_t counts[] = {3, 8, 16, 17, 18, 21, 24, 25, 40};
 
     for (size_t k = 0; k < sizeof counts / sizeof counts[0]; k++) {
         struct sona_wire_hello packet = hello();
@@ -125,6 +125,41 @@ Test(wire, surplus_descriptors_are_closed_and_the_packet_refused, .init = connec
         cr_assert(eq(int, n, 77), "written on success only");
         cr_assert(ne(ptr, strstr(diag.text, "descriptors"), NULL), "%s", diag.text);
     }
+}
+
+Test(wire, surplus_descriptors_are_closed_and_the_packet_refused, .init = connect_pair)
+{
+    expect_surplus_refused();
+    cr_assert(sona_wire_ask_senders(b)); /* less room for them */
+    expect_surplus_refused();
+}
+
+Test(wire, the_kernel_says_who_sent_a_packet_to_whoever_asked, .init = connect_pair)
+{
+    struct sona_wire_sender sender = {.pid = 77};
+    struct sona_wire_hello packet = hello();
+    struct sona_wire_challenge answer;
+    const uint8_t nonce[SONA_WIRE_NONCE_BYTES] = {1, 2, 3};
+    size_t bytes;
+
+    cr_assert(eq(int, sona_wire_send(a, &packet.head, sizeof packet, NULL, 0, NULL), SONA_OK));
+    cr_assert(eq(
+        int,
+        sona_wire_receive_from(b, &packet, sizeof packet, 1000, &bytes, NULL, NULL, &sender, NULL),
+        SONA_OK));
+    cr_expect(eq(int, sender.pid, 0), "nobody asked");
+    cr_assert(sona_wire_ask_senders(b));
+    cr_assert(eq(int, sona_wire_answer(a, nonce, NULL), SONA_OK));
+    cr_assert(eq(
+        int,
+        sona_wire_receive_from(b, &answer, sizeof answer, 1000, &bytes, NULL, NULL, &sender, NULL),
+        SONA_OK));
+    cr_expect(eq(sz, bytes, sizeof answer));
+    cr_expect(eq(u32, answer.head.kind, SONA_WIRE_ANSWER));
+    cr_expect(eq(int, memcmp(answer.nonce, nonce, sizeof nonce), 0));
+    cr_expect(eq(int, sender.pid, getpid()));
+    cr_expect(eq(u32, sender.uid, geteuid()));
+    cr_assert(not(sona_wire_ask_senders(-1)));
 }
 
 Test(wire, descriptors_that_nobody_asked_for_are_refused, .init = connect_pair)

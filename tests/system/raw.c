@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int connect_to(const struct stage *stage)
+int raw_connect(const struct stage *stage)
 {
     char path[128];
     sona_diag diag = {0};
@@ -37,7 +37,7 @@ static int shake_hands(struct raw *raw, const struct stage *stage, int old_fd,
     size_t bytes = 0;
     int n_fds = 0;
 
-    raw->socket = connect_to(stage);
+    raw->socket = raw_connect(stage);
     cr_assert(eq(
         int,
         sona_wire_send(raw->socket, &hello.head, sizeof hello, &old_fd, old_fd < 0 ? 0 : 1, &diag),
@@ -174,7 +174,7 @@ uint64_t raw_counter(const struct raw *raw, sona_counter counter)
 
 int raw_send(const struct stage *stage, const void *packet, size_t bytes)
 {
-    int fd = connect_to(stage);
+    int fd = raw_connect(stage);
 
     cr_assert(eq(i64, send(fd, packet, bytes, MSG_NOSIGNAL), (int64_t)bytes));
     return fd;

@@ -46,6 +46,8 @@ bool raw_has_room(const struct raw *raw, uint32_t lane);
 /* A counter on page 2 of the mapped segment: readable after the sidecar's end, too. */
 uint64_t raw_counter(const struct raw *raw, sona_counter counter);
 
+/* Connect, and say nothing yet. */
+int raw_connect(const struct stage *stage);
 /* Connect and send one packet as it is; returns the socket. */
 int raw_send(const struct stage *stage, const void *packet, size_t bytes);
 /* Receive one packet into `ret`; the bytes received, 0: hung up. */

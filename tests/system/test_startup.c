@@ -6,42 +6,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "older.h"
 #include "stage.h"
-
-#define ANY           (-1)
-#define SO_PEERPIDFD_ 77
-
-/* From here on the system call fails with `e`; only where its third argument is `third`, unless
- * that is ANY. */
-static void deny(long number, int third, int e)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)number, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)third, 0, third == ANY ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (uint32_t)e),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-
-    cr_assert(zero(int, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)));
-    cr_assert(zero(int, prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)), "%m");
-}
 
 static void limit(int what, rlim_t soft)
 {
@@ -124,7 +98,7 @@ Test(startup, without_membarrier_readers_fence_and_all_else_goes_on, .timeout = 
     sona_decision decision;
     float x[STAGE_DIM];
 
-    deny(SYS_membarrier, ANY, ENOSYS);
+    older_without(SYS_membarrier, OLDER_ANY, ENOSYS);
     check(&c, "");
     cr_expect(zero(int, c.status), "%s", c.said);
     expect_line(&c, "lacks", "membarrier", "every call of a client makes a full fence");
@@ -147,28 +121,28 @@ Test(startup, without_sealed_memory_nobody_could_attach_and_the_status_says_so, 
 {
     static struct checked c;
 
-    deny(SYS_memfd_create, ANY, EPERM);
+    older_without(SYS_memfd_create, OLDER_ANY, EPERM);
     check(&c, "");
     cr_expect(eq(int, c.status, 1), "%s", c.said);
     expect_line(&c, "fatal", "sealing", "no client can attach");
 }
 
-Test(startup, without_a_peers_pidfd_its_number_is_watched, .timeout = 60)
+Test(startup, without_a_peers_pidfd_clients_are_challenged, .timeout = 60)
 {
     static struct checked c;
 
-    deny(SYS_getsockopt, SO_PEERPIDFD_, ENOPROTOOPT);
+    older_without_peerpidfd();
     check(&c, "");
     cr_expect(zero(int, c.status), "%s", c.said);
-    expect_line(&c, "lacks", "pidfd", "there is no SO_PEERPIDFD");
+    expect_line(&c, "fine", "pidfd", "prove by a challenge");
 }
 
 Test(startup, without_any_pidfd_a_hang_up_is_what_tells, .timeout = 60)
 {
     static struct checked c;
 
-    deny(SYS_getsockopt, SO_PEERPIDFD_, ENOPROTOOPT);
-    deny(SYS_pidfd_open, ANY, ENOSYS);
+    older_without_peerpidfd();
+    older_without(SYS_pidfd_open, OLDER_ANY, ENOSYS);
     check(&c, "");
     cr_expect(zero(int, c.status), "%s", c.said);
     expect_line(&c, "lacks", "pidfd", "hang-up alone");
@@ -178,7 +152,7 @@ Test(startup, without_pages_that_are_wiped_on_fork_no_client_can_open, .timeout 
 {
     static struct checked c;
 
-    deny(SYS_madvise, MADV_WIPEONFORK, EINVAL);
+    older_without(SYS_madvise, MADV_WIPEONFORK, EINVAL);
     check(&c, "");
     cr_expect(eq(int, c.status, 1), "%s", c.said);
     expect_line(&c, "fatal", "fork", "no client can open");
@@ -219,7 +193,7 @@ Test(startup, memory_that_may_not_be_locked_is_told_of, .timeout = 60)
 {
     static struct checked c;
 
-    deny(SYS_mlock2, ANY, EPERM);
+    older_without(SYS_mlock2, OLDER_ANY, EPERM);
     check(&c, "");
     cr_expect(zero(int, c.status), "%s", c.said);
     expect_line(&c, "lacks", "memlock", "LimitMEMLOCK=");
@@ -277,7 +251,7 @@ Test(startup, what_is_missing_is_in_the_log_of_a_start, .timeout = 60)
     struct stage stage;
     char text[16384];
 
-    deny(SYS_membarrier, ANY, ENOSYS);
+    older_without(SYS_membarrier, OLDER_ANY, ENOSYS);
     stage_open(&stage, NULL);
     ssize_t n = pread(stage.spawn.log_fd, text, sizeof text - 1, 0);
     text[n > 0 ? n : 0] = '\0';

@@ -71,7 +71,8 @@
     X(refused_zero_vector)      \
     X(refused_route)            \
     X(refused_no_route)         \
-    X(refused_unknown_id)
+    X(refused_unknown_id)       \
+    X(unrecorded)
 
 enum sona_client_counter {
 #define SONA_CLIENT_COUNTER_ENUM(name) SONA_CLIENT_##name,
@@ -133,7 +134,7 @@ struct sona_client_lane_state {
     uint64_t lanes;         /* serial of the lane memory that `seq` counts in */
     uint64_t seq;           /* lane_seq of the next record */
     uint64_t draws;         /* decisions drawn so far */
-    uint64_t last_decision; /* id of the last one recorded; 0: none */
+    uint64_t last_decision; /* id of the last one recorded; 0: none, or a later one was left out */
     _Atomic uint64_t counter[SONA_CLIENT_COUNTER_COUNT];     /* read by stats: relaxed */
     alignas(SONA_MODEL_ALIGN) float scores[SONA_ROUTES_MAX]; /* of the last decision */
 };

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "client/hot.h"
+#include "engine/model/block.h"
 
 /* Prepare x where it is to be scored: in `record`, or, when there is none, in private memory. */
 static sona_err prepare(const struct sona_client_call *call, struct sona_record *record,
@@ -21,29 +22,34 @@ static sona_err prepare(const struct sona_client_call *call, struct sona_record 
     return sona_model_prepare(&call->att->layout, x, place);
 }
 
-/* Decide by the current snapshot; without one, uniformly over a restricted set. */
-static sona_err choose(struct sona_client_call *call, uint64_t seed, const float *x,
-                       const sona_candidates *candidates, sona_decision *ret)
+/* Decide by the current snapshot; without one, uniformly over a restricted set. *ret_unrecorded:
+ * that snapshot's. */
+static sona_err choose(struct sona_client_call *call, uint64_t random, const float *x,
+                       const sona_candidates *candidates, sona_decision *ret,
+                       uint16_t *ret_unrecorded)
 {
     struct sona_client_read read;
     sona_err err = SONA_E_NO_ROUTE;
-    uint64_t random = sona_model_random(seed, call->lane, call->state->draws++);
 
     sona_client_read_begin(&read);
     while (sona_client_read_next(call, &read)) {
         err = sona_model_decide(&read.view, x, candidates, random, &call->port->scores, ret);
+        *ret_unrecorded = sona_model_hot_of(&read.view)->unrecorded;
         if (sona_client_read_valid(call, &read, SONA_SHM_USE_HOT | SONA_SHM_USE_COLD))
             break;
     }
     uint64_t version = sona_client_read_end(call, &read);
-    if (version == 0)
+    if (version == 0) {
         err = sona_model_decide_cold(candidates, random, ret);
+        *ret_unrecorded = 0; /* nobody has said otherwise */
+    }
     ret->version = version;
     return err;
 }
 
+/* Write the record of a decision and commit it. */
 static void commit_decision(struct sona_client_call *call, struct sona_record *record,
-                            const sona_decision *d, uint32_t tenant)
+                            const sona_decision *d, uint32_t tenant, uint16_t unrecorded)
 {
     *record = (struct sona_record){
         .kind = SONA_RECORD_DECIDE,
@@ -54,6 +60,7 @@ static void commit_decision(struct sona_client_call *call, struct sona_record *r
         .score = d->expected,
         .node = tenant,
         .flags = (uint16_t)d->why,
+        .unrecorded = unrecorded,
     };
     sona_client_event_commit(call, record);
 }
@@ -66,6 +73,8 @@ sona_err sona_decide(sona_lane *lane, const float *x, uint32_t dim,
     sona_err why = SONA_OK; /* the decision is not recorded */
     const float *prepared;
     sona_decision d = {.id = 0};
+    uint16_t unrecorded = 0;
+    bool left_out = false;
 
     if (!lane)
         return SONA_E_ARGUMENT;
@@ -75,18 +84,28 @@ sona_err sona_decide(sona_lane *lane, const float *x, uint32_t dim,
         return sona_client_refuse(&call, SONA_E_ARGUMENT);
     if (dim != call.att->layout.geometry.dim || dim == 0)
         return sona_client_refuse(&call, SONA_E_SHAPE);
-    if (!candidates || candidates->mode != SONA_MODE_BYPASS)
+    bool bypass = candidates && candidates->mode == SONA_MODE_BYPASS;
+    if (!bypass)
         record = sona_client_event_reserve(&call, &why);
 
     sona_err err = prepare(&call, record, x, &prepared);
-    if (err == SONA_OK)
-        err = choose(&call, lane->client->seed, prepared, candidates, &d);
+    if (err == SONA_OK) {
+        uint64_t seed = lane->client->seed, n = call.state->draws++;
+
+        err = choose(&call, sona_model_random(seed, call.lane, n), prepared, candidates, &d,
+                     &unrecorded);
+        left_out = !bypass && sona_model_leaves_out(unrecorded, seed, call.lane, n);
+    }
     if (err != SONA_OK)
         return sona_client_refuse(&call, err);
-    if (record) {
+    if (left_out) {
+        why = SONA_OK; /* whether there was room or not */
+        call.state->last_decision = 0;
+        sona_client_count(call.state, SONA_CLIENT_unrecorded);
+    } else if (record) {
         why = SONA_OK;
         d.id = sona_client_event_id(&call);
-        commit_decision(&call, record, &d, candidates ? candidates->tenant : 0);
+        commit_decision(&call, record, &d, candidates ? candidates->tenant : 0, unrecorded);
         call.state->last_decision = d.id;
     } else if (why != SONA_OK) {
         sona_client_event_drop(&call, why);

@@ -14,6 +14,7 @@
 
 #include "engine/diag.h"
 #include "engine/facade.h"
+#include "engine/model/block.h"
 
 #define STREAM 0 /* of the random numbers */
 #define OWNER  0 /* one process, one user: every outcome is its own */
@@ -207,6 +208,8 @@ sona_err sona_engine_prepare(sona_engine *engine, const float *x, uint32_t dim)
 uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, sona_route route,
                               float propensity, uint32_t tenant, uint64_t now_ms)
 {
+    struct sona_model_view view = sona_learner_view(engine->learner);
+    bool decision = kind == SONA_PENDING_DECISION;
     struct sona_pending_entry entry = {
         .id = ++engine->ids,
         .owner = OWNER,
@@ -215,6 +218,7 @@ uint64_t sona_engine_remember(sona_engine *engine, enum sona_pending_kind kind, 
         .route = route,
         .propensity = propensity,
         .tenant = tenant,
+        .unrecorded = decision ? sona_model_hot_of(&view)->unrecorded : 0,
         .x = engine->query,
     };
     struct sona_pending_joined joined;
@@ -237,6 +241,7 @@ sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
 {
     struct sona_model_view view;
     sona_decision decision;
+    uint64_t n;
     sona_err err;
 
     if (engine == NULL || x == NULL || ret == NULL)
@@ -246,17 +251,22 @@ sona_err sona_engine_decide(sona_engine *engine, const float *x, uint32_t dim,
         return sona_engine_refuse(engine, err);
 
     view = sona_learner_view(engine->learner);
+    n = engine->draws++;
     err = sona_model_decide(&view, engine->query, candidates,
-                            sona_model_random(engine->config.seed, STREAM, engine->draws++),
-                            &engine->scores, &decision);
+                            sona_model_random(engine->config.seed, STREAM, n), &engine->scores,
+                            &decision);
     if (err != SONA_OK)
         return sona_engine_refuse(engine, err);
     decision.version = sona_engine_version(engine);
     decision.id = 0;
-    if (candidates == NULL || candidates->mode != SONA_MODE_BYPASS)
-        engine->last_decision = decision.id =
-            sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route, decision.propensity,
-                                 candidates == NULL ? 0 : candidates->tenant, now_ms);
+    if (candidates == NULL || candidates->mode != SONA_MODE_BYPASS) {
+        if (!sona_model_leaves_out(sona_model_hot_of(&view)->unrecorded, engine->config.seed,
+                                   STREAM, n))
+            decision.id = sona_engine_remember(engine, SONA_PENDING_DECISION, decision.route,
+                                               decision.propensity,
+                                               candidates == NULL ? 0 : candidates->tenant, now_ms);
+        engine->last_decision = decision.id; /* what was left out hides what came before it */
+    }
     *ret = decision;
     return SONA_OK;
 }

@@ -31,7 +31,7 @@ struct sona_engine {
 
     uint64_t draws;         /* decisions that reached the draw: position in the random stream */
     uint64_t ids;           /* the last one given out; never 0 */
-    uint64_t last_decision; /* the last one remembered, 0: none */
+    uint64_t last_decision; /* the last one, 0: none, or it was left out by record_share */
     uint64_t counter[SONA_COUNTER_COUNT];
     uint64_t flushed[3]; /* learned, micro_updates, layer_updates at the last flush */
 };

@@ -151,7 +151,8 @@ static const struct row record[] = {
     ROW(sona_record, n_floats, "client", "activations of a STEP"),
     ROW(sona_record, n_attention, "client", "attention weights of a STEP"),
     ROW(sona_record, layer, "client", "of a STEP"),
-    ROW(sona_record, reserved0, "client", "0"),
+    ROW(sona_record, unrecorded, "client",
+        "65,536 times the share of decisions like this DECIDE that no record is written of"),
     ROW(sona_record, reserved1, "client", "tokens out of an OUTCOME, else 0"),
 };
 

@@ -53,8 +53,8 @@ struct sona_record {
     uint16_t n_floats;    /* activations in use (STEP) */
     uint16_t n_attention; /* attention weights in use (STEP) */
     uint16_t layer;
-    uint16_t reserved0;
-    uint32_t reserved1; /* tokens_out of an outcome */
+    uint16_t unrecorded; /* DECIDE: that of the model that decided (record_share); else 0 */
+    uint32_t reserved1;  /* tokens_out of an outcome */
 };
 static_assert(sizeof(struct sona_record) == 64, "record header");
 

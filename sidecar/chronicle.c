@@ -36,6 +36,7 @@ static struct sona_store_record record_of(const struct sona_sidecar_chronicle *c
         .version = j->version,
         .now_ms = j->now_ms,
         .type = j->type,
+        .unrecorded = j->unrecorded,
         .layer = j->layer,
         .quality = j->quality,
         .propensity = j->propensity,
@@ -220,6 +221,7 @@ static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_
         .kind = record->kind,
         .tenant = record->tenant,
         .type = record->type,
+        .unrecorded = record->unrecorded,
         .layer = record->layer,
         .credit = record->credit,
         .uid = record->uid,
@@ -243,16 +245,38 @@ static bool replay_command(struct sona_sidecar_replay *r, const struct sona_stor
     return true;
 }
 
+/* A change as it was written before `record_share`, the first key behind those that there were. */
+#define OLDER_CONFIG offsetof(sona_config, record_share)
+static_assert(sizeof(sona_config) > OLDER_CONFIG &&
+                  (sizeof(sona_config) - OLDER_CONFIG) % sizeof(sona_route_spec) != 0,
+              "no number of routes makes an older change as long as one of today");
+
+/* False: it is no change of either length. */
+static bool read_change(struct sona_sidecar_change *ret, const struct sona_store_record *record)
+{
+    size_t bytes = record->payload_bytes, head = change_bytes(0);
+    const unsigned char *from = record->payload;
+
+    if (bytes >= head && bytes <= sizeof *ret && (bytes - head) % sizeof *ret->route == 0) {
+        memcpy(ret, from, bytes);
+    } else {
+        head -= sizeof ret->config - OLDER_CONFIG;
+        if (bytes < head || bytes - head > sizeof ret->route)
+            return false;
+        sona_config_init(&ret->config);
+        memcpy(&ret->config, from, OLDER_CONFIG);
+        memcpy(&ret->n_routes, from + OLDER_CONFIG, sizeof ret->n_routes);
+        memcpy(ret->route, from + head, bytes - head);
+    }
+    return ret->n_routes <= SONA_ROUTES_MAX && head + ret->n_routes * sizeof *ret->route == bytes;
+}
+
 static bool replay_config(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
     struct sona_sidecar_change *change = r->change;
     struct sona_sidecar_command c = {.request = {.what = SONA_SIDECAR_CONFIGURE}, .change = change};
 
-    if (record->payload_bytes < change_bytes(0) || record->payload_bytes > sizeof *change)
-        return false;
-    memcpy(change, record->payload, record->payload_bytes);
-    if (change->n_routes > SONA_ROUTES_MAX ||
-        change_bytes(change->n_routes) != record->payload_bytes)
+    if (!read_change(change, record))
         return false;
     sona_sidecar_command_apply(r->core->learner, &c);
     return true;

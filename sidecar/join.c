@@ -69,6 +69,7 @@ static void hand_over(const struct sona_sidecar_join *join, const struct sona_pe
         .propensity = from->entry.propensity,
         .tenant = from->entry.tenant,
         .type = from->entry.type,
+        .unrecorded = from->entry.unrecorded,
         .uid = (uint32_t)from->entry.owner,
     };
     if (from->entry.x)
@@ -90,6 +91,7 @@ static bool remember(struct sona_sidecar_join *join, const struct sona_sidecar_t
         .route = decision ? r->route : SONA_ROUTE_NONE,
         .propensity = decision ? r->value : 0,
         .tenant = r->node,
+        .unrecorded = decision ? r->unrecorded : 0,
         .x = sona_record_floats(t->record),
     };
     struct sona_pending_joined joined = {.entry = entry};

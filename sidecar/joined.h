@@ -30,10 +30,11 @@ struct sona_sidecar_joined {
     float quality, propensity;
     uint32_t kind; /* enum sona_learner_kind */
     uint32_t tenant;
-    uint32_t type;  /* sona_pattern_type of its contexts */
-    uint32_t layer; /* STEPS: BaseLoRA layer; HIT: pattern row */
-    float credit;   /* STEPS */
-    uint32_t uid;   /* who said it */
+    uint16_t type;       /* sona_pattern_type of its contexts */
+    uint16_t unrecorded; /* of a decision's query and outcome: as in its record */
+    uint32_t layer;      /* STEPS: BaseLoRA layer; HIT: pattern row */
+    float credit;        /* STEPS */
+    uint32_t uid;        /* who said it */
 };
 static_assert(sizeof(struct sona_sidecar_joined) == 64, "the embedding is aligned");
 

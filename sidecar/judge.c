@@ -109,6 +109,8 @@ int sona_sidecar_judge(const struct sona_sidecar_rules *rules,
     case SONA_RECORD_DECIDE:
         HOLD(own_id(origin, r));
         HOLD(share(r->value, false));
+        /* Where none is recorded, nor is this one. */
+        HOLD(r->unrecorded == UINT16_MAX ? SONA_COUNTER_drop_range : SONA_SIDECAR_ACCEPTED);
         HOLD(route(rules, r->route));
         return embedding(rules, r);
     case SONA_RECORD_BEGIN:

@@ -96,6 +96,7 @@ void sona_learner_configure(struct sona_learner *learner, const sona_config *con
     head->lambda = config->lambda;
     if (!learner->explored)
         head->max_explore = config->max_explore;
+    head->unrecorded = sona_model_unrecorded(config->record_share);
 }
 
 const sona_config *sona_learner_configuration(const struct sona_learner *learner)
@@ -140,6 +141,7 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config)
     head = sona_learner_head(l);
     head->lambda = config->lambda;
     head->max_explore = config->max_explore;
+    head->unrecorded = sona_model_unrecorded(config->record_share);
     head->micro_scale = config->lora_alpha / (float)config->micro_lora_rank;
     head->tenant_spread = 0.01f;
     head->tenant_scale =

@@ -482,6 +482,7 @@ static void keep_configured(struct sona_learner *l, const struct sona_model_hot 
     head->micro_scale = now->micro_scale;
     head->tenant_scale = now->tenant_scale;
     head->flags = now->flags;
+    head->unrecorded = now->unrecorded;
 }
 
 static sona_err take_parts(struct sona_learner *l, const sona_config *saved,

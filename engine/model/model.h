@@ -37,6 +37,7 @@
 #ifndef SONA_ENGINE_MODEL_MODEL_H
 #define SONA_ENGINE_MODEL_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -129,7 +130,8 @@ struct sona_model_hot {
     float micro_scale;  /* s = alpha / rank */
     uint32_t n_tenants; /* rows in use */
     float stack[SONA_MODEL_STACK];
-    uint32_t flags;      /* SONA_MODEL_USE_*: terms that take part */
+    uint16_t flags;      /* SONA_MODEL_USE_*: terms that take part */
+    uint16_t unrecorded; /* sona_model_unrecorded() of record_share */
     float tenant_scale;  /* s of the tenants' adapters */
     float tenant_spread; /* variance of a quality between tenants */
 };
@@ -331,6 +333,13 @@ void sona_model_predict(const struct sona_model_view *view, const float *x, uint
  * SONA_E_RANGE for a cost outside 0..1. */
 sona_err sona_model_score(const struct sona_model_view *view, const float *x,
                           const sona_candidates *candidates, struct sona_model_scores *scores);
+
+/* What 1 - `share` is in 65,536ths. 0, which is also what an older model holds: every decision is
+ * recorded; UINT16_MAX: none is, and a share above 0 never becomes that. */
+uint16_t sona_model_unrecorded(float share);
+/* Whether decision number n of a stream is left out. Drawn beside the route: both are functions of
+ * (seed, stream, n), of different streams. */
+bool sona_model_leaves_out(uint16_t unrecorded, uint64_t seed, uint64_t stream, uint64_t n);
 
 /* Score and choose. `random`: 64 uniform bits. Fills everything of `ret` but id and version.
  * SONA_E_NO_ROUTE, SONA_E_ROUTE (unknown or retired forced route, for OBSERVE and BYPASS),

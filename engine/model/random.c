@@ -23,6 +23,9 @@ static uint64_t mix(uint64_t v)
     return v ^ v >> 30;
 }
 
+/* Streams of the draws that leave decisions out: no lane's. */
+#define LEAVES_OUT 0x100000000ull
+
 uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n)
 {
     uint64_t key = mix(seed + ROOT7);
@@ -30,4 +33,21 @@ uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n)
     key = mix(key ^ (stream * ROOT3 + 1));
     /* n times an odd number is a bijection too: no two draws of one stream share their input. */
     return mix(key + n * ROOT5);
+}
+
+uint16_t sona_model_unrecorded(float share)
+{
+    double rest = (1 - (double)share) * 0x1p16;
+
+    if (!(share > 0))
+        return UINT16_MAX;
+    return (uint16_t)(rest < UINT16_MAX - 1 ? rest : UINT16_MAX - 1);
+}
+
+bool sona_model_leaves_out(uint16_t unrecorded, uint64_t seed, uint64_t stream, uint64_t n)
+{
+    if (unrecorded == 0)
+        return false;
+    return unrecorded == UINT16_MAX ||
+           sona_model_random(seed, LEAVES_OUT | stream, n) >> 48 < unrecorded;
 }

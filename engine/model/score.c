@@ -65,7 +65,7 @@ static float evidence(const struct sona_model_route *row)
 static void begin(struct scoring *s)
 {
     s->n = sona_model_n_routes(s->view);
-    s->flags = sona_model_word(&sona_model_hot_of(s->view)->flags);
+    s->flags = sona_model_hot_of(s->view)->flags;
     s->has_code = sona_model_word(&sona_model_cold_of(s->view)->has_code);
     s->out->n_routes = s->n;
     for (uint32_t k = 0; k < s->n; k++) {

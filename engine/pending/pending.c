@@ -278,7 +278,7 @@ sona_err sona_pending_context(struct sona_pending *pending, uint64_t id, sona_pa
         return refuse_absent(pending, id);
     COUNT(pending, contexts);
     if (type != SONA_PATTERN_GENERAL)
-        pending->waiting[place].type = type;
+        pending->waiting[place].type = (uint16_t)type;
     return SONA_OK;
 }
 

@@ -46,9 +46,10 @@ struct sona_pending_entry {
     uint32_t steps;
     float reward_sum; /* of the steps */
     uint32_t sums;    /* of its steps' activations (sums.h); SONA_PENDING_NO_SUM: none */
-    uint32_t type;    /* sona_pattern_type that its contexts name, the last one counts; 0: none */
-    uint32_t tenant;  /* 0: nobody's in particular */
-    const float *x;   /* dim_padded floats in the arena, prepared; valid until the next call */
+    uint16_t type;    /* sona_pattern_type that its contexts name, the last one counts; 0: none */
+    uint16_t unrecorded; /* share of the decisions that were left out where it was recorded */
+    uint32_t tenant;     /* 0: nobody's in particular */
+    const float *x;      /* dim_padded floats in the arena, prepared; valid until the next call */
 };
 
 /* What the learner is to be told. */

@@ -16,7 +16,9 @@ struct kept_entry {
     uint64_t id, owner, begun_ms, version;
     uint32_t kind, route;
     float propensity, reward_sum;
-    uint32_t steps, type, tenant;
+    uint32_t steps;
+    uint16_t type, unrecorded; /* the latter 0 where it was not known yet */
+    uint32_t tenant;
     uint32_t sums; /* so many of the next rows of sums are its */
 };
 
@@ -65,6 +67,7 @@ static void save_entries(const struct sona_pending *pending, struct sona_state_w
             .reward_sum = e->reward_sum,
             .steps = e->steps,
             .type = e->type,
+            .unrecorded = e->unrecorded,
             .tenant = e->tenant,
             .sums = sums_of(pending, e->sums),
         };
@@ -171,7 +174,7 @@ static bool is_share(float value)
 static bool entry_is_sound(const struct kept_entry *kept)
 {
     return kept->kind <= SONA_PENDING_TRAJECTORY && is_share(kept->propensity) &&
-           kept->type < SONA_MODEL_TYPES;
+           kept->type < SONA_MODEL_TYPES && kept->unrecorded < UINT16_MAX;
 }
 
 static bool load_entry(struct sona_pending *pending, const struct kept_entry *kept,
@@ -201,6 +204,7 @@ static bool load_entry(struct sona_pending *pending, const struct kept_entry *ke
         .reward_sum = kept->reward_sum,
         .sums = SONA_PENDING_NO_SUM,
         .type = kept->type,
+        .unrecorded = kept->unrecorded,
         .tenant = kept->tenant,
         .x = vector,
     };

@@ -143,11 +143,14 @@ SONA_API sona_err sona_merge_into(sona_lane *lane, uint32_t layer, const float *
                                   uint64_t *ret_version);
 
 /**
- * [hot] Choose a route for a query and record the decision.
+ * [hot] Choose a route for a query and record the decision, or, where the instance's record_share
+ * is below 1, that share of the decisions: which of them is drawn by (seed, lane, how-manieth).
  * @param x           @p dim floats, any norm but zero
  * @param candidates  null: every enabled route, explore
  * @param ret         written on SONA_OK, SONA_E_FULL and SONA_E_DETACHED. In the last two cases the
- *                    decision is good but not recorded: id is 0.
+ *                    decision is good but not recorded: id is 0; as it is, with SONA_OK, of one
+ *                    that record_share leaves out: it has its propensity, and nothing is to be
+ *                    told of it.
  * @return SONA_OK; SONA_E_FULL, SONA_E_DETACHED; SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_NOT_FINITE,
  *         SONA_E_ZERO_VECTOR, SONA_E_RANGE, SONA_E_ROUTE, SONA_E_NO_ROUTE, SONA_E_FORKED
  */
@@ -187,8 +190,8 @@ SONA_API sona_err sona_outcome_revoke(sona_lane *lane, uint64_t id);
 /**
  * [hot] Learn from a signal (see signal.h). One that names an id is the outcome of that decision or
  * trajectory; one that names none is the outcome of the last decision recorded on this lane; before
- * there is one, it moves the global reward baseline. Its direction, if it has one, moves the
- * adapter besides.
+ * there is one, and behind one that record_share left out, it moves the global reward baseline. Its
+ * direction, if it has one, moves the adapter besides.
  * @param ret  null, or what it was taken to be about
  * @return SONA_OK; SONA_E_FULL (perhaps of the direction alone), SONA_E_DETACHED; SONA_E_ARGUMENT,
  *         SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE, SONA_E_ZERO_VECTOR (the direction):
@@ -264,7 +267,8 @@ typedef struct sona_client_stats {
         refused_zero_vector, refused_route, refused_no_route, refused_unknown_id;
     bool memory_locked; /**< the maps are locked in memory; false: RLIMIT_MEMLOCK */
     uint64_t memlock_failures;
-    bool full_fence; /**< true: FULL mode, false: ASYM (membarrier) */
+    bool full_fence;     /**< true: FULL mode, false: ASYM (membarrier) */
+    uint64_t unrecorded; /**< decisions left out by record_share; `decides` counts them too */
 } sona_client_stats;
 
 /** Sum the counters of every lane. Not [hot] but makes no lock and no system call. @threads any

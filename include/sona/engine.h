@@ -144,6 +144,7 @@ SONA_API sona_err sona_engine_memory_of(const sona_config *config, sona_engine_m
  * @param candidates  null: every enabled route
  * @param now_ms      the caller's clock, any epoch, never going back
  * @param ret         its scores are valid until the next call; id is 0 for SONA_MODE_BYPASS
+ *                    and for what record_share leaves out: it is decided, and not remembered
  * @return SONA_OK; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR, SONA_E_RANGE, SONA_E_ROUTE,
  *         SONA_E_NO_ROUTE: counted, nothing else changes. SONA_E_ARGUMENT for a null pointer, here
  *         and below: not counted.
@@ -180,8 +181,9 @@ SONA_API sona_err sona_engine_revoke(sona_engine *engine, uint64_t id, uint64_t 
 
 /**
  * Learn from a signal (see signal.h): the outcome of what it names, else of the last decision, else
- * a move of the global reward baseline; and its direction, if it has one, moves the adapter, even
- * when that outcome says nothing new or comes too late.
+ * (also when record_share left that one out) a move of the global reward baseline; and its
+ * direction, if it has one, moves the adapter, even when that outcome says nothing new or comes too
+ * late.
  * @param ret  null, or what it was taken to be about; written on SONA_OK
  * @return as sona_engine_outcome(); SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_RANGE,
  *         SONA_E_ZERO_VECTOR (the direction): counted, nothing else changes. A direction without

@@ -10,7 +10,8 @@
 #define BUSY_MS 5000 /* how long somebody's own transaction in the file is waited for */
 
 /* Columns without a type keep a float's bits: REAL would turn -0.0 into 0. Fresh tables first; what
- * operators look through came with step 2. */
+ * operators look through came with step 2, what record_share left out with step 3: NULL, and 0, in
+ * rows from before it, whose checksums stay what they were. */
 static const char *const steps[SONA_STORE_SCHEMA] = {
     "CREATE TABLE store(one INTEGER PRIMARY KEY CHECK(one=1), uuid BLOB NOT NULL, created_ms "
     "INTEGER NOT NULL, position INTEGER NOT NULL, intake_seq INTEGER NOT NULL, first INTEGER NOT "
@@ -43,6 +44,14 @@ static const char *const steps[SONA_STORE_SCHEMA] = {
         "CREATE VIEW outcome AS SELECT position, written, uid, tenant, route, quality, propensity, "
         "id, "
         "version FROM journal WHERE kind IN ('outcome','replace','query_outcome');",
+
+    "ALTER TABLE event ADD COLUMN unrecorded INTEGER;"
+    "DROP VIEW outcome;"
+    "CREATE VIEW outcome AS SELECT j.position, j.written, j.uid, j.tenant, j.route, j.quality, "
+    "j.propensity, j.id, j.version, "
+    "iif(j.kind='replace',NULL,1-ifnull(e.unrecorded,0)/65536.0) AS share "
+    "FROM journal j JOIN event e ON e.position=j.position "
+    "WHERE j.kind IN ('outcome','replace','query_outcome');",
 };
 
 const char *sona_store_schema_step(uint32_t step)

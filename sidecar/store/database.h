@@ -12,7 +12,7 @@
 #include "sidecar/store/store.h"
 
 #define SONA_STORE_APPLICATION_ID 0x534f4e41 /* "SONA" */
-#define SONA_STORE_SCHEMA         2          /* user_version; the number of schema steps */
+#define SONA_STORE_SCHEMA         3          /* user_version; the number of schema steps */
 #define SONA_STORE_PAGE_BYTES     16384      /* 14 records of 256 dims */
 
 /* Beside SQLite's codes: a batch in the intake log is not what was appended. */
@@ -20,7 +20,7 @@
 
 /* A parameter for each column of table `event`. A statement begins, steps and ends once for all its
  * rows. */
-#define SONA_STORE_ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+#define SONA_STORE_ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 #define SONA_STORE_ROWS_8                                                                      \
     SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW \
                    "," SONA_STORE_ROW "," SONA_STORE_ROW "," SONA_STORE_ROW

@@ -72,7 +72,9 @@ static_assert(sizeof(struct sona_store_batch) == 64, "the layout is on disk");
 struct sona_store_entry {
     uint64_t position; /* CURSOR: 0 */
     uint64_t lane[2], lane_seq, id, version, now_ms;
-    uint32_t kind, uid, tenant, route, type, layer;
+    uint32_t kind, uid, tenant, route;
+    uint16_t type, unrecorded; /* the latter 0 in an older log */
+    uint32_t layer;
     float quality, propensity, credit;
     uint32_t x_n, base_n, payload_bytes;
 };

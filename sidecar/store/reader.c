@@ -156,6 +156,8 @@ static bool print_row(void *context, const struct sona_store_record *r)
     if (sona_store_lane_is(r->lane))
         (void)fprintf(file, ",\"lane\":\"%016" PRIx64 "%016" PRIx64 "\",\"lane_seq\":%" PRIu64,
                       r->lane.word[0], r->lane.word[1], r->lane_seq);
+    if (r->unrecorded > 0)
+        (void)fprintf(file, ",\"share\":%.9g", 1 - r->unrecorded / 65536.0);
     if (r->p_sample > 0)
         (void)fprintf(file, ",\"p_sample\":%.9g", (double)r->p_sample);
     print_vector(file, "x", r->x, r->x_n);

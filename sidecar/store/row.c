@@ -33,9 +33,10 @@ enum column {
     X,
     BASE,
     PAYLOAD,
-    SUM
+    SUM,
+    UNRECORDED
 };
-static_assert(SUM + 1 == SONA_STORE_COLUMNS, "one parameter a column");
+static_assert(UNRECORDED + 1 == SONA_STORE_COLUMNS, "one parameter a column");
 
 /* What a row's checksum is taken of: the numbers, then each blob. `thin` tells an f16 x from an
  * exact one; whether p_sample is NULL depends on it. */
@@ -57,6 +58,7 @@ static uint64_t sum_of(const struct sona_store_record *r, const void *x, size_t 
                   r->tenant,
                   r->route,
                   r->type,
+                  r->unrecorded,
                   r->layer,
                   r->quality,
                   r->propensity,
@@ -130,12 +132,19 @@ static void put(const struct place *p, const struct sona_store_record *r, const 
     const struct {
         int column;
         uint64_t value;
-    } integers[] = {{POSITION, r->position}, {WRITTEN_MS, r->written_ms},
-                    {KIND, r->kind},         {UID, r->uid},
-                    {TENANT, r->tenant},     {ROUTE, r->route},
-                    {LANE_SEQ, r->lane_seq}, {ID, r->id},
-                    {VERSION, r->version},   {NOW_MS, r->now_ms},
-                    {TYPE, r->type},         {LAYER, r->layer}};
+    } integers[] = {{POSITION, r->position},
+                    {WRITTEN_MS, r->written_ms},
+                    {KIND, r->kind},
+                    {UID, r->uid},
+                    {TENANT, r->tenant},
+                    {ROUTE, r->route},
+                    {LANE_SEQ, r->lane_seq},
+                    {ID, r->id},
+                    {VERSION, r->version},
+                    {NOW_MS, r->now_ms},
+                    {TYPE, r->type},
+                    {LAYER, r->layer},
+                    {UNRECORDED, r->unrecorded}};
 
     for (size_t i = 0; i < sizeof integers / sizeof *integers; i++)
         put_integer(p, integers[i].column, integers[i].value);
@@ -215,7 +224,8 @@ bool sona_store_row_read(sqlite3_stmt *stmt, struct sona_store_row_buffer *buffe
                                       .id = sona_store_column(stmt, ID),
                                       .version = sona_store_column(stmt, VERSION),
                                       .now_ms = sona_store_column(stmt, NOW_MS),
-                                      .type = word(stmt, TYPE),
+                                      .type = (uint16_t)word(stmt, TYPE),
+                                      .unrecorded = (uint16_t)word(stmt, UNRECORDED),
                                       .layer = word(stmt, LAYER),
                                       .quality = (float)sqlite3_column_double(stmt, QUALITY),
                                       .propensity = (float)sqlite3_column_double(stmt, PROPENSITY),

@@ -15,7 +15,7 @@ struct sona_store_row_buffer {
     uint8_t payload[SONA_STORE_PAYLOAD_MAX];
 };
 
-#define SONA_STORE_COLUMNS 21u /* of table `event` */
+#define SONA_STORE_COLUMNS 22u /* of table `event` */
 
 /* What a row of a statement's VALUES is bound to. Binding costs as much as half of the rest of an
  * insert, and from row to row most of the numbers stay. Zero: nothing was bound. */

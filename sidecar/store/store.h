@@ -91,7 +91,8 @@ struct sona_store_record {
     uint64_t id;               /* decision, trajectory or pattern */
     uint64_t version;          /* snapshot that decided */
     uint64_t now_ms;           /* the sidecar's clock, which the learner is told */
-    uint32_t type, layer;      /* as struct sona_sidecar_joined */
+    uint16_t type, unrecorded; /* as struct sona_sidecar_joined, as is layer */
+    uint32_t layer;
     float quality, propensity; /* finite, as is credit */
     float credit;
     float p_sample;    /* given by the store. 0: the vectors are as they were appended. Else the row

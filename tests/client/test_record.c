@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client_fixture.h"
+#include "watch.h"
 
 /* Lane 1, since much is 0 where a lane is not written at all. */
 static void start(void)
@@ -73,6 +74,86 @@ Test(record, a_decision_is_recorded_as_it_was_answered)
         cr_assert(eq(flt, slot.head.value, d.propensity));
         check_embedding(&slot);
     }
+}
+
+#define MANY 20000u
+
+/* Decide on `on`, lane 1 of the fake's `peer`; which decisions left a record. */
+static uint64_t note_recorded(sona_lane *on, uint32_t peer, uint32_t left_out, bool recorded[MANY])
+{
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        union slot slot = {.head = {.kind = 0}};
+        sona_decision d = {.id = 1};
+
+        cr_assert(eq(int, sona_decide(on, x, FAKE_DIM, NULL, &d), SONA_OK));
+        cr_assert(d.propensity > 0 && d.propensity <= 1, "decision %u", i);
+        recorded[i] = fake_drain(&fake, peer, 1, &slot, 2) == 1;
+        cr_assert(eq(u64, d.id, recorded[i] ? SONA_ID(fake.peer[peer].tag, 1, count) : 0));
+        if (!recorded[i])
+            continue;
+        cr_assert(eq(u64, slot.head.lane_seq, count), "no place is skipped");
+        cr_assert(eq(u32, slot.head.unrecorded, left_out));
+        count++;
+    }
+    return count;
+}
+
+static void leave_out(uint16_t unrecorded)
+{
+    ((struct sona_model_hot *)fake.hot)->unrecorded = unrecorded;
+    (void)fake_publish(&fake, false);
+}
+
+Test(record, a_share_of_1_records_every_decision)
+{
+    static bool recorded[MANY];
+
+    cr_expect(eq(u64, note_recorded(lane, 0, 0, recorded), MANY));
+    cr_expect(eq(u64, watch_stats(client).unrecorded, 0));
+}
+
+/* 5 standard deviations are 306. */
+Test(record, a_share_of_a_quarter_records_a_quarter_and_the_same_with_the_same_seed)
+{
+    static bool first[MANY], again[MANY];
+    uint16_t unrecorded = sona_model_unrecorded(0.25f);
+
+    leave_out(unrecorded);
+    uint64_t n = note_recorded(lane, 0, unrecorded, first);
+    cr_expect(epsilon_eq(dbl, (double)n, 0.25 * MANY, 306), "%llu", (unsigned long long)n);
+    cr_expect(eq(u64, watch_stats(client).unrecorded, MANY - n));
+    cr_expect(eq(u64, watch_stats(client).decides, MANY));
+
+    sona_client *other = fake_client(&fake);
+    sona_lane *lanes[2];
+    for (int i = 0; i < 2; i++)
+        cr_assert(eq(int, sona_lane_claim(other, &lanes[i], NULL), SONA_OK));
+    cr_expect(eq(u64, note_recorded(lanes[1], 1, unrecorded, again), n));
+    cr_expect(zero(int, memcmp(first, again, sizeof first)));
+    sona_client_close(&other);
+}
+
+Test(record, a_decision_left_out_is_no_loss_in_a_full_ring_and_hears_of_nothing)
+{
+    sona_signal signal = sona_signal_positive(0, 0.75f);
+    sona_signal_effect effect;
+    sona_decision d = {.id = 1};
+
+    cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
+    cr_assert(ne(u64, d.id, 0));
+    leave_out(UINT16_MAX);
+    cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
+    cr_expect(eq(u64, d.id, 0));
+    cr_expect(eq(int, sona_outcome(lane, d.id, 1, NULL), SONA_E_UNKNOWN_ID));
+    cr_assert(eq(int, sona_learn(lane, &signal, &effect), SONA_OK));
+    cr_expect(eq(int, effect, SONA_SIGNAL_BASELINE), "it is not about the decision before");
+    while (sona_outcome(lane, 1, 1, NULL) == SONA_OK) {
+    }
+    cr_expect(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
+    cr_expect(eq(u64, watch_stats(client).unrecorded, 2));
+    cr_expect(eq(u64, watch_stats(client).dropped_full, 1), "of the outcome");
 }
 
 Test(record, decisions_and_trajectories_say_whose_query_it_is)

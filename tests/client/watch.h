@@ -45,7 +45,8 @@ static inline sona_client_stats watch_stats(sona_client *of)
     X(refused_route)       \
     X(refused_no_route)    \
     X(refused_unknown_id)  \
-    X(memlock_failures)
+    X(memlock_failures)    \
+    X(unrecorded)
 
 /* Name of the first field that differs; null: none. */
 static inline const char *watch_difference(const sona_client_stats *a, const sona_client_stats *b)

@@ -305,6 +305,7 @@ static const char *const changes[][2] = {
     {"lora_dropout", "0.5"},
     {"tenants_max", "0"},
     {"tenant_lora_rank", "0"},
+    {"record_share", "0.5"},
 };
 
 static sona_config eventful_config(void)

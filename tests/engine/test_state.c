@@ -214,6 +214,7 @@ static const struct key keys[] = {
     {"feedback_window_ms", "999", SONA_OK},
     {"lambda", "0.3", SONA_OK},
     {"max_explore", "0.2", SONA_OK},
+    {"record_share", "0.5", SONA_OK},
     {"normalize", "0", SONA_E_CONFIG},
     {"micro", "0", SONA_OK},
     {"base", "0", SONA_OK},

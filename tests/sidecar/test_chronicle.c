@@ -321,6 +321,32 @@ static void configure(struct scene *s)
     tell_outcome(s);
 }
 
+/* The same, as it was written before there was `record_share`. */
+static void configure_of_old(struct scene *s)
+{
+    static unsigned char payload[sizeof(struct sona_sidecar_change)];
+    static struct sona_sidecar_change change;
+    size_t keys = offsetof(sona_config, record_share), routes = 2 * sizeof *change.route;
+    struct sona_store_record record = {.kind = SONA_STORE_config,
+                                       .payload = payload,
+                                       .payload_bytes =
+                                           (uint32_t)(keys + sizeof change.n_routes + routes)};
+
+    change = (struct sona_sidecar_change){.config = s->config, .n_routes = 2};
+    change.config.micro_lora_lr = 0.5f;
+    change.route[0] = (sona_route_spec){.name = "b", .cost = 0.75f};
+    change.route[1] = (sona_route_spec){.name = "d", .prior_quality = 0.5f, .prior_weight = 1};
+    memcpy(payload, &change.config, keys);
+    memcpy(payload + keys, &change.n_routes, sizeof change.n_routes);
+    memcpy(payload + keys + sizeof change.n_routes, change.route, routes);
+    cr_assert(eq(int, sona_store_append(s->chronicle.store, &record, 1, &s->chronicle.position),
+                 SONA_OK));
+    sona_sidecar_command_apply(
+        s->core.learner, &(struct sona_sidecar_command){.request = {.what = SONA_SIDECAR_CONFIGURE},
+                                                        .change = &change});
+    tell_outcome(s);
+}
+
 REPLAYED(a_route_is_added_again, add_route)
 REPLAYED(a_route_is_retired_again, retire_route)
 REPLAYED(a_route_has_its_mode_again, observe_route)
@@ -333,6 +359,7 @@ REPLAYED_AFTER(run_cycle, patterns_are_merged_again, merge)
 REPLAYED(a_task_ends_again, end_task)
 REPLAYED_AFTER(end_two, anchors_are_merged_again, merge_anchors)
 REPLAYED(a_changed_configuration_is_changed_again, configure)
+REPLAYED(a_change_from_before_record_share_is_changed_again, configure_of_old)
 
 /* ---- and one that is missing ---- */
 

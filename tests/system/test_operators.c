@@ -526,6 +526,44 @@ Test(operators, forget_blanks_rows_and_leaves_what_they_taught, .timeout = 120)
     stage_close(&stage);
 }
 
+Test(operators, an_outcome_carries_the_share_of_decisions_that_was_recorded, .timeout = 60)
+{
+    static const char *const more[] = {"--set", "record_share=0.25", NULL};
+    struct stage stage;
+    sona_client_stats stats;
+    uint64_t told = 0;
+    int64_t rows;
+    float x[STAGE_DIM];
+
+    stage_open_kept(&stage, more);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    for (uint64_t n = 0; n < 400; n++) {
+        sona_decision d;
+
+        stage_query(n, x);
+        cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+        if (d.id == 0)
+            continue;
+        cr_assert(eq(int, sona_outcome(lane, d.id, 0.5f, NULL), SONA_OK));
+        told++;
+    }
+    cr_expect(eq(u64, stage_await(&stage, "learned", told), told));
+    cr_assert(eq(int, sona_client_stats_get(client, &stats), SONA_OK));
+    cr_expect(eq(u64, told + stats.unrecorded, 400));
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_stop(&stage);
+    run_sql(&stage, "SELECT count(*) FROM outcome WHERE share=0.25", &rows);
+    cr_expect(eq(i64, rows, (int64_t)told));
+    run_sql(&stage, "SELECT count(*) FROM outcome", &rows);
+    cr_expect(eq(i64, rows, (int64_t)told));
+    cr_assert(eq(int, keep(&stage, "export --jsonl"), 0));
+    cr_expect(ge(u64, lines_with("\"share\":0.25,"), told));
+    stage_reopen(&stage);
+    stage_close(&stage);
+}
+
 Test(operators, export_writes_the_rows_that_are_asked_for, .timeout = 60)
 {
     char line[256], file[96];

@@ -222,6 +222,30 @@ Test(replay, a_free_run_loses_nothing_silently, .timeout = 60)
     cr_expect(ge(u64, result.totals.counter[SONA_COUNTER_drop_client_full], result.unrecorded));
 }
 
+Test(replay, a_record_share_leaves_out_the_same_decisions_over_both_transports, .timeout = 60)
+{
+    struct sona_replay_result embedded;
+
+    setup.settings.count = 1;
+    (void)snprintf(setup.settings.text[0], SONA_TOOLS_SETTING_MAX, "record_share=0.25");
+    expect_alike("a quarter");
+    cr_expect(epsilon_eq(dbl, (double)result.told, 250, 70), "5 standard deviations");
+    cr_expect(eq(u64, result.told + result.unrecorded, 1000));
+    cr_expect(eq(u64, result.totals.counter[SONA_COUNTER_learned], result.told));
+    setup.embedded = true;
+    run();
+    embedded = result;
+    setup.settings.count = 0;
+    run();
+    cr_expect(eq(u64, result.unrecorded, 0));
+    cr_expect(ne(u64, result.decisions, embedded.decisions), "it learned from more");
+    embedded = result;
+    setup.settings.count = 1;
+    (void)snprintf(setup.settings.text[0], SONA_TOOLS_SETTING_MAX, "record_share=1");
+    run();
+    cr_expect(eq(u64, result.decisions, embedded.decisions), "1 changes nothing");
+}
+
 Test(replay, a_share_of_the_outcomes_told_late_is_that_share)
 {
     setup.feedback = 0.2;

@@ -113,7 +113,8 @@ static inline void fixture_make(struct fixture_record *ret, uint64_t n)
                    .id = fixture_mix(n, 1),
                    .version = fixture_mix(n, 2),
                    .now_ms = n,
-                   .type = (uint32_t)(n % 4),
+                   .type = (uint16_t)(n % 4),
+                   .unrecorded = n > 100 ? (uint16_t)(n % 6 * 13107) : 0, /* before: of old */
                    .layer = (uint32_t)fixture_mix(n, 3),
                    .quality = n % 11 == 0 ? -0.0f : (float)(fixture_mix(n, 4) >> 40) * 0x1p-24f,
                    .propensity = 1.0f / (float)(1 + n % 13),
@@ -165,8 +166,8 @@ static inline bool fixture_same(const struct sona_store_record *a,
     return a->kind == b->kind && a->uid == b->uid && a->tenant == b->tenant &&
            a->route == b->route && memcmp(&a->lane, &b->lane, sizeof a->lane) == 0 &&
            a->lane_seq == b->lane_seq && a->id == b->id && a->version == b->version &&
-           a->now_ms == b->now_ms && a->type == b->type && a->layer == b->layer &&
-           memcmp(&a->quality, &b->quality, 4) == 0 &&
+           a->now_ms == b->now_ms && a->type == b->type && a->unrecorded == b->unrecorded &&
+           a->layer == b->layer && memcmp(&a->quality, &b->quality, 4) == 0 &&
            memcmp(&a->propensity, &b->propensity, 4) == 0 &&
            memcmp(&a->credit, &b->credit, 4) == 0 && a->x_n == b->x_n && a->base_n == b->base_n &&
            a->payload_bytes == b->payload_bytes &&

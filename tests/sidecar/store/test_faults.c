@@ -223,9 +223,9 @@ Test(faults, newer_schema_is_refused_and_left_alone)
     struct sona_store *store = fixture_open(&options);
 
     sona_store_close(&store);
-    sql("PRAGMA user_version=3");
+    sql("PRAGMA user_version=4");
     expect_refused(&options, SONA_E_ABI, "one.db", "upgrade");
-    sql("PRAGMA user_version=2");
+    sql("PRAGMA user_version=3");
     store = fixture_open(&options);
     sona_store_close(&store);
 }
@@ -237,7 +237,8 @@ Test(faults, older_schema_is_brought_up_to_date_with_all_its_rows)
 
     fixture_fill(store, 1, 50);
     sona_store_close(&store);
-    sql("DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; PRAGMA user_version=1");
+    sql("DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
+        "ALTER TABLE event DROP COLUMN unrecorded; PRAGMA user_version=1");
     store = fixture_open(&options);
     fixture_expect(store, 50);
     sona_store_close(&store);

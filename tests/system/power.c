@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,7 +39,9 @@
 
 #define DIM       16u
 #define AT_ONCE   4u /* machines */
-#define CHAIN     5u /* cuts of one state directory */
+#define ROOM      (1u << 30)
+#define ENOUGH    20u /* cuts: in some of them something was learned before */
+#define CHAIN     5u  /* cuts of one state directory */
 #define LIFE_MS   4000u
 #define WINDOW_US 1000000u /* what the interval promises */
 #define SEQS      (1u << 20)
@@ -234,7 +237,7 @@ static void tear_log(const struct machine *m)
 /* Memory is gone. */
 static void forget_memory(const struct machine *m)
 {
-    static const char *const files[] = {"sock", "lock", "lanes", "arena"};
+    static const char *const files[] = {"sock", "ctl", "lock", "lanes", "arena"};
     char name[96];
 
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
@@ -367,10 +370,22 @@ static bool live(struct machine *m, uint64_t operations)
     return examine(m, &diag);
 }
 
-static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t seed)
+/* What fails is the file layer, so the files may lie in memory, where an intake log of 64 MiB, made
+ * anew four times a cut, costs least. */
+static const char *place_of_files(void)
+{
+    struct statvfs fs;
+    bool roomy = statvfs("/dev/shm", &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= ROOM;
+
+    return roomy ? "/dev/shm" : "/tmp";
+}
+
+/* Of one seed; the chains of its cuts are every other one with each durability, from `chain` on. */
+static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t seed, uint32_t chain)
 {
     static struct machine m;
     struct dice dice = {.seed = seed, .state = seed};
+    const char *place = place_of_files();
 
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     m.tally = tally;
@@ -382,25 +397,27 @@ static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t s
     for (uint32_t cut = 0; cut < cuts;) {
         static const char *const ends[] = {"db", "db-wal", "db-shm", "db.lock"};
 
-        (void)snprintf(m.state_dir, sizeof m.state_dir, "/tmp/sona-power-XXXXXX");
+        (void)snprintf(m.state_dir, sizeof m.state_dir, "%s/sona-power-XXXXXX", place);
         if (!mkdtemp(m.state_dir))
             _exit(1);
         (void)snprintf(m.state_arg, sizeof m.state_arg, "--state-dir=%s", m.state_dir);
         (void)snprintf(m.note, sizeof m.note, "%s.cut", m.state_dir);
-        m.durability = dice_below(&dice, 2) == 0 ? "--durability=interval" : "--durability=every";
+        m.durability = chain++ % 2 == 0 ? "--durability=every" : "--durability=interval";
         m.rows = m.outcomes = 0;
         /* Named before the first start, which may be cut before it says anything. */
         memset(&m.sidecar, 0, sizeof m.sidecar);
         (void)snprintf(m.sidecar.instance, sizeof m.sidecar.instance, "power-%d-%" PRIu32,
                        (int)getpid(), cut);
-        (void)snprintf(m.sidecar.runtime_dir, sizeof m.sidecar.runtime_dir,
-                       "/tmp/sona-power-XXXXXX");
+        (void)snprintf(m.sidecar.runtime_dir, sizeof m.sidecar.runtime_dir, "%s/sona-power-XXXXXX",
+                       place);
         if (!mkdtemp(m.sidecar.runtime_dir))
             _exit(1);
         for (uint32_t k = 0; k < CHAIN && cut < cuts; k++, cut++) {
-            uint32_t within = dice_below(&dice, 2) == 0 ? 300 : 4000;
+            /* At work, or sooner. */
+            uint32_t operations =
+                k % 2 == 0 ? 300 + dice_below(&dice, 4000) : 1 + dice_below(&dice, 300);
 
-            if (!live(&m, 1 + dice_below(&dice, within)))
+            if (!live(&m, operations))
                 _exit(2); /* its files stay */
         }
         remove_named(&m, m.sidecar.runtime_dir, "intake");
@@ -435,7 +452,7 @@ int main(int argc, char **argv)
     (void)fflush(stdout);
     for (uint32_t k = 0; k < AT_ONCE; k++)
         if ((pid[k] = fork()) == 0)
-            run_machine(t, cuts / AT_ONCE + (k < cuts % AT_ONCE), seed * (k + 1));
+            run_machine(t, cuts / AT_ONCE + (k < cuts % AT_ONCE), seed * (k + 1), k);
     for (uint32_t k = 0; k < AT_ONCE; k++) {
         int status = -1;
 
@@ -450,7 +467,7 @@ int main(int argc, char **argv)
     tap_ok(&tap, of(&t->strangers) + of(&t->wrong) + of(&t->doubled) == 0 && of(&t->rows) > 0,
            "%" PRIu64 " rows: %" PRIu64 " that nobody said, %" PRIu64 " twice, %" PRIu64 " changed",
            of(&t->rows), of(&t->strangers), of(&t->doubled), of(&t->wrong));
-    tap_ok(&tap, of(&t->broken) == 0 && of(&t->promised) > 0,
+    tap_ok(&tap, of(&t->broken) == 0 && (of(&t->promised) > 0 || cuts < ENOUGH),
            "%" PRIu64 " promises broken; %" PRIu64 " outcomes were promised, %" PRIu64
            " lost within the window",
            of(&t->broken), of(&t->promised), of(&t->lost));

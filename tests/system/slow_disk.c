@@ -3,8 +3,11 @@
 /*
  * A slow disk, for a sidecar that is started with this library in LD_PRELOAD: each write at an
  * offset (SQLite's; the log goes to stderr) takes SONA_TEST_WRITE_US longer, each fdatasync
- * SONA_TEST_SYNC_US.
+ * SONA_TEST_SYNC_US. While the file SONA_TEST_READ_ONLY is there, it is read-only, as the kernel
+ * makes one that fails.
  */
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -22,11 +25,29 @@ static void nap(const char *name)
     (void)nanosleep(&t, NULL);
 }
 
-/* With offsets of 64 bits this is pwrite64, which SQLite calls. */
+/* Then errno says so. */
+static bool is_read_only(void)
+{
+    const char *file = getenv("SONA_TEST_READ_ONLY");
+    bool ret = file && access(file, F_OK) == 0;
+
+    if (ret)
+        errno = EROFS;
+    return ret;
+}
+
+/* With offsets of 64 bits these are pwrite64 and ftruncate64, which SQLite calls. */
 SEEN ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
 {
+    if (is_read_only())
+        return -1;
     nap("SONA_TEST_WRITE_US");
     return syscall(SYS_pwrite64, fd, bytes, n, at);
+}
+
+SEEN int ftruncate(int fd, off_t size)
+{
+    return is_read_only() ? -1 : (int)syscall(SYS_ftruncate, fd, size);
 }
 
 SEEN int fdatasync(int fd)

@@ -192,6 +192,26 @@ uint64_t stage_counter(const struct stage *stage, const char *name)
     return n;
 }
 
+bool stage_waits(const struct stage *stage)
+{
+    json_t *o = stage_status(stage);
+    const char *waits = json_string_value(json_object_get(json_object_get(o, "journal"), "waits"));
+    bool ret = waits && waits[0] != '\0';
+
+    json_decref(o);
+    return ret;
+}
+
+void stage_await_waits(const struct stage *stage, bool yes)
+{
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+
+    while (stage_waits(stage) != yes) {
+        cr_assert(lt(u64, stage_now_ms(), end), "the journal %s", yes ? "never waited" : "waits");
+        stage_pause();
+    }
+}
+
 uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value)
 {
     uint64_t end = stage_now_ms() + STAGE_LIMIT_MS, n;

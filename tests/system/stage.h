@@ -58,6 +58,10 @@ void stage_query(uint64_t n, float ret[STAGE_DIM]);
 json_t *stage_status(const struct stage *stage);
 json_t *stage_stats(const struct stage *stage);
 uint64_t stage_counter(const struct stage *stage, const char *name);
+/* Does its journal wait for the disk, and learning for the journal? */
+bool stage_waits(const struct stage *stage);
+/* Wait until that is so, or is not. */
+void stage_await_waits(const struct stage *stage, bool yes);
 /* Wait until the counter (or gauge) reaches `value`; returns what it is then. */
 uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value);
 

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /* A disk that takes less than is told: a share is learned all the same, the rest is counted under
- * its name, and what was counted stays counted over a kill. */
+ * its name, and what was counted stays counted over a kill. And one that takes nothing any more. */
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "load.h"
+#include "opinion.h"
 
-/* A sidecar whose disk is slow; sonactl and the clients have another. */
+/* A sidecar whose disk is slow, or worse; sonactl and the clients have another. */
 static void open_slow(struct stage *stage, const char *name, const char *us,
                       const char *const *more)
 {
@@ -83,4 +87,52 @@ Test(slow_disk, in_lock_step_nothing_gives_way, .timeout = 120)
     sona_spawn_kill(&stage.spawn);
     stage_reopen(&stage);
     stage_close(&stage);
+}
+
+/* As the kernel makes a file system whose disk fails. */
+static void go_through_read_only(const char *durability)
+{
+    const char *const more[] = {durability, NULL};
+    char file[] = "/tmp/sona-read-only-XXXXXX";
+    struct stage stage;
+    sona_decision d;
+    float x[STAGE_DIM];
+
+    (void)close(mkstemp(file));
+    cr_assert(zero(int, unlink(file)));
+    open_slow(&stage, "SONA_TEST_READ_ONLY", file, more);
+    learn_here(&stage, 50);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    int fd = open(file, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    cr_assert(ge(int, fd, 0));
+    (void)close(fd);
+    teach(lane, 50);
+    stage_await_waits(&stage, true);
+    for (uint32_t i = 0; i < 500; i++) {
+        stage_query(i, x);
+        cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+        cr_assert(gt(u64, d.version, 0), "an answer without a model");
+        stage_pause();
+    }
+    cr_expect(stage_waits(&stage));
+    cr_assert(zero(int, unlink(file)));
+    cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));
+    stage_await_waits(&stage, false);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_restart(&stage);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 100));
+    stage_close(&stage);
+}
+
+Test(slow_disk, gone_read_only_is_told_and_clients_decide_on, .timeout = 120)
+{
+    go_through_read_only("--durability=interval");
+}
+
+Test(slow_disk, gone_read_only_that_learning_waits_for_is_told_and_clients_decide_on,
+     .timeout = 120)
+{
+    go_through_read_only("--durability=every");
 }

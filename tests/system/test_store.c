@@ -152,20 +152,9 @@ static void limit_files(const struct stage *stage, rlim_t bytes)
     cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, &limit, NULL)));
 }
 
-static bool is_waiting(const struct stage *stage)
-{
-    json_t *o = stage_status(stage);
-    const char *waits = json_string_value(json_object_get(json_object_get(o, "journal"), "waits"));
-    bool ret = waits && waits[0] != '\0';
-
-    json_decref(o);
-    return ret;
-}
-
 /* No file grows any more, as on a full disk; then there is room again. */
 Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .timeout = 120)
 {
-    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
     struct stage stage;
     sona_decision d;
     float x[STAGE_DIM];
@@ -176,10 +165,7 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
     sona_lane *lane = stage_lane(client);
     limit_files(&stage, 4096);
     teach(lane, 50);
-    while (!is_waiting(&stage)) {
-        cr_assert(lt(u64, stage_now_ms(), end), "a full disk was never noticed");
-        stage_pause();
-    }
+    stage_await_waits(&stage, true);
     for (uint32_t i = 0; i < 1000; i++) {
         stage_query(i, x);
         cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
@@ -187,10 +173,7 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
     }
     limit_files(&stage, RLIM_INFINITY);
     cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));
-    while (is_waiting(&stage)) {
-        cr_assert(lt(u64, stage_now_ms(), end), "room was never noticed");
-        stage_pause();
-    }
+    stage_await_waits(&stage, false);
     sona_lane_release(&lane);
     sona_client_close(&client);
     stage_restart(&stage);
@@ -202,7 +185,6 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
 Test(store, who_waits_for_a_full_disk_can_be_stopped_and_knows_it_all_afterwards, .timeout = 120)
 {
     static const char *const every[] = {"--durability=every", NULL};
-    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
     struct stage stage;
 
     stage_open_kept(&stage, every);
@@ -211,10 +193,7 @@ Test(store, who_waits_for_a_full_disk_can_be_stopped_and_knows_it_all_afterwards
     sona_lane *lane = stage_lane(client);
     limit_files(&stage, 4096);
     teach(lane, 50);
-    while (!is_waiting(&stage)) {
-        cr_assert(lt(u64, stage_now_ms(), end), "a full disk was never noticed");
-        stage_pause();
-    }
+    stage_await_waits(&stage, true);
     (void)stage_await(&stage, "joined", 100);
     stage_restart(&stage);
     cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));

@@ -113,7 +113,8 @@ bool sona_control_word_is_argument(const struct sona_control_command *command, u
 const char *sona_control_method(const struct sona_control_command *command)
 {
     bool reads = command->class == SONA_CONTROL_QUERY || command->what == SONA_CONTROL_EWC ||
-                 command->what == SONA_CONTROL_EXPORT_ADAPTERS;
+                 command->what == SONA_CONTROL_EXPORT_ADAPTERS ||
+                 command->what == SONA_CONTROL_EXPORT_PATTERNS;
 
     return reads ? "GET" : "POST";
 }

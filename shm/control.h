@@ -60,7 +60,9 @@
       "be what it was then; what came since stays in the journal")                                 \
     X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena and segment; slow")             \
     X(EXPLORE, 108, QUERY, "explore", "", "how many decisions may explore, and who said it")       \
-    X(EXPLORE_SET, 22, POLICY, "explore VALUE", "", "let at most this share of decisions explore")
+    X(EXPLORE_SET, 22, POLICY, "explore VALUE", "", "let at most this share of decisions explore") \
+    X(EXPORT_PATTERNS, 23, LINES, "export patterns", "", "the pattern bank as JSON lines")         \
+    X(IMPORT_PATTERNS, 24, LINES, "import patterns", "", "take such lines into the pattern bank")
 
 enum sona_control_what {
 #define SONA_CONTROL_ENUM(id, number, class, words, options, help) SONA_CONTROL_##id = (number),
@@ -79,7 +81,8 @@ enum sona_control_class {
     SONA_CONTROL_ANCHORS,  /* EWC++ */
     SONA_CONTROL_ADAPTERS, /* as a file: the body of the answer, or of the request, is no JSON */
     SONA_CONTROL_KEEPER,   /* copies of the state */
-    SONA_CONTROL_POLICY    /* how decisions are made */
+    SONA_CONTROL_POLICY,   /* how decisions are made */
+    SONA_CONTROL_LINES     /* patterns as JSON lines, likewise */
 };
 
 /* A question or a command, with its arguments. */

@@ -199,6 +199,50 @@ bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
     return ret;
 }
 
+/* ---- patterns ---- */
+
+#define PART_BYTES 32768u
+
+/* The payload of one record: which bytes of the rows it has. */
+struct rows_part {
+    uint64_t n, at; /* of all, and before these */
+    unsigned char value[PART_BYTES];
+};
+static_assert(sizeof(struct rows_part) <= SONA_STORE_PAYLOAD_MAX, "a payload");
+static_assert(SONA_SIDECAR_PATTERNS_BYTES_MAX / PART_BYTES < SONA_STORE_BATCH_MAX, "an append");
+
+static uint32_t part_bytes(uint64_t n, uint64_t at)
+{
+    return (uint32_t)(n - at < PART_BYTES ? n - at : PART_BYTES);
+}
+
+bool sona_sidecar_chronicle_patterns(struct sona_sidecar_chronicle *c,
+                                     const struct sona_sidecar_patterns *patterns)
+{
+    uint64_t n = patterns->n * patterns->bytes;
+    uint32_t count = (uint32_t)((n + PART_BYTES - 1) / PART_BYTES);
+    struct sona_store_record *records = calloc(count + 1, sizeof *records);
+    struct rows_part *parts = calloc(count + 1, sizeof *parts);
+    bool ret = !c->store || count == 0;
+
+    for (uint32_t i = 0; !ret && records && parts && i < count; i++) {
+        uint64_t at = (uint64_t)i * PART_BYTES;
+
+        parts[i].n = n;
+        parts[i].at = at;
+        memcpy(parts[i].value, patterns->row + at, part_bytes(n, at));
+        records[i] = (struct sona_store_record){
+            .kind = SONA_STORE_patterns,
+            .payload = &parts[i],
+            .payload_bytes = (uint32_t)offsetof(struct rows_part, value) + part_bytes(n, at)};
+    }
+    if (!ret && records && parts)
+        ret = took(c, sona_store_append(c->store, records, count, &c->position));
+    free(records);
+    free(parts);
+    return ret;
+}
+
 /* ---- resume ---- */
 
 static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_record *record)
@@ -310,6 +354,39 @@ static bool replay_adapters(struct sona_sidecar_replay *r, const struct sona_sto
     return true;
 }
 
+/* The same for patterns. Those that were refused then are refused again. */
+static bool replay_patterns(struct sona_sidecar_replay *r, const struct sona_store_record *record)
+{
+    const struct sona_model_layout *layout = r->core->layout;
+    struct sona_sidecar_patterns *p = r->patterns;
+    sona_bank_report ignored;
+    struct rows_part part;
+
+    if (record->payload_bytes < offsetof(struct rows_part, value) ||
+        record->payload_bytes > sizeof part)
+        return false;
+    memcpy(&part, record->payload, record->payload_bytes);
+    if (part.n > SONA_SIDECAR_PATTERNS_BYTES_MAX || part.n % layout->bank.stride != 0 ||
+        part.at >= part.n ||
+        record->payload_bytes != offsetof(struct rows_part, value) + part_bytes(part.n, part.at))
+        return false;
+    if (part.at == 0) {
+        free(p);
+        p = r->patterns =
+            sona_sidecar_patterns_make(layout, (uint32_t)(part.n / layout->bank.stride));
+        r->pattern_bytes = 0;
+        if (!p)
+            return false;
+    }
+    if (!p || part.at != r->pattern_bytes || part.n != p->room * p->bytes)
+        return true;
+    memcpy(p->row + part.at, part.value, part_bytes(part.n, part.at));
+    r->pattern_bytes += part_bytes(part.n, part.at);
+    if (r->pattern_bytes == part.n)
+        (void)sona_learner_bank_add(r->core->learner, p->row, p->room, &ignored);
+    return true;
+}
+
 static bool replay_install(struct sona_sidecar_replay *r)
 {
     sona_cycle_report ignored;
@@ -337,6 +414,8 @@ static bool do_again(struct sona_sidecar_replay *r, const struct sona_store_reco
         return replay_config(r, record);
     case SONA_STORE_adapters:
         return replay_adapters(r, record);
+    case SONA_STORE_patterns:
+        return replay_patterns(r, record);
     case SONA_STORE_start:
     case SONA_STORE_rollback:
     case SONA_STORE_forgotten: /* its lesson is in a generation, or is left out as was asked for */
@@ -415,7 +494,9 @@ void sona_sidecar_replay_end(struct sona_sidecar_replay *replay)
     free(replay->joined);
     free(replay->change);
     free(replay->adapters);
+    free(replay->patterns);
     replay->adapters = NULL;
+    replay->patterns = NULL;
     replay->joined = NULL;
     replay->change = NULL;
 }

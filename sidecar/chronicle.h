@@ -53,6 +53,9 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
 /* Append adapters that are to be taken, in as many records as it takes, all or none of them. */
 bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
                                      const struct sona_sidecar_adapters *adapters);
+/* The same of patterns. */
+bool sona_sidecar_chronicle_patterns(struct sona_sidecar_chronicle *c,
+                                     const struct sona_sidecar_patterns *patterns);
 
 /* Keys that may change at run time are events, their first values too: what was learned under
  * others is learned under them again, and what begins now is written down before it counts. Nothing
@@ -76,7 +79,9 @@ struct sona_sidecar_replay {
     struct sona_sidecar_change *change;
     struct sona_sidecar_adapters *adapters; /* null, or as much of them as was read */
     size_t floats;                          /* of them */
-    uint64_t replayed, bad;                 /* bad: position of a record that cannot be done */
+    struct sona_sidecar_patterns *patterns; /* the same */
+    uint64_t pattern_bytes;
+    uint64_t replayed, bad; /* bad: position of a record that cannot be done */
 };
 sona_err sona_sidecar_replay_begin(struct sona_sidecar_replay *ret,
                                    struct sona_sidecar_chronicle *c, struct sona_sidecar_core *core,

@@ -10,6 +10,14 @@
 #include "engine/learner/learner.h"
 #include "shm/diag.h"
 
+void sona_sidecar_command_drop(struct sona_sidecar_command *command)
+{
+    free(command->adapters);
+    free(command->patterns);
+    command->adapters = NULL;
+    command->patterns = NULL;
+}
+
 void sona_sidecar_commands_init(struct sona_sidecar_commands *commands)
 {
     (void)pthread_mutex_init(&commands->lock, NULL);
@@ -21,7 +29,7 @@ void sona_sidecar_commands_done(struct sona_sidecar_commands *commands)
     struct sona_sidecar_command command;
 
     while (sona_sidecar_commands_take(commands, &command))
-        free(command.adapters);
+        sona_sidecar_command_drop(&command);
     (void)pthread_mutex_destroy(&commands->lock);
 }
 
@@ -57,12 +65,12 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
     return n > 0;
 }
 
-void sona_sidecar_desk_answer(const struct sona_sidecar_command *command)
+void sona_sidecar_desk_answer(struct sona_sidecar_command *command)
 {
     struct sona_sidecar_desk *desk = command->desk;
 
     if (!desk || !sona_sidecar_commands_put(&desk->answered, command))
-        free(command->adapters);
+        sona_sidecar_command_drop(command);
     if (!desk)
         return;
     (void)eventfd_write(desk->fd, 1);

@@ -22,6 +22,7 @@
 
 #include "shm/control.h"
 #include "sidecar/adapters.h"
+#include "sidecar/patterns.h"
 
 struct sona_learner;
 
@@ -54,9 +55,10 @@ struct sona_sidecar_command {
     uint64_t learned_before;                  /* when it was asked */
     struct sona_control_request request;      /* judged by sona_sidecar_command_judge() */
     const struct sona_sidecar_change *change; /* CONFIGURE; the asker's until it is answered */
-    /* ADAPTERS: to be filled or taken; whoever holds the command has it, and the last one frees it.
-     */
+    /* What is to be filled or taken; whoever holds the command has it, and the last one frees it
+     * (sona_sidecar_command_drop). Null but of the class that it is named after. */
     struct sona_sidecar_adapters *adapters;
+    struct sona_sidecar_patterns *patterns;
     /* The answer. */
     sona_diag diag; /* code SONA_OK: done */
     sona_route route;
@@ -81,6 +83,9 @@ static inline bool sona_sidecar_command_on_bank(const struct sona_sidecar_comman
 {
     return sona_sidecar_command_class(command) == SONA_CONTROL_BANK;
 }
+
+/* Free what it carries. */
+void sona_sidecar_command_drop(struct sona_sidecar_command *command);
 
 #define SONA_SIDECAR_COMMANDS_MAX 16u /* waiting at one time */
 
@@ -107,7 +112,7 @@ bool sona_sidecar_commands_take(struct sona_sidecar_commands *commands,
                                 struct sona_sidecar_command *ret);
 
 /* Learner: hand an answered command to whoever asked. No room: the asker times out. */
-void sona_sidecar_desk_answer(const struct sona_sidecar_command *command);
+void sona_sidecar_desk_answer(struct sona_sidecar_command *command);
 
 /* Judge a request from the socket: what, the name's end, the mode. SONA_E_FORMAT, SONA_E_RANGE. */
 sona_err sona_sidecar_command_judge(const struct sona_control_request *request, sona_diag *reterr);

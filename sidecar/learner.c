@@ -15,6 +15,7 @@
 
 #include "shm/diag.h"
 #include "shm/fault.h"
+#include "sidecar/carry.h"
 #include "sidecar/chronicle.h"
 #include "sidecar/clock.h"
 #include "sidecar/core.h"
@@ -209,29 +210,6 @@ static void command_cycle(struct sona_sidecar_learner *l)
     l->commanded = APPLIED;
 }
 
-/* Copy them out; or take them, but not while a cycle runs, whose install brings its own. */
-static void command_adapters(struct sona_sidecar_learner *l)
-{
-    struct sona_sidecar_adapters *a = l->command.adapters;
-
-    if (l->command.request.what == SONA_CONTROL_EXPORT_ADAPTERS) {
-        struct sona_model_view view = sona_learner_view(l->core.learner);
-
-        a->micro_scale = ((const struct sona_model_hot *)view.hot)->micro_scale;
-        sona_learner_adapters_copy(l->core.learner, a->value);
-    } else {
-        if (l->core.running || l->out.cold_new ||
-            !sona_sidecar_chronicle_adapters(&l->chronicle, a))
-            return;
-        SONA_FAULT(command_kept);
-        if (sona_learner_adapters_take(l->core.learner, a->value) != SONA_OK) /* it was checked */
-            (void)sona_shm_diag_set(&l->command.diag, SONA_E_RANGE, 0,
-                                    "the adapters cannot be taken");
-        sona_sidecar_publication_renew(&l->out);
-    }
-    l->commanded = APPLIED;
-}
-
 /* A rollback is on its way to the disk: what is learned meanwhile would be on the wrong side. */
 static bool is_held(const struct sona_sidecar_learner *l)
 {
@@ -321,8 +299,9 @@ static void command(struct sona_sidecar_learner *l)
         sona_sidecar_command_apply(l->core.learner, &l->command);
         sona_sidecar_publication_renew(&l->out);
         l->commanded = APPLIED;
-    } else if (sona_sidecar_command_class(&l->command) == SONA_CONTROL_ADAPTERS) {
-        command_adapters(l);
+    } else if (sona_sidecar_carries(&l->command)) {
+        if (sona_sidecar_carry(&l->core, &l->chronicle, &l->out, &l->command))
+            l->commanded = APPLIED;
     } else if (sona_sidecar_chronicle_command(&l->chronicle, &l->command)) {
         SONA_FAULT(command_kept);
         sona_sidecar_command_apply(l->core.learner, &l->command);
@@ -551,7 +530,7 @@ void sona_sidecar_learner_destroy(struct sona_sidecar_learner **learner)
     if (!l)
         return;
     if (l->commanded != NO_COMMAND)
-        free(l->command.adapters);
+        sona_sidecar_command_drop(&l->command);
     sona_sidecar_worker_destroy(&l->background);
     sona_sidecar_worker_destroy(&l->keeper.worker);
     sona_sidecar_core_done(&l->core);

@@ -240,6 +240,12 @@ static void print_done(const struct sona_control_command *command, const json_t 
     else if (command->class == SONA_CONTROL_ADAPTERS)
         (void)printf("done: the adapters are taken, in snapshot %" PRId64 "\n",
                      number_at(o, "version"));
+    else if (command->class == SONA_CONTROL_LINES)
+        (void)printf("done: %" PRId64 " patterns taken, %" PRId64
+                     " of them into one that was alike; "
+                     "the bank has %" PRId64 ", in snapshot %" PRId64 "\n",
+                     number_at(o, "taken"), number_at(o, "merged"), number_at(o, "patterns"),
+                     number_at(o, "version"));
     else if (command->class == SONA_CONTROL_ANCHORS)
         print_ewc(command->what, o);
     else if (command->class == SONA_CONTROL_BANK)

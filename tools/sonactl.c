@@ -19,6 +19,7 @@
 #include "shm/control.h"
 #include "tools/answer.h"
 #include "tools/completion.h"
+#include "tools/lines.h"
 #include "tools/query.h"
 #include "tools/top.h"
 #include "tools/transfer.h"
@@ -232,7 +233,8 @@ static void understand_command(struct options *o, struct argp_state *state)
     bool needed;
 
     o->request = sona_control_request_of(o->command->what);
-    if (o->upkeep.file && o->command->class != SONA_CONTROL_ADAPTERS)
+    if (o->upkeep.file && o->command->class != SONA_CONTROL_ADAPTERS &&
+        o->command->class != SONA_CONTROL_LINES)
         argp_error(state, "\"%s\" takes no file", o->command->words);
     for (uint32_t n = 0; (a = sona_control_argument_of(o->command, n, &needed)) != NULL; n++) {
         uint32_t i = index_of(a);
@@ -456,6 +458,32 @@ static int watch(const struct options *options)
     return err == SONA_OK ? 0 : fail(err, &diag);
 }
 
+/* Parts that a sidecar takes at once. */
+#define PATTERNS_PART (8u << 20)
+
+static int import_lines(const struct options *options)
+{
+    const struct sona_tools_lines ask = {.runtime_dir = options->runtime_dir,
+                                         .instance = options->instance,
+                                         .command = options->command,
+                                         .file = options->upkeep.file,
+                                         .part_lines = UINT32_MAX,
+                                         .part_bytes = PATTERNS_PART};
+    json_t *answer = NULL;
+    sona_diag diag = {0};
+    sona_err err = sona_tools_lines_import(&ask, &answer, &diag);
+
+    if (err != SONA_OK)
+        return fail(err, &diag);
+    char *json = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    int status = json ? print_answer(options, json) : EXIT_FAILED;
+    if (options->json)
+        (void)putchar('\n');
+    free(json);
+    json_decref(answer);
+    return status;
+}
+
 static int transfer(const struct options *options)
 {
     const struct sona_control_command *command = options->command;
@@ -464,6 +492,8 @@ static int transfer(const struct options *options)
     char *json = NULL;
     sona_diag diag = {0};
 
+    if (command->what == SONA_CONTROL_IMPORT_PATTERNS)
+        return import_lines(options);
     if (command->what == SONA_CONTROL_IMPORT_ADAPTERS) {
         sona_err err =
             sona_tools_import(options->runtime_dir, options->instance, command, file, &json, &diag);
@@ -477,7 +507,8 @@ static int transfer(const struct options *options)
     if (err != SONA_OK)
         return fail(err, &diag);
     if (file && options->json)
-        (void)printf("{\"command\":\"export_adapters\",\"bytes\":%zu}\n", bytes);
+        (void)printf("{\"command\":\"export_%s\",\"bytes\":%zu}\n",
+                     command->words + strlen("export "), bytes);
     else if (file)
         (void)printf("exported: %zu bytes to %s\n", bytes, file);
     return fflush(stdout) != 0 ? EXIT_FAILED : 0;
@@ -508,7 +539,8 @@ int main(int argc, char **argv)
         return watch(&options);
     if (options.upkeep.what != SONA_TOOLS_NO_UPKEEP)
         return look_after(&options);
-    if (options.command->class == SONA_CONTROL_ADAPTERS)
+    if (options.command->class == SONA_CONTROL_ADAPTERS ||
+        options.command->class == SONA_CONTROL_LINES)
         return transfer(&options);
     sona_err err =
         sona_tools_ask(options.runtime_dir, options.instance, &options.request, &json, &diag);

@@ -37,7 +37,7 @@ sona_err sona_tools_export(const char *runtime_dir, const char *instance,
 {
     char *bytes = NULL;
 
-    if (!file && isatty(STDOUT_FILENO))
+    if (!file && command->class == SONA_CONTROL_ADAPTERS && isatty(STDOUT_FILENO))
         return sona_tools_fail(reterr, SONA_E_RANGE,
                                "this is no text for a terminal; name a file with --file");
     sona_err err =

@@ -138,3 +138,51 @@ sona_err sona_learner_consolidate(struct sona_learner *l, float similarity, sona
     report(l, merged, 0, ret);
     return SONA_OK;
 }
+
+uint32_t sona_learner_bank_rows(const struct sona_learner *l, void *ret)
+{
+    uint32_t n = cold_of(l)->n_bank;
+
+    memcpy(ret, sona_model_bank_row(&l->layout, cold_of(l), 0), n * l->layout.bank.stride);
+    for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++)
+        for (uint32_t c = 0; c < n; c++) {
+            unsigned char *row = (unsigned char *)ret + c * l->layout.bank.stride;
+
+            if (sona_model_bank_knows(cold_of(l), sona_learner_row(l, k)))
+                break;
+            sona_model_floats_of(row, l->layout.bank_n)[k] = 0; /* a predecessor's */
+            sona_model_floats_of(row, l->layout.bank_s)[k] = 0;
+        }
+    return n;
+}
+
+sona_err sona_learner_bank_row_check(const struct sona_model_layout *layout, const void *row)
+{
+    return sona_learner_bank_check(layout, row);
+}
+
+sona_err sona_learner_bank_add(struct sona_learner *l, const void *rows, uint32_t n,
+                               sona_bank_report *ret)
+{
+    SONA_MODEL_KERNELS(&l->layout);
+    uint32_t merged = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const void *row = (const unsigned char *)rows + i * l->layout.bank.stride;
+        sona_err err = sona_learner_bank_check(&l->layout, row);
+
+        if (err != SONA_OK)
+            return err;
+    }
+    begin(l);
+    for (uint32_t k = 0; k < sona_learner_head(l)->n_routes; k++)
+        if (!sona_model_bank_knows(cold_of(l), sona_learner_row(l, k)))
+            sona_learner_bank_forget_route(&l->layout, cold_of(l), k); /* a predecessor's */
+    if (!sona_learner_bank_take(&l->layout, cold_of(l), rows, n, l->config.pattern_similarity,
+                                &l->bank_id, &merged))
+        return SONA_E_LIMIT;
+    cold_of(l)->step = sona_learner_step(l); /* so that readers believe every column */
+    l->counter[SONA_COUNTER_patterns_merged] += merged;
+    report(l, merged, 0, ret);
+    return SONA_OK;
+}

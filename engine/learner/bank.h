@@ -12,6 +12,7 @@
 #ifndef SONA_ENGINE_LEARNER_BANK_H
 #define SONA_ENGINE_LEARNER_BANK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "engine/model/model.h"
@@ -25,6 +26,9 @@ struct sona_learner_job;
 /* Pairs compared by one scheduled consolidation, about; the next goes on where it stopped. */
 #define SONA_LEARNER_BANK_PAIRS (1u << 22)
 
+/* Numbers of patterns, steps and accesses that come from outside are below. */
+#define SONA_LEARNER_BANK_NUMBERS (1ull << 53)
+
 /* All weights by a factor. */
 void sona_learner_bank_decay(const struct sona_model_layout *layout, void *cold, float factor);
 /* Remove what falls under the rule, or has less mass than min_mass; returns how many. */
@@ -33,6 +37,14 @@ uint32_t sona_learner_bank_prune(const struct sona_model_layout *layout, void *c
 /* Merge rows [from, from + rows) with every later one that is so alike; returns how many went. */
 uint32_t sona_learner_bank_merge(const struct sona_model_layout *layout, void *cold,
                                  float similarity, uint32_t from, uint32_t rows);
+/* Could the bank have made this row itself? See sona_learner_bank_row_check(). */
+sona_err sona_learner_bank_check(const struct sona_model_layout *layout, const void *row);
+/* Take rows that were checked, each as sona_learner_bank_merge() would: into the likest row of
+ * those that are there now, when they are at least so alike, else as a row of its own. Rows that
+ * come together are not compared with each other. A row of its own keeps its number, or gets the
+ * next one when that is taken. False: there is no room for all of them, and nothing changed. */
+bool sona_learner_bank_take(const struct sona_model_layout *layout, void *cold, const void *rows,
+                            uint32_t n, float similarity, uint64_t *last_id, uint32_t *ret_merged);
 /* Cosine of two rows. */
 float sona_learner_bank_likeness(const struct sona_model_layout *layout, const void *cold,
                                  uint32_t a, uint32_t b);

@@ -257,7 +257,7 @@ void sona_learner_job_bank(struct sona_learner_job *j)
     j->bank_merged = j->bank_pruned = 0;
     /* A route that the last cycle did not know has nothing to do with its predecessor's counts. */
     for (uint32_t k = 0; k < j->n_routes; k++)
-        if (!sona_learner_job_row(j, k)->fit)
+        if (!sona_model_bank_knows(cold_of(j), sona_learner_job_row(j, k)))
             sona_learner_bank_forget_route(&j->layout, cold_of(j), k);
     for (; from < j->count; from += SONA_LEARNER_CLUSTER_SAMPLE)
         learn(j, from);

@@ -120,7 +120,7 @@ static void fill_routes(const struct sona_model_view *view, uint32_t index, sona
         sona_pattern_route route = {.route = row->id, .outcomes = n[k]};
 
         if (!(n[k] > 0) || sona_model_word(&row->state) != SONA_ROUTE_ENABLED ||
-            sona_model_word(&row->fit) != 1)
+            !sona_model_bank_knows(view->cold, row))
             continue;
         route.mean_quality = sona_model_clamp(s[k] / n[k], 0, 1);
         tell_route(ret, &route);

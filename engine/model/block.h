@@ -153,6 +153,14 @@ static inline struct sona_model_bank *sona_model_bank_row(const struct sona_mode
     return (struct sona_model_bank *)(uintptr_t)row;
 }
 
+/* Is the bank's column of a route about this generation of it? The bank outlives the fit of a
+ * route: regimes share it, and patterns may be brought. */
+static inline bool sona_model_bank_knows(const void *cold, const struct sona_model_route *route)
+{
+    return sona_model_word(&route->fit) == 1 ||
+           route->birth <= ((const struct sona_model_cold *)cold)->step;
+}
+
 static inline float *sona_model_bank_part(const struct sona_model_layout *layout, const void *cold,
                                           uint32_t index, size_t part)
 {

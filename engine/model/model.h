@@ -175,7 +175,7 @@ struct sona_model_cold {
     uint32_t bytes;
     uint32_t n_patterns; /* equal to the hot half's */
     uint64_t cycle;      /* background cycles installed */
-    uint64_t step;       /* learner step of the install */
+    uint64_t step; /* learner step of the install, or of the last patterns that were brought */
     float pattern_width; /* softmax width over squared distances */
     uint32_t has_code;   /* 0: no background cycle yet */
     uint32_t has_base;   /* bit mask over the first 32 layers: not all zero */

@@ -147,11 +147,15 @@ static void log_command(struct evhttp_request *request, const struct sona_contro
                      (int)peer.pid, (unsigned)peer.uid, row->words, asked->spec.name);
 }
 
-/* `adapters`: null but of that class; taken. */
+/* A file: to be filled, or what the body says. Null but of its class; taken. */
+struct carried {
+    struct sona_sidecar_adapters *adapters;
+    struct sona_sidecar_patterns *patterns;
+};
+
 static void ask_learner(struct sona_http_server *server, struct evhttp_request *request,
                         const struct sona_control_command *row,
-                        const struct sona_control_request *asked,
-                        struct sona_sidecar_adapters *adapters)
+                        const struct sona_control_request *asked, struct carried carried)
 {
     struct sona_sidecar *s = server->sidecar;
     struct sona_http *http = server->http;
@@ -160,13 +164,14 @@ static void ask_learner(struct sona_http_server *server, struct evhttp_request *
                                            .asker = http->tickets + 1,
                                            .flush = server->flushes + 1,
                                            .request = *asked,
-                                           .adapters = adapters};
+                                           .adapters = carried.adapters,
+                                           .patterns = carried.patterns};
     sona_stats stats;
 
     sona_sidecar_report_sum(s, &stats);
     command.learned_before = stats.counter[SONA_COUNTER_learned];
     if (!t || !sona_sidecar_commands_put(&s->asked, &command)) {
-        free(adapters);
+        sona_sidecar_command_drop(&command);
         sona_http_reply_refusal(request, 503, SONA_E_LIMIT,
                                 "%u commands wait already; try again in a moment",
                                 SONA_SIDECAR_COMMANDS_MAX);
@@ -211,28 +216,75 @@ static sona_err read_adapters(const struct sona_sidecar *s, struct evhttp_reques
                 : sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for the adapters");
 }
 
-static void do_adapters(struct sona_http_server *server, struct evhttp_request *request,
-                        const struct sona_control_command *row)
+/* The routes that the learner shows; freed by the caller. Null without memory. */
+static sona_route_info *copy_routes(const struct sona_sidecar *s, uint32_t *ret_n)
+{
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&s->versions);
+    sona_route_info *ret = malloc((v->n_routes + 1) * sizeof *ret);
+
+    *ret_n = v->n_routes;
+    if (ret)
+        memcpy(ret, v->route, v->n_routes * sizeof *ret);
+    sona_sidecar_version_unread();
+    return ret;
+}
+
+/* Room for the patterns that are asked for, or those of the body. */
+static sona_err read_patterns(const struct sona_sidecar *s, struct evhttp_request *request,
+                              uint32_t what, struct sona_sidecar_patterns **ret, sona_diag *reterr)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t bytes = evbuffer_get_length(in);
+    uint32_t n = 0;
+    sona_route_info *routes = NULL;
+    sona_err err = SONA_OK;
+
+    if (what == SONA_CONTROL_IMPORT_PATTERNS && (routes = copy_routes(s, &n)) != NULL)
+        err = sona_sidecar_patterns_read(&s->layout, routes, n,
+                                         bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "",
+                                         bytes, ret, reterr);
+    else if (what == SONA_CONTROL_EXPORT_PATTERNS)
+        *ret = sona_sidecar_patterns_make(&s->layout, s->layout.bank.count);
+    free(routes);
+    if (err == SONA_OK && !*ret)
+        return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for the patterns");
+    return err;
+}
+
+static void do_file(struct sona_http_server *server, struct evhttp_request *request,
+                    const struct sona_control_command *row)
 {
     const struct sona_control_request asked = sona_control_request_of(row->what);
-    struct sona_sidecar_adapters *adapters = NULL;
+    struct carried carried = {NULL, NULL};
+    sona_err err = SONA_OK;
     sona_diag diag;
 
-    if (!is_live(server->sidecar))
+    if (!is_live(server->sidecar)) {
         sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
                                 "this sidecar is stopping; ask the next one");
-    else if (read_adapters(server->sidecar, request, row->what, &adapters, &diag) != SONA_OK)
+        return;
+    }
+    if (row->class == SONA_CONTROL_ADAPTERS)
+        err = read_adapters(server->sidecar, request, row->what, &carried.adapters, &diag);
+    else
+        err = read_patterns(server->sidecar, request, row->what, &carried.patterns, &diag);
+    if (err != SONA_OK)
         sona_http_reply_error(request, &diag);
     else
-        ask_learner(server, request, row, &asked, adapters);
+        ask_learner(server, request, row, &asked, carried);
 }
 
 bool sona_http_takes_file(const char *path)
 {
+    static const uint32_t takers[] = {SONA_CONTROL_IMPORT_ADAPTERS, SONA_CONTROL_IMPORT_PATTERNS};
     char known[SONA_CONTROL_PATH_MAX];
 
-    sona_control_path(sona_control_command_of(SONA_CONTROL_IMPORT_ADAPTERS), known);
-    return strcmp(path, known) == 0;
+    for (size_t i = 0; i < sizeof takers / sizeof *takers; i++) {
+        sona_control_path(sona_control_command_of(takers[i]), known);
+        if (strcmp(path, known) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void do_command(struct sona_http_server *server, struct evhttp_request *request,
@@ -241,8 +293,8 @@ static void do_command(struct sona_http_server *server, struct evhttp_request *r
     struct sona_control_request asked;
     sona_diag diag;
 
-    if (row->class == SONA_CONTROL_ADAPTERS)
-        do_adapters(server, request, row);
+    if (row->class == SONA_CONTROL_ADAPTERS || row->class == SONA_CONTROL_LINES)
+        do_file(server, request, row);
     else if (read_body(request, row, &asked, &diag) != SONA_OK)
         sona_http_reply_error(request, &diag);
     else if (row->class == SONA_CONTROL_QUERY)
@@ -253,7 +305,7 @@ static void do_command(struct sona_http_server *server, struct evhttp_request *r
         sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
                                 "this sidecar is stopping; ask the next one");
     else
-        ask_learner(server, request, row, &asked, NULL);
+        ask_learner(server, request, row, &asked, (struct carried){NULL, NULL});
 }
 
 void sona_http_control(struct sona_http_server *server, struct evhttp_request *request,
@@ -301,19 +353,40 @@ static struct evhttp_request *redeem(struct sona_http_ticket *t)
     return request;
 }
 
-static void reply_file(struct evhttp_request *request, const struct sona_sidecar *s,
-                       const struct sona_sidecar_adapters *adapters)
+static void *write_patterns(const struct sona_sidecar *s, const struct sona_sidecar_patterns *p,
+                            size_t *ret_bytes)
 {
+    uint32_t n = 0;
+    sona_route_info *routes = copy_routes(s, &n);
+    void *ret = routes ? sona_sidecar_patterns_write(&s->layout, routes, n, p, ret_bytes) : NULL;
+
+    free(routes);
+    return ret;
+}
+
+static void free_file(const void *file, size_t bytes, void *arg)
+{
+    (void)bytes;
+    (void)arg;
+    free((void *)(uintptr_t)file);
+}
+
+static void reply_file(struct evhttp_request *request, const struct sona_sidecar *s,
+                       const struct sona_sidecar_command *command)
+{
+    bool lines = command->request.what == SONA_CONTROL_EXPORT_PATTERNS;
     struct evbuffer *body = evbuffer_new();
     size_t bytes = 0;
-    void *file = body ? sona_sidecar_adapters_write(&s->layout, adapters, &bytes) : NULL;
-    bool made = file && evbuffer_add(body, file, bytes) == 0;
+    void *file = !body   ? NULL
+                 : lines ? write_patterns(s, command->patterns, &bytes)
+                         : sona_sidecar_adapters_write(&s->layout, command->adapters, &bytes);
 
-    free(file);
-    if (made) {
-        sona_http_reply(request, 200, "application/octet-stream", body);
+    if (file && evbuffer_add_reference(body, file, bytes, free_file, NULL) == 0) {
+        sona_http_reply(request, 200, lines ? "application/jsonl" : "application/octet-stream",
+                        body);
         return;
     }
+    free(file);
     if (body)
         evbuffer_free(body);
     sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the file; try again");
@@ -326,8 +399,9 @@ static void reply_done(struct evhttp_request *request, const struct sona_sidecar
         sona_http_reply_refusal(request, 409, SONA_E_LIMIT, "%s", command->diag.text);
     else if (command->diag.code != SONA_OK)
         sona_http_reply_error(request, &command->diag);
-    else if (command->request.what == SONA_CONTROL_EXPORT_ADAPTERS)
-        reply_file(request, s, command->adapters);
+    else if (command->request.what == SONA_CONTROL_EXPORT_ADAPTERS ||
+             command->request.what == SONA_CONTROL_EXPORT_PATTERNS)
+        reply_file(request, s, command);
     else
         sona_http_reply_json(request, 200, sona_sidecar_report_command(s, command));
 }
@@ -345,7 +419,7 @@ void sona_http_commands_answer(struct sona_http *http)
             if (request)
                 reply_done(request, s, &command);
         }
-        free(command.adapters);
+        sona_sidecar_command_drop(&command);
     }
 }
 

@@ -65,6 +65,7 @@ struct sona_store;
     X(evicted, 40)       /* a decision gave way before its outcome */     \
     X(rollback, 41)      /* the payload names the generation */           \
     X(adapters, 42)      /* a part of adapters that were imported */      \
+    X(patterns, 43)      /* a part of patterns that were imported */      \
     X(forgotten, 61)     /* was a record; nothing of it is left */        \
     X(lane_end, 62)      /* the lane is gone, its cursor with it */       \
     X(cursor, 63)        /* only moves its lane's cursor: no row, no position */

@@ -269,6 +269,22 @@ void sona_sidecar_whole_done(struct sona_sidecar_whole *whole)
     whole->n = 0;
 }
 
+/* A service manager that made a directory says so ("/var/lib/sona", or several with colons). It is
+ * said by somebody, but by no file of the configuration: an instance that says its own has its own.
+ */
+static bool use_managed_state(struct sona_sidecar_options *o)
+{
+    const char *dirs = getenv("STATE_DIRECTORY");
+    size_t n = dirs ? strcspn(dirs, ":") : 0;
+
+    if (n == 0 || dirs[0] != '/' || n >= sizeof o->state_dir_text)
+        return false;
+    memcpy(o->state_dir_text, dirs, n);
+    o->state_dir_text[n] = '\0';
+    o->state_dir = o->state_dir_text;
+    return true;
+}
+
 /* Where state belongs when nobody says: a restart that forgets everything is nobody's wish. Without
  * such a place, or isolated, nothing is kept. */
 static void use_default_state(struct sona_sidecar_options *o)
@@ -278,7 +294,8 @@ static void use_default_state(struct sona_sidecar_options *o)
     const struct sona_sidecar_setting *s = sona_sidecar_setting_find("state", "state_dir");
     int n = -1;
 
-    if (last_of(FLAG_ISOLATED) || o->where[sona_sidecar_setting_index(s)][0] != '\0')
+    if (last_of(FLAG_ISOLATED) || o->where[sona_sidecar_setting_index(s)][0] != '\0' ||
+        use_managed_state(o))
         return;
     if (xdg && xdg[0] == '/')
         n = snprintf(text, sizeof text, "%s/sona", xdg);

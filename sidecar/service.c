@@ -120,6 +120,7 @@ void sona_sidecar_service_beat(uint64_t now_us)
 {
     const struct sona_sidecar_watchdog *w = &service.watchdog;
     uint64_t fed_us = w->fed_us;
+    const char *whose;
 
     if (sona_sidecar_watchdog_look(&service.watchdog, now_us)) {
         say("WATCHDOG=1");
@@ -128,13 +129,14 @@ void sona_sidecar_service_beat(uint64_t now_us)
                              (now_us - fed_us) / 1000);
         service.held = false;
     } else if (w->held_by && !service.held) {
+        whose = w->held_instance[0] != '\0' ? w->held_instance : "all instances";
         sona_sidecar_log(SONA_SIDECAR_ERROR, "watchdog_held",
                          "held_by=%s of=%s thread=%d since_ms=%" PRIu64
                          " reason=\"it does not go round; unless it does, the service manager ends "
                          "this process after %" PRIu64 " ms\"",
-                         w->held_by, w->held_instance, (int)w->held_thread,
-                         (now_us - fed_us) / 1000, w->period_us * 4 / 1000);
-        say("STATUS=The %s loop of %s (thread %d) does not go round.", w->held_by, w->held_instance,
+                         w->held_by, w->held_instance[0] != '\0' ? w->held_instance : "all",
+                         (int)w->held_thread, (now_us - fed_us) / 1000, w->period_us * 4 / 1000);
+        say("STATUS=The %s loop of %s (thread %d) does not go round.", w->held_by, whose,
             (int)w->held_thread);
         service.held = true;
     }

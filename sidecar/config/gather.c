@@ -255,6 +255,30 @@ static void owe(const struct judged *j, const char *where, const char *what)
         sona_sidecar_gather_mistake(j->gather, where, "%s", what);
 }
 
+/* An instance that says where its state is would silently share that of all others: a flag or the
+ * environment wins over every file. */
+static void check_state(const struct judged *j)
+{
+    const struct sona_sidecar_said *own = NULL, *over = NULL;
+    char what[SONA_DIAG_TEXT_MAX];
+
+    for (const struct sona_sidecar_said *said = j->gather->first; said; said = said->next) {
+        if (strcmp(said->setting->key, "state_dir") != 0 || !said->text)
+            continue;
+        if (said->rank == RANKS - 1)
+            over = said;
+        else if (said->instance > 0 && said->instance == j->instance)
+            own = said;
+    }
+    if (!own || !over || strcmp(own->text, over->text) == 0)
+        return;
+    (void)snprintf(what, sizeof what,
+                   "its state_dir is \"%.50s\", and %.50s says \"%.50s\" for all instances and "
+                   "would win; take one of them away",
+                   own->text, over->where, over->text);
+    owe(j, own->where, what);
+}
+
 /* What the options owe each other. */
 static void check_together(struct sona_sidecar_gather *g, uint32_t instance,
                            struct sona_sidecar_options *o)
@@ -283,6 +307,8 @@ static void check_together(struct sona_sidecar_gather *g, uint32_t instance,
                        o->http_port);
         owe(&judged, where_either(&judged, "listen_port", "listen_port"), what);
     }
+    if (instance > 0)
+        check_state(&judged);
     if (sona_config_check(&o->config, &diag) != SONA_OK)
         owe(&judged,
             strstr(diag.text, "base_lora_rank")

@@ -93,7 +93,8 @@ const struct sona_sidecar_setting sona_sidecar_settings[] = {
                    "drops and counts itself; 0: as they come"),
     OPTION("state", "state_dir", "state-dir", "directory", PATH, AT(state_dir_text), .words = "",
            .help = "what is learned is kept in INSTANCE.db there, and a restart goes on where this "
-                   "one ends (not said: $XDG_STATE_HOME/sona, /var/lib/sona for root, else "
+                   "one ends (not said: $STATE_DIRECTORY, else $XDG_STATE_HOME/sona, /var/lib/sona "
+                   "for root, else "
                    "~/.local/state/sona, and nowhere with --isolated); empty: a restart begins "
                    "anew"),
     OPTION("state", "durability", "durability", "word", WORD, AT(durability),

@@ -16,6 +16,7 @@
 
 #include "shm/diag.h"
 #include "sidecar/clock.h"
+#include "sidecar/control.h"
 #include "sidecar/http/inside.h"
 #include "sidecar/log.h"
 #include "sidecar/sidecar.h"
@@ -40,6 +41,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     (void)arg; /* the loop looks at every deadline after each event */
+}
+
+/* So that the loop goes round also when nobody asks. */
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    sona_sidecar_pulse_beat(((struct sona_http *)arg)->pulse);
 }
 
 /* evhttp is about to accept. With the last place taken it waits until one is free. */
@@ -342,8 +351,10 @@ static void *http_loop(void *arg)
 
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS); /* of this thread */
     sona_sidecar_version_enter();
+    http->pulse = sona_sidecar_pulse_begin("http");
     while (!atomic_load_explicit(&http->stopping, memory_order_relaxed))
         one_round(http);
+    sona_sidecar_pulse_end(http->pulse);
     sona_sidecar_version_leave();
     return NULL;
 }
@@ -351,6 +362,7 @@ static void *http_loop(void *arg)
 sona_err sona_http_create(struct sona_http **ret, const struct sona_http_options *options,
                           sona_diag *reterr)
 {
+    static const struct timeval beat = {.tv_usec = SONA_SIDECAR_HEARTBEAT_MS * 1000};
     struct sona_http *http = calloc(1, sizeof *http);
     sona_err err = SONA_OK;
 
@@ -364,8 +376,10 @@ sona_err sona_http_create(struct sona_http **ret, const struct sona_http_options
     if (http->base) {
         http->woken = event_new(http->base, http->desk.fd, EV_READ | EV_PERSIST, on_woken, http);
         http->tick = event_new(http->base, -1, 0, on_tick, http);
+        http->beat = event_new(http->base, -1, EV_PERSIST, on_beat, http);
     }
-    if (http->desk.fd < 0 || !http->woken || !http->tick || event_add(http->woken, NULL) != 0)
+    if (http->desk.fd < 0 || !http->woken || !http->tick || !http->beat ||
+        event_add(http->woken, NULL) != 0 || event_add(http->beat, &beat) != 0)
         err = sona_shm_diag_set(reterr, SONA_E_MEMORY, errno, "cannot make the HTTP loop");
     if (err == SONA_OK && options->port != 0)
         err = sona_http_token_read(options->token_file, http->token, reterr);
@@ -403,6 +417,8 @@ void sona_http_destroy(struct sona_http **http)
         event_free(h->woken);
     if (h->tick)
         event_free(h->tick);
+    if (h->beat)
+        event_free(h->beat);
     if (h->base)
         event_base_free(h->base);
     if (h->desk.fd >= 0)

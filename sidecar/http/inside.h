@@ -19,6 +19,7 @@
 #include "sidecar/command.h"
 #include "sidecar/http/http.h"
 #include "sidecar/log.h"
+#include "sidecar/pulse.h"
 
 #define SONA_HTTP_TOKEN_MAX 256u /* bytes, its end included */
 #define SONA_HTTP_NEVER     UINT64_MAX
@@ -63,7 +64,8 @@ struct sona_http {
     pthread_cond_t told;
     struct sona_http_order *order; /* null: none; the giver's */
     struct event_base *base;
-    struct event *woken, *tick;
+    struct event *woken, *tick, *beat;
+    struct sona_sidecar_pulse *pulse;
     struct sona_sidecar_desk desk; /* its fd is told of a stop, too */
     uint32_t n_servers;
     struct sona_http_server *server[SONA_HTTP_INSTANCES_MAX + 1];

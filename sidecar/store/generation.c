@@ -345,8 +345,10 @@ sona_err sona_store_generation_list(struct sona_store *store, struct sona_store_
 {
     sqlite3_stmt *stmt;
     uint32_t n = 0;
+    sona_err err = sona_store_read_briefly(store, reterr);
 
-    (void)pthread_mutex_lock(&store->reading);
+    if (err != SONA_OK)
+        return err;
     int rc = sqlite3_prepare_v2(store->reader_db, COLUMNS "ORDER BY number DESC", -1, &stmt, NULL);
     if (rc == SQLITE_OK) {
         for (; (rc = sqlite3_step(stmt)) == SQLITE_ROW; n++)

@@ -106,6 +106,9 @@ void sona_store_notice(struct sona_store *store, const char *event, const char *
     __attribute__((format(printf, 3, 4)));
 /* Wait on a condition under `lock`, until a CLOCK_MONOTONIC time in us at most. */
 void sona_store_wait_until(struct sona_store *store, pthread_cond_t *cond, uint64_t us);
+/* Take `reading` for something short, of a thread that may not stand still: SONA_E_BUSY while a
+ * check reads everything. */
+sona_err sona_store_read_briefly(struct sona_store *store, sona_diag *reterr);
 static inline void sona_store_count(_Atomic uint64_t *counter, uint64_t n)
 {
     (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "shm/diag.h"
 #include "sidecar/store/internal.h"
@@ -51,6 +52,20 @@ static int walk_rows(struct sona_store *store, uint64_t from, uint64_t to, const
     }
     (void)sqlite3_finalize(stmt);
     return !on || rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+sona_err sona_store_read_briefly(struct sona_store *store, sona_diag *reterr)
+{
+    struct timespec until;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    if (pthread_mutex_timedlock(&store->reading, &until) == 0)
+        return SONA_OK;
+    return sona_shm_diag_set(reterr, SONA_E_BUSY, 0,
+                             "%s is being read from end to end, as a check does; ask again when "
+                             "that is done",
+                             store->files.db);
 }
 
 /* --- replay ----------------------------------------------------------------------------------- */

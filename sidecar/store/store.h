@@ -217,7 +217,8 @@ sona_err sona_store_generation_save(struct sona_store *store, uint64_t position,
 sona_err sona_store_generation_read(struct sona_store *store, uint64_t number,
                                     struct sona_store_generation *ret, void **ret_bytes,
                                     sona_diag *reterr);
-/* Up to `capacity` generations, newest first; *ret_n: how many there are. */
+/* Up to `capacity` generations, newest first; *ret_n: how many there are. SONA_E_BUSY: a check
+ * reads everything. */
 sona_err sona_store_generation_list(struct sona_store *store, struct sona_store_generation *ret,
                                     uint32_t capacity, uint32_t *ret_n, sona_diag *reterr);
 sona_err sona_store_generation_pin(struct sona_store *store, uint64_t number, bool pinned,

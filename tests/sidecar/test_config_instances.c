@@ -238,3 +238,40 @@ Test(config_instances, there_are_at_most_sixty_four)
     cr_expect(ne(ptr, strstr(told.text, "67:3: there are more than 64 instances"), NULL), "%s",
               told.text);
 }
+
+Test(config_instances, a_state_of_its_own_is_not_overruled_in_silence)
+{
+    static const char *const all[] = {"--state-dir=/all", NULL};
+    static const char *const equal[] = {"--state-dir=/own", NULL};
+    static const char text[] = "routes: [a]\n"
+                               "instances:\n"
+                               "  chat:\n"
+                               "  search: {state: {state_dir: /own}}\n";
+    struct told told = {""};
+    struct sona_sidecar_whole whole;
+    struct config_place p;
+
+    config_open(&p, "routes: [a]\n");
+    cr_assert(zero(int, parse(&whole, &p, all)));
+    config_write(p.file, text, strlen(text));
+    (void)sona_sidecar_whole_again(&whole, tell, &told);
+    sona_sidecar_whole_done(&whole);
+    cr_expect(ne(ptr, strstr(told.text, ":4:"), NULL), "%s", told.text);
+    cr_expect(
+        ne(ptr,
+           strstr(told.text,
+                  "instance search: its state_dir is \"/own\", and --state-dir says \"/all\""),
+           NULL),
+        "%s", told.text);
+    cr_assert(zero(int, parse(&whole, &p, equal)), "who says the same says nothing else");
+    sona_sidecar_whole_done(&whole);
+
+    const char *argv[] = {"sona-sidecar", "-c", p.file, NULL}; /* the isolated keep nothing */
+    cr_assert(zero(int, setenv("STATE_DIRECTORY", "/managed:/more", 1)));
+    cr_assert(zero(int, sona_sidecar_whole_parse(&whole, 3, (char **)(void *)argv)));
+    cr_expect(eq(str, (char *)(uintptr_t)find(&whole, "search")->state_dir, "/own"));
+    cr_expect(eq(str, (char *)(uintptr_t)find(&whole, "chat")->state_dir, "/managed"));
+    cr_expect(not(find(&whole, "chat")->state_by_default), "a manager means it");
+    sona_sidecar_whole_done(&whole);
+    config_close(&p);
+}

@@ -188,7 +188,8 @@ static void hold(const char *thread, const char *loop)
         cr_assert(zero(i64, ptrace(PTRACE_INTERRUPT, tid, NULL, NULL)));
         cr_assert(eq(int, waitpid(tid, NULL, __WALL), tid));
         (void)snprintf(words, sizeof words, "STATUS=The %s loop of %s (thread %d) does not go",
-                       loop, stage.spawn.instance, (int)tid);
+                       loop, strcmp(loop, "http") == 0 ? "all instances" : stage.spawn.instance,
+                       (int)tid);
         await(&m, words);
         cr_expect(not(fed_within(&m, 2 * LIMIT_MS)), "fed though %s stands still", thread);
         cr_assert(zero(i64, ptrace(PTRACE_DETACH, tid, NULL, NULL)));
@@ -211,4 +212,9 @@ Test(service, a_control_that_stands_still_starves_the_watchdog, .timeout = 120)
 Test(service, a_drain_that_stands_still_starves_the_watchdog, .timeout = 120)
 {
     hold("sona-intake", "drain");
+}
+
+Test(service, an_http_that_stands_still_starves_the_watchdog, .timeout = 120)
+{
+    hold("sona-http", "http");
 }

@@ -11,20 +11,17 @@
 
 #include "shm/diag.h"
 
-#define ARGS_MAX 32
-
 /* The options that sidecars with these arguments have. */
-static sona_err parse(struct sona_sidecar_options *ret, const char *const *args, sona_diag *reterr)
+static sona_err parse(struct follower *f, const char *const *args, sona_diag *reterr)
 {
-    char *argv[ARGS_MAX + 1] = {strdup("sona-sidecar")}; /* the parser writes into them */
     int argc = 1;
 
-    for (; args[argc - 1] && argc < ARGS_MAX; argc++)
-        argv[argc] = strdup(args[argc - 1]);
-    int mistake = sona_sidecar_options_parse(ret, argc, argv);
-    if (mistake != 0)
+    f->argv[0] = strdup("sona-sidecar");
+    for (; args[argc - 1] && argc < FOLLOWER_ARGS_MAX; argc++)
+        f->argv[argc] = strdup(args[argc - 1]); /* the parser writes into them */
+    if (sona_sidecar_options_parse(f->options, argc, f->argv) != 0)
         return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "the arguments are refused");
-    return SONA_OK; /* the options point into the arguments */
+    return SONA_OK;
 }
 
 static sona_err make_core(const struct follower *f, struct sona_sidecar_core *core,
@@ -44,7 +41,7 @@ sona_err follower_open(struct follower *ret, const char *state_dir, const char *
     (void)snprintf(f->db, sizeof f->db, "%s/%s.db", state_dir, instance);
     if (!f->options || !f->buffer)
         return sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory");
-    sona_err err = parse(f->options, args, reterr);
+    sona_err err = parse(f, args, reterr);
     if (err != SONA_OK)
         return err;
     sona_config_geometry(&f->options->config, &geometry);
@@ -64,6 +61,8 @@ void follower_close(struct follower *follower)
     sona_sidecar_core_done(&follower->core);
     free(follower->buffer);
     free(follower->options);
+    for (int i = 0; i <= FOLLOWER_ARGS_MAX; i++)
+        free(follower->argv[i]);
 }
 
 static sona_err take_row(struct follower *f, sqlite3_stmt *stmt, sona_diag *reterr)

@@ -17,8 +17,11 @@
 #include "sidecar/store/row.h"
 #include "tools/spawn.h"
 
+#define FOLLOWER_ARGS_MAX 32
+
 struct follower {
     char db[160];
+    char *argv[FOLLOWER_ARGS_MAX + 1]; /* the options point into them */
     struct sona_sidecar_options *options;
     struct sona_model_layout layout;
     struct sona_sidecar_core core;

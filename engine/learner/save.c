@@ -19,14 +19,23 @@ struct tour {
 
 /* ---- the parts ---- */
 
-static void tell(const struct tour *tour, const char *name, size_t offset, size_t row_bytes,
-                 uint64_t rows, uint64_t room)
+static void tell_since(const struct tour *tour, uint32_t since, const char *name, size_t offset,
+                       size_t row_bytes, uint64_t rows, uint64_t room)
 {
-    struct sona_learner_part part = {
-        .offset = offset, .row_bytes = (uint32_t)row_bytes, .rows = rows, .room = room, .since = 1};
+    struct sona_learner_part part = {.offset = offset,
+                                     .row_bytes = (uint32_t)row_bytes,
+                                     .rows = rows,
+                                     .room = room,
+                                     .since = since};
 
     memcpy(part.name, name, strnlen(name, sizeof part.name - 1));
     tour->visit(tour->arg, &part);
+}
+
+static void tell(const struct tour *tour, const char *name, size_t offset, size_t row_bytes,
+                 uint64_t rows, uint64_t room)
+{
+    tell_since(tour, 1, name, offset, row_bytes, rows, room);
 }
 
 #define MEMBER(member)                                                    \
@@ -173,6 +182,8 @@ static void tell_regimes(const struct tour *tour, const struct sona_learner *l)
     if (!sona_learner_gate_watches(&l->config))
         return;
     tell(tour, "gate.directions", l->directions, SONA_LEARNER_DIRECTIONS * vector, n + 1, n + 1);
+    tell_since(tour, 2, "gate.marks", l->marks, SONA_LEARNER_MARKS * sizeof(uint64_t), n + 1,
+               n + 1);
     tell(tour, "gate.collected", l->collected, vector, SONA_LEARNER_COLLECT, SONA_LEARNER_COLLECT);
     tell(tour, "gate.recent", l->recent, vector, SONA_LEARNER_RECENT, SONA_LEARNER_RECENT);
     tell(tour, "gate.recent_id", l->recent_id, sizeof(uint64_t), SONA_LEARNER_RECENT,

@@ -86,6 +86,7 @@ struct sona_learner_stack {
 /* The gate (gate.c) and what is stored of a regime (regime.c). */
 #define SONA_LEARNER_DIRECTIONS 8u   /* principal directions of a regime's queries */
 #define SONA_LEARNER_COLLECT    300u /* queries they are made of, at most */
+#define SONA_LEARNER_MARKS      128u /* words that mark them, two bits for each */
 #define SONA_LEARNER_RECENT     64u  /* queries by which an old regime is recognised */
 #define SONA_LEARNER_KEPT       512u /* newest outcomes that a stored regime keeps */
 
@@ -177,9 +178,10 @@ struct sona_learner {
     uint32_t archive_rows;
     uint32_t replay_next, replay_count;
     uint32_t replay_capacity; /* of the ring in use: config's, or a stored regime's */
-    /* Of the gate: directions per regime and candidates for the next, queries collected, recent
-     * ones and their ids, regimes, seen; stores and their rings. */
-    size_t directions, collected, recent, recent_id, regime, seen, store, ring;
+    /* Of the gate: directions per regime and candidates for the next, marks of the queries that
+     * they are made of, queries collected, recent ones and their ids, regimes, seen; stores and
+     * their rings. */
+    size_t directions, marks, collected, recent, recent_id, regime, seen, store, ring;
     size_t store_bytes, ring_bytes;
     uint32_t seen_count, ring_capacity;
     struct sona_learner_ewc_places ewc;

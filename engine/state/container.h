@@ -24,7 +24,7 @@
 #include <sona/error.h>
 
 /* Grows with every section that a version adds; readers take all from 1 on. */
-#define SONA_STATE_VERSION      1u
+#define SONA_STATE_VERSION      2u
 #define SONA_STATE_NAME_MAX     40   /* bytes of a section's name, NUL included */
 #define SONA_STATE_SECTIONS_MAX 1024 /* of one container */
 

@@ -150,6 +150,67 @@ Test(regime, queries_of_one_kind_never_switch)
     free(w.l);
 }
 
+/* Directions of few queries fit those best: in so many dimensions, three times better than others
+ * of the very same kind. A pool smaller than what they are made of, some larger, in one order. */
+Test(regime, queries_that_come_round_and_round_are_of_one_kind)
+{
+    enum { WIDE = 256, MOST = 512 };
+    static float pool[MOST][WIDE];
+    const uint32_t sizes[] = {100, 200, 310, 400, MOST};
+    struct dice dice = dice_open("queries_that_come_round_and_round_are_of_one_kind");
+    sona_config config = learner_config();
+
+    config.hidden_dim = config.embedding_dim = WIDE;
+    for (uint32_t i = 0; i < MOST; i++) {
+        double norm = 0;
+
+        for (uint32_t d = 0; d < WIDE; d++) {
+            pool[i][d] = dice_signed(&dice);
+            norm += (double)pool[i][d] * (double)pool[i][d];
+        }
+        for (uint32_t d = 0; d < WIDE; d++)
+            pool[i][d] = (float)((double)pool[i][d] / sqrt(norm));
+    }
+    for (uint32_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        struct sona_learner *l = learner_open(&config, 2);
+
+        for (uint32_t i = 0; i < 300; i++) /* worth keeping apart, or nothing could switch */
+            cr_assert(eq(int, teach(l, pool[i % sizes[s]], i % 2, 0.5f), SONA_OK));
+        for (uint32_t i = 0; i < 3000; i++) {
+            struct sona_learner_event event = {
+                .kind = SONA_LEARNER_QUERY, .id = i + 1, .x = pool[i % sizes[s]]};
+
+            cr_assert(eq(int, sona_learner_learn(l, &event), SONA_OK));
+        }
+        cr_assert(eq(u64, sona_learner_switches(l), 0), "of %u, seed %llu", sizes[s],
+                  (unsigned long long)dice.seed);
+        assert_sound(l, dice.seed);
+        free(l);
+    }
+}
+
+/* What was seen before is of its regime; what was not is none the less noticed. */
+Test(regime, after_queries_that_came_again_another_kind_is_noticed)
+{
+    sona_config config = learner_config();
+    struct world w =
+        world_open("after_queries_that_came_again_another_kind_is_noticed", &config, 3);
+    float pool[200][DIM];
+
+    for (uint32_t i = 0; i < 200; i++)
+        topic_query(pool[i], HERE + i % 4, NOISE, &w.dice);
+    live(&w, HERE, 3, 300);
+    for (uint32_t i = 0; i < 1200; i++) {
+        struct sona_learner_event event = {
+            .kind = SONA_LEARNER_QUERY, .id = ++w.id, .x = pool[i % 200]};
+
+        cr_assert(eq(int, sona_learner_learn(w.l, &event), SONA_OK));
+    }
+    cr_assert(eq(u64, sona_learner_switches(w.l), 0));
+    until_switch(&w, THERE, 40);
+    free(w.l);
+}
+
 /* A mean half a deviation too high is five standard errors of a mean of a hundred queries, and
  * sixteen of one of a thousand. */
 Test(regime, a_mean_of_few_queries_is_trusted_less_than_one_of_many)

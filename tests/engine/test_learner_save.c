@@ -4,6 +4,7 @@
 #include "engine/learner/save.h"
 
 #include "engine/state/container.h"
+#include "engine/state/settings.h"
 #include "tests/engine/learner_fixture.h"
 
 /* ---- nothing is left out ---- */
@@ -275,6 +276,65 @@ Test(learner_save, also_when_the_replay_forgets_what_the_job_reads)
     config.replay_capacity = 64;
     config.gate = false;
     cycles_across_restarts("learner_save: short replay", &config, 2500);
+}
+
+/* ---- older states ---- */
+
+struct older {
+    const struct sona_learner *l;
+    struct sona_state_writer writer;
+    uint32_t version;
+};
+
+static void put_part(void *arg, const struct sona_learner_part *part)
+{
+    struct older *older = arg;
+
+    if (part->name[0] != 0 && part->since <= older->version)
+        sona_state_writer_put(&older->writer, part->name, part->row_bytes, part->rows,
+                              (const unsigned char *)older->l + part->offset);
+}
+
+/* As the first version saved it: no section that came later. */
+static struct saved save_first(const struct mind *mind)
+{
+    struct older older = {.l = mind->l, .version = 1};
+    struct saved ret = {.bytes = malloc(mind->l->bytes * 2)};
+
+    sona_state_writer_init(&older.writer, ret.bytes, mind->l->bytes * 2);
+    sona_state_settings_put(&older.writer, SONA_STATE_CONFIG, &mind->l->config);
+    sona_learner_parts(mind->l, put_part, &older);
+    cr_assert(eq(int, sona_state_writer_end(&older.writer, sona_learner_save_layout()), 1));
+    ret.n = older.writer.end;
+    return ret;
+}
+
+Test(learner_save, a_state_of_the_first_version_is_taken_and_a_newer_one_that_lacks_a_part_is_not)
+{
+    sona_config config = learner_config();
+    struct mind mind = mind_open(&config, 3), heir = mind_open(&config, 0);
+    struct dice dice = dice_open("learner_save: first version");
+    sona_diag diag = {.text = ""};
+    struct saved saved;
+
+    for (uint32_t i = 0; i < 600; i++)
+        tell(&mind, dice, i);
+    cr_assert(eq(int, mind.l->cycle_running, 0));
+    saved = save_first(&mind);
+    (void)sona_state_seal(saved.bytes, saved.n);
+    cr_assert(eq(int, load(&heir, &saved, false, &diag), SONA_E_FORMAT));
+    cr_assert(strstr(diag.text, "gate.marks") != NULL, "%s", diag.text);
+    saved.bytes[12] = 1;
+    (void)sona_state_seal(saved.bytes, saved.n);
+    mind_close(&heir);
+    heir = mind_open(&config, 0);
+    cr_assert(eq(int, load(&heir, &saved, false, &diag), SONA_OK), "%s", diag.text);
+    for (uint32_t i = 600; i < 1800; i++) /* what it has none of comes in time */
+        tell(&heir, dice, i);
+    cr_assert(eq(ptr, (void *)(uintptr_t)sona_learner_fault(heir.l), NULL));
+    free(saved.bytes);
+    mind_close(&mind);
+    mind_close(&heir);
 }
 
 Test(learner_save, a_running_cycle_is_refused_by_one_who_has_no_job_for_it)

@@ -63,7 +63,7 @@ bench:
 	@tools/deps figures
 	@$(setup)
 	@ninja -C $(BUILD) --quiet perf/bench/sona-bench sidecar/sona-sidecar tools/sona-replay \
-		engine/libsona-engine.a
+		engine/libsona-engine.a perf/pattern-recall
 	@perf/run $(BUILD) $(or $(DATA),../shared/data) docs/figures $(ARGS)
 
 # make bench-compare REV=main ARGS='--filter decide/*'

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SONA_KERNELS_SIGN_WORDS 4u /* of one signature */
+
 struct sona_kernels {
     const char *name;
     bool (*usable)(void);
@@ -46,6 +48,9 @@ struct sona_kernels {
     /* out[r] = sum_i x_i rows[r * stride + i], modulo 2^32. */
     void (*dot_rows_fixed)(const int16_t *rows, size_t stride, size_t n_rows, const int16_t *x,
                            size_t n, int32_t *out);
+    /* out[r] = bits in which row r and x differ; rows of SONA_KERNELS_SIGN_WORDS words, one after
+     * another. */
+    void (*differ)(const uint64_t *rows, size_t n_rows, const uint64_t *x, uint16_t *out);
 };
 
 /* The row in use on this thread: the process's, resolved at load time by a constructor from cpuid

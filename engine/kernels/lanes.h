@@ -21,6 +21,9 @@
  * pairs whole_zero(), whole_load(p), whole_madd(v, p, sum)   the products of v with those at p
  *     whole_totals(sum[4], out)  out[k] = the sum over sum[k], modulo 2^32
  *
+ *     COUNTS_BITS                defined where the processor counts the bits of a word
+ *     OWN_DIFFER                 defined where the row brings a differ() of its own
+ *
  *     keep(v)                    v, in a register: a compiler that folds the load of x into each of
  *                                its uses would load it once per row
  *
@@ -373,9 +376,36 @@ static void dot_rows_fixed(const int16_t *rows, size_t stride, size_t n_rows, co
         out[r] = (int32_t)dot_fixed(rows + r * stride, x, n);
 }
 
+#ifndef OWN_DIFFER
+/* The word as sums of ever wider fields, all of them side by side. */
+static inline uint32_t bits_of(uint64_t v)
+{
+#ifdef COUNTS_BITS
+    return (uint32_t)__builtin_popcountll(v);
+#else
+    v -= v >> 1 & 0x5555555555555555u;
+    v = (v & 0x3333333333333333u) + (v >> 2 & 0x3333333333333333u);
+    v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0fu;
+    return (uint32_t)(v * 0x0101010101010101u >> 56);
+#endif
+}
+
+static void differ(const uint64_t *rows, size_t n_rows, const uint64_t *x, uint16_t *out)
+{
+    for (size_t r = 0; r < n_rows; r++, rows += SONA_KERNELS_SIGN_WORDS) {
+        uint32_t sum = 0;
+
+        for (size_t w = 0; w < SONA_KERNELS_SIGN_WORDS; w++)
+            sum += bits_of(rows[w] ^ x[w]);
+        out[r] = (uint16_t)sum;
+    }
+}
+#endif
+
 #define SONA_KERNELS_ROW(row_name, row_usable)                                              \
     {                                                                                       \
         .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows,       \
         .axpy = axpy, .axpy_square = axpy_square, .distance = distance, .adagrad = adagrad, \
-        .expand = expand, .forms = forms, .fix = fix, .dot_rows_fixed = dot_rows_fixed      \
+        .expand = expand, .forms = forms, .fix = fix, .dot_rows_fixed = dot_rows_fixed,     \
+        .differ = differ                                                                    \
     }

@@ -126,6 +126,7 @@ static inline void whole_totals(const whole *sum, int32_t *out)
                                                            _mm256_extracti128_si256(four, 1)));
 }
 
+#include "engine/kernels/differ_avx2.h"
 #include "engine/kernels/lanes.h"
 
 static bool cpu_has_avx512(void)

@@ -91,6 +91,8 @@ static inline vec keep(vec v)
     return v;
 }
 
+#define COUNTS_BITS
+
 #include "engine/kernels/lanes.h"
 
 static bool always(void)

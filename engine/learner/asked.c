@@ -120,6 +120,7 @@ sona_err sona_learner_prune(struct sona_learner *l, const sona_prune_rule *rule,
         return SONA_E_RANGE;
     begin(l);
     pruned = sona_learner_bank_prune(&l->layout, cold_of(l), rule, 0, sona_learner_step(l));
+    sona_learner_bank_index(&l->layout, cold_of(l));
     l->counter[SONA_COUNTER_patterns_pruned] += pruned;
     report(l, 0, pruned, ret);
     return SONA_OK;
@@ -133,6 +134,7 @@ sona_err sona_learner_consolidate(struct sona_learner *l, float similarity, sona
         return SONA_E_RANGE;
     begin(l);
     merged = sona_learner_bank_merge(&l->layout, cold_of(l), similarity, 0, UINT32_MAX);
+    sona_learner_bank_index(&l->layout, cold_of(l));
     l->counter[SONA_COUNTER_patterns_merged] += merged;
     l->counter[SONA_COUNTER_consolidations]++;
     report(l, merged, 0, ret);
@@ -181,6 +183,7 @@ sona_err sona_learner_bank_add(struct sona_learner *l, const void *rows, uint32_
     if (!sona_learner_bank_take(&l->layout, cold_of(l), rows, n, l->config.pattern_similarity,
                                 &l->bank_id, &merged))
         return SONA_E_LIMIT;
+    sona_learner_bank_index(&l->layout, cold_of(l));
     cold_of(l)->step = sona_learner_step(l); /* so that readers believe every column */
     l->counter[SONA_COUNTER_patterns_merged] += merged;
     report(l, merged, 0, ret);

@@ -51,6 +51,8 @@ float sona_learner_bank_likeness(const struct sona_model_layout *layout, const v
 void sona_learner_bank_remove(const struct sona_model_layout *layout, void *cold, uint32_t c);
 /* After its sums changed: unit centroid, type. */
 void sona_learner_bank_refresh(const struct sona_model_layout *layout, void *cold, uint32_t c);
+/* After rows changed or moved, once: the signatures of all of them, none beyond. */
+void sona_learner_bank_index(const struct sona_model_layout *layout, void *cold);
 void sona_learner_bank_forget_route(const struct sona_model_layout *layout, void *cold, uint32_t k);
 double sona_learner_bank_weight(const struct sona_model_layout *layout, const void *cold);
 

@@ -113,6 +113,7 @@ static void tell_model(const struct tour *tour, const struct sona_learner *l)
     tell_rows(tour, "cold.refit", l->cold, &m->refit, hot->n_routes);
     tell_rows(tour, "cold.patterns", l->cold, &m->patterns, m->patterns.count);
     tell_rows(tour, "cold.bank", l->cold, &m->bank, cold->n_bank);
+    tell_rows(tour, "cold.signs", l->cold, &m->bank_signs, cold->n_bank);
 }
 
 static void tell_tables(const struct tour *tour, const struct sona_learner *l)

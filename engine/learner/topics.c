@@ -263,4 +263,5 @@ void sona_learner_job_bank(struct sona_learner_job *j)
         learn(j, from);
     if (j->consolidate)
         consolidate(j);
+    sona_learner_bank_index(&j->layout, cold_of(j));
 }

@@ -12,6 +12,10 @@
 #include "engine/model/block.h"
 #include "engine/model/model.h"
 
+#define LINE_FLOATS  16u  /* of one line of a cache */
+#define FETCH_FLOATS 256u /* fetched ahead of a row */
+#define FETCH_AHEAD  3u   /* rows */
+
 /* Farther, or equally far and later in the table: one order for every caller. */
 static bool farther(const sona_pattern *a, const sona_pattern *b)
 {
@@ -172,25 +176,67 @@ bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t in
     return true;
 }
 
+/* Offer all of the first n rows. */
+static uint32_t scan(const struct sona_model_view *view, const float *x, float norm, uint32_t n,
+                     uint32_t k, sona_pattern *ret)
+{
+    const struct sona_model_layout *l = view->layout;
+    float dot[SONA_MODEL_CHUNK];
+    uint32_t count = 0;
+
+    for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
+        uint32_t chunk = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
+
+        sona_kernels_active()->dot_rows(sona_model_bank_part(l, view->cold, from, l->bank_centroid),
+                                        sona_model_stride(&l->bank), chunk, x, l->dim_padded, dot);
+        for (uint32_t i = 0; i < chunk; i++)
+            count = offer(ret, count, k, from + i, 2 - 2 * dot[i] / norm);
+    }
+    return count;
+}
+
+/* The start of a row that is looked at soon; the processor fetches on from there by itself. */
+static void fetch(const struct sona_model_view *view, uint32_t index)
+{
+    const struct sona_model_layout *l = view->layout;
+    const float *row = sona_model_bank_part(l, view->cold, index, l->bank_centroid);
+
+    for (uint32_t i = 0; i < l->dim_padded && i < FETCH_FLOATS; i += LINE_FLOATS)
+        __builtin_prefetch(row + i);
+}
+
+/* Offer the rows on the short list. */
+static uint32_t scan_short(const struct sona_model_view *view, const float *x, float norm,
+                           uint32_t n, uint32_t k, sona_pattern *ret)
+{
+    const struct sona_model_layout *l = view->layout;
+    const struct sona_kernels *kernels = sona_kernels_active();
+    uint16_t row[SONA_MODEL_SHORT];
+    uint32_t listed = sona_model_short_list(view, x, n, row), count = 0;
+
+    for (uint32_t i = 0; i < listed; i++) {
+        if (i + FETCH_AHEAD < listed)
+            fetch(view, row[i + FETCH_AHEAD]);
+        float dot = kernels->dot(sona_model_bank_part(l, view->cold, row[i], l->bank_centroid), x,
+                                 l->dim_padded);
+        count = offer(ret, count, k, row[i], 2 - 2 * dot / norm);
+    }
+    return count;
+}
+
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret)
 {
     SONA_MODEL_KERNELS(view->layout);
-    const struct sona_model_layout *l = view->layout;
-    const struct sona_kernels *kernels = sona_kernels_active();
-    uint32_t n = n_bank(view), count = 0;
-    float dot[SONA_MODEL_CHUNK], norm = sqrtf(kernels->dot(x, x, l->dim_padded));
+    uint32_t n = n_bank(view), dim = view->layout->dim_padded, count;
+    float norm = sqrtf(sona_kernels_active()->dot(x, x, dim));
 
     if (k == 0 || n == 0 || !(norm > 0))
         return 0;
-    for (uint32_t from = 0; from < n; from += SONA_MODEL_CHUNK) {
-        uint32_t chunk = n - from < SONA_MODEL_CHUNK ? n - from : SONA_MODEL_CHUNK;
-
-        kernels->dot_rows(sona_model_bank_part(l, view->cold, from, l->bank_centroid),
-                          sona_model_stride(&l->bank), chunk, x, l->dim_padded, dot);
-        for (uint32_t i = 0; i < chunk; i++)
-            count = offer(ret, count, k, from + i, 2 - 2 * dot[i] / norm);
-    }
+    if (n > SONA_MODEL_SCAN && k <= SONA_MODEL_SHORT_K)
+        count = scan_short(view, x, norm, n, k, ret);
+    else
+        count = scan(view, x, norm, n, k, ret);
     if (count < k)
         heapify(ret, count);
     sort_heap(ret, count);

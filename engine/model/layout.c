@@ -145,6 +145,10 @@ static void lay_out_cold(struct sona_model_layout *l)
     l->bank_n = place(&row, g->routes_max * sizeof(float));
     l->bank_s = place(&row, g->routes_max * sizeof(float));
     place_rows(&end, &l->bank, row, g->patterns_max);
+    /* Side by side: a search reads all of them, and little of what they stand for. */
+    if (g->patterns_max > SONA_MODEL_SCAN)
+        place_rows(&end, &l->bank_signs, SONA_KERNELS_SIGN_WORDS * sizeof(uint64_t),
+                   g->patterns_max);
     l->cold_bytes = end;
 }
 

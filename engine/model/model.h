@@ -12,7 +12,7 @@
  *     cold  header | code A | BaseLoRA layers A_l, B_l | refit rows per route | pattern rows
  *                  (table entry, lifted centroid, centroid, linear prediction at the centroid per
  *                  route)
- *                  | bank rows (entry, centroid, counts and sums per route)
+ *                  | bank rows (entry, centroid, counts and sums per route) | their signatures
  *
  * Pattern rows are the learner's: few, soft cells of the space that decisions are made in. Bank
  * rows are the ReasoningBank that people ask: as many as the data has topics, up to patterns_max.
@@ -44,13 +44,19 @@
 #include <sona/error.h>
 #include <sona/model.h>
 
-#define SONA_MODEL_ALIGN         64u /* bytes; every block, row and vector starts on it */
-#define SONA_MODEL_TOP           3u  /* patterns a query is assigned to, softly */
-#define SONA_MODEL_CHUNK         64u /* patterns measured at a time */
-#define SONA_MODEL_CELLS         64u /* most pattern rows */
-#define SONA_MODEL_TYPES         6u  /* values of sona_pattern_type */
-#define SONA_MODEL_TENANT_GROUP  16u /* keys looked at together: one line of them */
-#define SONA_MODEL_TENANT_PROBES 2u  /* groups that may hold a key */
+#include "engine/kernels/kernels.h"
+
+#define SONA_MODEL_ALIGN         64u  /* bytes; every block, row and vector starts on it */
+#define SONA_MODEL_TOP           3u   /* patterns a query is assigned to, softly */
+#define SONA_MODEL_CHUNK         64u  /* patterns measured at a time */
+#define SONA_MODEL_CELLS         64u  /* most pattern rows */
+#define SONA_MODEL_SCAN          256u /* bank rows that are always searched exactly */
+#define SONA_MODEL_SIGNS         256u /* bits of a signature */
+#define SONA_MODEL_SHORT         256u /* rows on a short list */
+#define SONA_MODEL_SHORT_K       16u  /* most patterns that are looked for on a short list */
+#define SONA_MODEL_TYPES         6u   /* values of sona_pattern_type */
+#define SONA_MODEL_TENANT_GROUP  16u  /* keys looked at together: one line of them */
+#define SONA_MODEL_TENANT_PROBES 2u   /* groups that may hold a key */
 #define SONA_MODEL_NO_TENANT     UINT32_MAX
 #define SONA_MODEL_STACK         8u /* stack weights: 4 for the centred terms, 4 for their means */
 #define SONA_MODEL_HOT_MAGIC     0x31544f48414e4f53ull /* "SONAHOT1" */
@@ -112,6 +118,8 @@ struct sona_model_layout {
     struct sona_model_rows bank;          /* struct sona_model_bank, then the three below */
     size_t bank_centroid;                 /* offset in a bank row: unit length */
     size_t bank_n, bank_s;                /* [routes_max] each */
+    struct sona_model_rows bank_signs;    /* per bank row: its signature, SONA_MODEL_SIGNS bits; no
+                                             rows where a scan of the bank is fast enough */
 };
 
 /* Start of a hot block. */
@@ -357,7 +365,19 @@ uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n);
 
 /* Copy the centroid of bank row `index` (dim floats); false when there is no such row. */
 bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t index, float *ret);
-/* The k nearest patterns of the bank to the prepared query x, nearest first. Returns how many. */
+/* The signature of a padded vector (signs.c); of bank rows [from, from + count), into the block:
+ * owed by whoever changes centroids or moves rows. */
+void sona_model_signs(const float *x, uint32_t padded, uint64_t ret[SONA_KERNELS_SIGN_WORDS]);
+void sona_model_sign_bank(const struct sona_model_layout *layout, void *cold, uint32_t from,
+                          uint32_t count);
+/* The rows among the first n of a bank with signatures whose signs differ least from those of x, in
+ * the order of the table. Returns how many. */
+uint32_t sona_model_short_list(const struct sona_model_view *view, const float *x, uint32_t n,
+                               uint16_t ret[SONA_MODEL_SHORT]);
+
+/* The k nearest patterns of the bank to the prepared query x, nearest first. Returns how many. Of
+ * more than SONA_MODEL_SCAN patterns the k <= SONA_MODEL_SHORT_K nearest are looked for among those
+ * on the short list: more than .99 of them are there (ADR 0036). */
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret);
 /* Up to `capacity` patterns from row `from` on, in the order of the table, without a query: neither

@@ -177,6 +177,18 @@ static bool pattern_is_sound(const struct sona_model_layout *l, const void *cold
            sona_model_vectors_are_bounded(lin, 0, 1, l->geometry.routes_max);
 }
 
+/* A signature that is not its row's would hide the row. */
+static bool signs_are_sound(const struct sona_model_layout *l, const void *cold, uint32_t i)
+{
+    uint64_t signs[SONA_KERNELS_SIGN_WORDS];
+
+    if (l->bank_signs.count == 0)
+        return true;
+    sona_model_signs(sona_model_bank_part(l, cold, i, l->bank_centroid), l->dim_padded, signs);
+    return memcmp(sona_model_floats(cold, sona_model_at(&l->bank_signs, i, 0)), signs,
+                  sizeof signs) == 0;
+}
+
 static bool bank_row_is_sound(const struct sona_model_layout *l, const void *cold, uint32_t i)
 {
     const struct sona_model_bank *row = sona_model_bank_row(l, cold, i);
@@ -191,7 +203,8 @@ static bool bank_row_is_sound(const struct sona_model_layout *l, const void *col
                                        sona_model_bank_part(l, cold, i, l->bank_s),
                                        l->geometry.routes_max) &&
            sona_model_vectors_are_bounded(sona_model_bank_part(l, cold, i, l->bank_centroid), 0, 1,
-                                          l->dim_padded);
+                                          l->dim_padded) &&
+           signs_are_sound(l, cold, i);
 }
 
 static bool patterns_are_sound(const struct sona_model_layout *l, const void *cold)

@@ -311,3 +311,80 @@ Test(bank, is_consolidated_every_consolidation_interval)
     cr_assert(epsilon_eq(flt, nearest(engine, 0).total_weight, 50, 1e-2f));
     sona_engine_destroy(&engine);
 }
+
+/* Directions of a bank that outgrows a scan. */
+static void direction(float x[WIDE], uint32_t t)
+{
+    struct dice own = {.state = t};
+
+    for (int i = 0; i < WIDE; i++)
+        x[i] = dice_signed(&own);
+}
+
+static void expect_sound(sona_engine *engine, const char *when)
+{
+    struct sona_model_view view = sona_learner_view(engine->learner);
+
+    cr_assert(eq(int, sona_model_validate_cold(view.layout, view.cold), SONA_OK), "%s", when);
+}
+
+Test(bank, signatures_follow_their_patterns_through_cycles_prune_and_consolidate)
+{
+    const uint32_t many = 400;
+    sona_config config = bank_config();
+    sona_prune_rule rule = {.min_quality = 0.5f, .min_accesses = UINT32_MAX};
+    sona_bank_report report;
+    sona_engine *engine;
+    float x[WIDE];
+
+    config.pattern_clusters = many;
+    config.trajectory_capacity = 2 * many;
+    config.pattern_quality_threshold = 0;
+    engine = engine_open_with(&config, ROUTES);
+    for (uint32_t t = 0; t < many; t++) {
+        uint64_t id;
+
+        direction(x, t);
+        cr_assert(eq(int, sona_engine_begin(engine, x, WIDE, 0, &id), SONA_OK));
+        cr_assert(eq(int, sona_engine_end(engine, id, t % 3 ? 0.9f : 0.4f, 0), SONA_OK));
+        if (t % 200 == 199)
+            cr_assert(eq(int, sona_engine_learn_now(engine, 0, NULL), SONA_OK));
+    }
+    expect_sound(engine, "after cycles");
+    for (uint32_t t = 1; t < many; t += 50) {
+        sona_pattern found, all[SONA_MODEL_SHORT_K + 1];
+        uint32_t n;
+
+        direction(x, t);
+        cr_assert(eq(int, sona_engine_find_patterns(engine, x, WIDE, 1, &found, &n), SONA_OK));
+        cr_assert(eq(int,
+                     sona_engine_find_patterns(engine, x, WIDE, SONA_MODEL_SHORT_K + 1, all, &n),
+                     SONA_OK));
+        cr_assert(eq(u64, found.id, all[0].id));
+    }
+    cr_assert(eq(int, sona_engine_patterns_prune(engine, &rule, &report), SONA_OK));
+    cr_assert(gt(u32, report.pruned, 0));
+    cr_assert(gt(u32, report.patterns, SONA_MODEL_SCAN));
+    expect_sound(engine, "after prune");
+    cr_assert(eq(int, sona_engine_patterns_consolidate(engine, 0.3f, &report), SONA_OK));
+    cr_assert(gt(u32, report.merged, 0));
+    expect_sound(engine, "after consolidate");
+
+    /* Turned around, so that none of the rows is what it was when they are taken. */
+    struct sona_learner *l = engine->learner;
+    const struct sona_model_layout *layout = sona_learner_view(l).layout;
+    unsigned char *rows = calloc(many, layout->bank.stride);
+    uint32_t n = sona_learner_bank_rows(l, rows);
+    for (uint32_t i = 0; i < n; i++) {
+        float *c = (void *)(rows + i * layout->bank.stride + layout->bank_centroid);
+
+        for (int d = 0; d < WIDE; d++)
+            c[d] = -c[d];
+        ((struct sona_model_bank *)(void *)(rows + i * layout->bank.stride))->n_examples = 0;
+    }
+    n = n < many - n ? n : many - n;
+    cr_assert(eq(int, sona_learner_bank_add(l, rows, n, &report), SONA_OK));
+    expect_sound(engine, "after rows were brought");
+    free(rows);
+    sona_engine_destroy(&engine);
+}

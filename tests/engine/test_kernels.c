@@ -395,6 +395,39 @@ Test(kernels, fix_of_every_row_rounds_to_the_nearest_whole_number_ties_to_even)
     on_every_row("fix", check_fix);
 }
 
+static void check_differ(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                         struct dice *dice)
+{
+    const size_t words = SONA_KERNELS_SIGN_WORDS;
+    size_t n_rows = n % 71;
+    /* Flush with either end of a room, or at any float: as words they may lie askew. */
+    const float *rows = room_put(&rooms[0], dice, n_rows * words * 2);
+    const float *x = room_put(&rooms[1], dice, words * 2);
+    int16_t *place = room_put_whole(&rooms[2], dice, n_rows);
+    row->differ((const void *)rows, n_rows, (const void *)x, (uint16_t *)place);
+    for (size_t r = 0; r < n_rows; r++) {
+        uint32_t sum = 0;
+
+        for (size_t w = 0; w < 2 * words; w++) {
+            uint32_t a, b;
+
+            memcpy(&a, rows + r * 2 * words + w, sizeof a);
+            memcpy(&b, x + w, sizeof b);
+            for (unsigned k = 0; k < 32; k++)
+                sum += (a ^ b) >> k & 1;
+        }
+        cr_assert(eq(u32, (uint16_t)place[r], sum),
+                  SAY(dice, "%s row %zu of %zu", row->name, r, n_rows));
+    }
+    cr_assert(room_intact(&rooms[2], (float *)(void *)(place - n_rows % 2), (n_rows + 1) / 2),
+              SAY(dice, "%s n_rows=%zu", row->name, n_rows));
+}
+
+Test(kernels, differ_of_every_row_counts_bits_and_stays_inside)
+{
+    on_every_row("differ", check_differ);
+}
+
 /* Copy v to another place of another room: same floats, other alignment. */
 static float *moved(struct room *room, struct dice *dice, const float *v, size_t n)
 {

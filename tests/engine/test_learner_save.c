@@ -54,7 +54,7 @@ Test(learner_save, every_byte_of_the_learner_is_in_one_part)
     assert_covered(&config);
     config.gate = true;
     config.tenants_max = 5;
-    config.pattern_clusters = 100;
+    config.pattern_clusters = 300; /* with signatures */
     config.replay_capacity = 77;
     assert_covered(&config);
 }

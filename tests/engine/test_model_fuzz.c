@@ -15,7 +15,8 @@ static sona_geometry odd_geometry(struct dice *dice)
         .micro_rank = 1 + dice_below(dice, 2),
         .base_rank = 4 + dice_below(dice, 13),
         .layers = 1 + dice_below(dice, 3),
-        .patterns_max = 1 + dice_below(dice, 40),
+        /* Now and then with a short list. */
+        .patterns_max = 1 + dice_below(dice, dice_below(dice, 4) ? 40 : 600),
         .flags = SONA_GEOMETRY_NORMALIZE,
         .tenants_max = dice_below(dice, 40),
         .tenant_rank = dice_below(dice, 3),
@@ -49,7 +50,7 @@ static void plausible(struct model *m, struct dice *dice)
     head->n_routes = dice_below(dice, 30);
     head->n_patterns = dice_below(dice, 60);
     model_cold(m)->n_patterns = dice_below(dice, 60);
-    model_cold(m)->n_bank = dice_below(dice, 60);
+    model_cold(m)->n_bank = dice_below(dice, dice_below(dice, 2) ? 60 : 700);
     model_cold(m)->has_code = 1;
     head->flags = 7;
     head->n_tenants = dice_below(dice, 60);

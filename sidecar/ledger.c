@@ -178,6 +178,8 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
         (void)close(fd);
     }
     if (err != SONA_OK) {
+        if (fresh) /* half made, and nothing of anybody in it */
+            (void)unlink(path);
         free(l->path);
         free(l);
         return err;

@@ -92,7 +92,9 @@ static error_t take(int key, char *text, struct argp_state *state)
     if (key > KEY_SETTING + (int)SONA_SIDECAR_SETTINGS_MAX)
         return ARGP_ERR_UNKNOWN;
     char *copy = text ? strdup(text) : NULL;
-    if (line.n == WORDS_MAX || (text && !copy)) {
+    if (text && !copy)
+        return ENOMEM;
+    if (line.n == WORDS_MAX) {
         free(copy);
         line.lost++;
         return 0;
@@ -317,7 +319,7 @@ static void make_instance(struct sona_sidecar_gather *g, uint32_t n, struct sona
     const struct sona_sidecar_options *common = ret->common;
 
     if (!o) {
-        sona_sidecar_gather_mistake(g, "sona-sidecar", "out of memory");
+        sona_sidecar_gather_no_memory(g, "sona-sidecar");
         return;
     }
     o->check = common->check;
@@ -357,6 +359,7 @@ uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
     *ret = (struct sona_sidecar_whole){.common = sona_sidecar_options_make()};
     if (!g || !ret->common) {
         told(arg, "sona-sidecar", "out of memory");
+        ret->no_memory = true;
         sona_sidecar_gather_close(&g);
         return 1;
     }
@@ -364,6 +367,7 @@ uint32_t sona_sidecar_whole_again(struct sona_sidecar_whole *ret,
     sona_sidecar_gather_apply(g, SONA_SIDECAR_NOBODY, ret->common);
     make_instances(g, ret);
     uint32_t mistakes = g->mistakes;
+    ret->no_memory = g->no_memory;
     sona_sidecar_gather_close(&g);
     return mistakes;
 }
@@ -427,8 +431,8 @@ static void make_table(struct argp_option ret[FLAGS + SONA_SIDECAR_SETTINGS_MAX 
     ret[n] = (struct argp_option){0};
 }
 
-/* Keep the words. False: they are none of ours, which was told. */
-static bool read_line(int argc, char **argv)
+/* Keep the words. Returns 0, or the exit status after the reason was told. */
+static int read_line(int argc, char **argv)
 {
     struct argp_option table[FLAGS + SONA_SIDECAR_SETTINGS_MAX + 1];
     const struct argp argp = {
@@ -443,21 +447,27 @@ static bool read_line(int argc, char **argv)
     sona_sidecar_options_done();
     argp_program_version = "sona-sidecar " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
-    return argp_parse(&argp, argc, argv, 0, NULL, NULL) == 0;
+    int rc = argp_parse(&argp, argc, argv, 0, NULL, NULL);
+    if (rc == ENOMEM) /* what else it does not like, it says itself */
+        complain(NULL, "sona-sidecar", "out of memory");
+    return rc == 0 ? 0 : rc == ENOMEM ? EXIT_FAILURE : EXIT_USAGE;
 }
 
 int sona_sidecar_whole_parse(struct sona_sidecar_whole *ret, int argc, char **argv)
 {
     *ret = (struct sona_sidecar_whole){0};
-    if (!read_line(argc, argv))
-        return EXIT_USAGE;
-    return sona_sidecar_whole_again(ret, complain, NULL) == 0 ? 0 : EXIT_USAGE;
+    int status = read_line(argc, argv);
+    if (status != 0)
+        return status;
+    if (sona_sidecar_whole_again(ret, complain, NULL) == 0)
+        return 0;
+    return ret->no_memory ? EXIT_FAILURE : EXIT_USAGE; /* which is no mistake of anybody's */
 }
 
 int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char **argv)
 {
     struct sona_sidecar_gather *g =
-        read_line(argc, argv) ? sona_sidecar_gather_open(complain, NULL) : NULL;
+        read_line(argc, argv) == 0 ? sona_sidecar_gather_open(complain, NULL) : NULL;
 
     if (!g)
         return EXIT_USAGE;

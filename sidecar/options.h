@@ -76,6 +76,7 @@ struct sona_sidecar_options {
 struct sona_sidecar_whole {
     struct sona_sidecar_options *common; /* what all inherit, and the flags of the process */
     bool named;                          /* the files name the instances */
+    bool no_memory;                      /* for want of it this is not whole */
     uint32_t n;                          /* at least one */
     struct sona_sidecar_options *instance[SONA_SIDECAR_INSTANCES_MAX]; /* null: taken out */
 };
@@ -85,8 +86,9 @@ struct sona_sidecar_options *sona_sidecar_options_make(void);
 /* Takes null. */
 void sona_sidecar_options_free(struct sona_sidecar_options **options);
 
-/* Parse and check. Returns 0; or 2 after the mistakes were written to stderr, each a line "where:
- * what". --help and --version do not return. Done with whole_done, also then. */
+/* Parse and check. Returns 0; 1 without memory, after saying so; or 2 after the mistakes were
+ * written to stderr, each a line "where: what". --help and --version do not return. Done with
+ * whole_done, also then. */
 int sona_sidecar_whole_parse(struct sona_sidecar_whole *ret, int argc, char **argv);
 /* The same from the files as they are now, with environment and command line as they were at the
  * last parse. Returns the number of mistakes; each was given to `told`. */

@@ -130,6 +130,12 @@ void sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char 
     gather->told(gather->arg, where, what);
 }
 
+void sona_sidecar_gather_no_memory(struct sona_sidecar_gather *gather, const char *where)
+{
+    gather->no_memory = true;
+    sona_sidecar_gather_mistake(gather, where, "out of memory");
+}
+
 static struct sona_sidecar_said *remember(struct sona_sidecar_gather *g,
                                           const struct sona_sidecar_setting *setting,
                                           const char *where)
@@ -137,7 +143,7 @@ static struct sona_sidecar_said *remember(struct sona_sidecar_gather *g,
     struct sona_sidecar_said *said = calloc(1, sizeof *said);
 
     if (!said) {
-        sona_sidecar_gather_mistake(g, where, "out of memory");
+        sona_sidecar_gather_no_memory(g, where);
         return NULL;
     }
     said->setting = setting;
@@ -184,7 +190,7 @@ void sona_sidecar_gather_say(struct sona_sidecar_gather *gather,
                                     setting->key);
     struct sona_sidecar_said *said = remember(g, setting, where);
     if (said && !(said->text = strdup(text)))
-        sona_sidecar_gather_mistake(g, where, "out of memory");
+        sona_sidecar_gather_no_memory(g, where);
 }
 
 void sona_sidecar_gather_say_routes(struct sona_sidecar_gather *gather,
@@ -200,7 +206,7 @@ void sona_sidecar_gather_say_routes(struct sona_sidecar_gather *gather,
     if (said->routes)
         memcpy(said->routes, routes, bytes);
     else
-        sona_sidecar_gather_mistake(gather, where, "out of memory");
+        sona_sidecar_gather_no_memory(gather, where);
 }
 
 /* ---- what counts in the end ---- */

@@ -41,6 +41,7 @@ struct sona_sidecar_gather {
     void (*told)(void *arg, const char *where, const char *what);
     void *arg;
     uint32_t mistakes;
+    bool no_memory; /* one of the mistakes is nobody's */
     struct sona_sidecar_said *first, **last;
     struct sona_sidecar_options scratch; /* where values are tried */
     /* What this layer said already, of all or of the instance it speaks of; null: nothing. */
@@ -73,6 +74,8 @@ void sona_sidecar_gather_leave(struct sona_sidecar_gather *gather);
 __attribute__((format(printf, 3, 4))) void
 sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char *where,
                             const char *format, ...);
+/* The same, for want of memory. */
+void sona_sidecar_gather_no_memory(struct sona_sidecar_gather *gather, const char *where);
 /* `text` for `setting`. ROUTES: the one-line form. */
 void sona_sidecar_gather_say(struct sona_sidecar_gather *gather,
                              const struct sona_sidecar_setting *setting, const char *where,

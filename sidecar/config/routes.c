@@ -119,7 +119,7 @@ void sona_sidecar_routes_parse(struct sona_sidecar_gather *gather, const char *w
     }
     char *copy = strdup(text), *rest = copy, *part;
     if (!copy) {
-        sona_sidecar_gather_mistake(gather, where, "out of memory");
+        sona_sidecar_gather_no_memory(gather, where);
         return;
     }
     while ((part = strsep(&rest, ",")))

@@ -132,7 +132,10 @@ static void read_file(struct sona_sidecar_gather *gather, const char *path, bool
             sona_sidecar_gather_mistake(gather, path, "cannot open it: %s", strerror(errno));
         return;
     }
-    char *text = judge_file(gather, path, fd, &bytes) ? malloc(bytes + 1) : NULL;
+    bool sound = judge_file(gather, path, fd, &bytes);
+    char *text = sound ? malloc(bytes + 1) : NULL;
+    if (sound && !text)
+        sona_sidecar_gather_no_memory(gather, path);
     while (text && have < bytes) {
         ssize_t n = read(fd, text + have, bytes - have);
 

@@ -234,6 +234,8 @@ static void read_routes(struct reader *r, const struct sona_sidecar_setting *set
     enum fy_event_type type;
 
     memcpy(where, here(r), sizeof where);
+    if (!routes)
+        sona_sidecar_gather_no_memory(r->gather, where);
     while (routes && (type = next(r)) != FYET_NONE && type != FYET_SEQUENCE_END)
         read_route(r, type, routes);
     if (routes)
@@ -480,7 +482,7 @@ void sona_sidecar_yaml_gather(struct sona_sidecar_gather *gather, const char *pa
     if (r.parser && fy_parser_set_string(r.parser, text, bytes) == 0)
         read_stream(&r, diag);
     else
-        sona_sidecar_gather_mistake(gather, path, "out of memory");
+        sona_sidecar_gather_no_memory(gather, path);
     if (r.parser)
         fy_parser_event_free(r.parser, r.event);
     fy_parser_destroy(r.parser);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
 /* Open a client, use it, close it: 0; or 1, with the sentence on stderr. Anything else is a defect.
- * usage: client INSTANCE RUNTIME_DIR */
+ * usage: client INSTANCE RUNTIME_DIR [OUTCOMES]   OUTCOMES: so many decisions are told of */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <sona/client.h>
@@ -29,6 +30,11 @@ int main(int argc, char **argv)
     err = sona_lane_claim(client, &lane, &diag);
     if (err == SONA_OK && sona_decide(lane, x, 16, NULL, &d) != SONA_OK)
         return 5;
+    for (int n = argc > 3 ? atoi(argv[3]) : 0; err == SONA_OK && n > 0; n--) {
+        x[n % 16] += 1;
+        if (sona_decide(lane, x, 16, NULL, &d) == SONA_OK)
+            (void)sona_outcome(lane, d.id, (float)(n % 2), NULL);
+    }
     sona_lane_release(&lane);
     sona_client_close(&client);
     return err == SONA_OK ? 0 : failed(&diag, err);

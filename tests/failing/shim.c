@@ -5,27 +5,39 @@
  *
  *     SONA_FAIL=memory:17     the 17th allocation
  *     SONA_FAIL=file:3        the third operation on a file, a socket, a map or a thread
+ *     SONA_FAIL=file:0        none; at the end of main() the number of them goes to descriptor 9
  *
- * and says so by a byte to descriptor 9, so that whoever counts up knows when there are no more.
+ * and says so to descriptor 9: a byte, so that whoever counts up knows when there are no more, and
+ * who called.
  * Counting begins with main(): what the loader does before is not the program's.
  */
+/* Each name is a function of its own here, with large offsets or without. */
+#undef _FILE_OFFSET_BITS
 #include <dlfcn.h>
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define TELL_FD 9
+#define FRAMES  24
 #define EXPORT  __attribute__((visibility("default")))
 
 enum kind { NONE, MEMORY, FILE_ };
@@ -35,13 +47,26 @@ static unsigned long at;
 static _Atomic unsigned long passed;
 static _Atomic bool counting;
 
+/* A byte, and the functions that were on their way, those that have a name. */
+static void tell_where(void)
+{
+    void *frame[FRAMES];
+    int n = backtrace(frame, FRAMES);
+    Dl_info info;
+
+    (void)syscall(SYS_write, TELL_FD, "x", 1);
+    for (int i = 0; i < n; i++)
+        if (dladdr(frame[i], &info) != 0 && info.dli_sname)
+            (void)dprintf(TELL_FD, " %s", info.dli_sname);
+}
+
 static bool fails(enum kind kind, int error)
 {
     if (kind != chosen || !atomic_load_explicit(&counting, memory_order_relaxed))
         return false;
     if (atomic_fetch_add_explicit(&passed, 1, memory_order_relaxed) + 1 != at)
         return false;
-    (void)!write(TELL_FD, "x", 1);
+    tell_where();
     errno = error;
     return true;
 }
@@ -58,8 +83,14 @@ static int begin(int argc, char **argv, char **envp)
         chosen = strncmp(text, "memory:", 7) == 0 ? MEMORY : FILE_;
         at = strtoul(strchr(text, ':') + 1, NULL, 10);
     }
+    void *frame;
+    (void)backtrace(&frame, 1); /* which loads what it needs */
     atomic_store_explicit(&counting, true, memory_order_relaxed);
-    return real_main(argc, argv, envp);
+    int status = real_main(argc, argv, envp);
+    atomic_store_explicit(&counting, false, memory_order_relaxed);
+    if (text && at == 0)
+        (void)dprintf(TELL_FD, "%lu\n", atomic_load_explicit(&passed, memory_order_relaxed));
+    return status;
 }
 
 EXPORT int __libc_start_main(int (*)(int, char **, char **), int, char **, void (*)(void),
@@ -117,8 +148,6 @@ EXPORT void *calloc(size_t n, size_t size)
 FAILING(int, ftruncate, FILE_, ENOSPC, -1, (int fd, off_t n), (fd, n))
 FAILING(int, fallocate, FILE_, ENOSPC, -1, (int fd, int m, off_t o, off_t n), (fd, m, o, n))
 FAILING(int, posix_fallocate, FILE_, ENOSPC, ENOSPC, (int fd, off_t o, off_t n), (fd, o, n))
-FAILING(void *, mmap, FILE_, ENOMEM, MAP_FAILED, (void *a, size_t n, int p, int f, int fd, off_t o),
-        (a, n, p, f, fd, o))
 FAILING(int, mkdir, FILE_, ENOSPC, -1, (const char *p, mode_t m), (p, m))
 FAILING(int, socket, FILE_, EMFILE, -1, (int d, int t, int p), (d, t, p))
 FAILING(int, bind, FILE_, EACCES, -1, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
@@ -137,13 +166,62 @@ FAILING(ssize_t, pread, FILE_, EIO, -1, (int fd, void *b, size_t n, off_t o), (f
 FAILING(int, pthread_create, FILE_, EAGAIN, EAGAIN,
         (pthread_t * t, const pthread_attr_t *a, void *(*f)(void *), void *x), (t, a, f, x))
 
-EXPORT int open(const char *path, int flags, ...)
+/* As libraries with large offsets call them. */
+FAILING(int, ftruncate64, FILE_, ENOSPC, -1, (int fd, off64_t n), (fd, n))
+FAILING(int, fallocate64, FILE_, ENOSPC, -1, (int fd, int m, off64_t o, off64_t n), (fd, m, o, n))
+/* jemalloc 5.3 crashes when the kernel refuses it pages for its own books. What it cannot get is an
+ * allocation that fails, and that is the other kind. */
+static bool is_jemalloc(const void *caller)
 {
-    va_list args;
-    REAL(open);
+    Dl_info info;
 
-    va_start(args, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
-    va_end(args);
-    return fails(FILE_, EMFILE) ? -1 : real(path, flags, mode);
+    return dladdr(caller, &info) != 0 && info.dli_fname && strstr(info.dli_fname, "jemalloc");
 }
+
+#define FAILING_MMAP(name, offset)                                                     \
+    EXPORT void *name(void *a, size_t n, int p, int f, int fd, offset o)               \
+    {                                                                                  \
+        REAL(name);                                                                    \
+        bool theirs = is_jemalloc(__builtin_return_address(0));                        \
+        return !theirs && fails(FILE_, ENOMEM) ? MAP_FAILED : real(a, n, p, f, fd, o); \
+    }
+
+FAILING_MMAP(mmap, off_t)
+FAILING_MMAP(mmap64, off64_t)
+FAILING(ssize_t, pwrite64, FILE_, ENOSPC, -1, (int fd, const void *b, size_t n, off64_t o),
+        (fd, b, n, o))
+FAILING(ssize_t, pread64, FILE_, EIO, -1, (int fd, void *b, size_t n, off64_t o), (fd, b, n, o))
+
+FAILING(int, accept4, FILE_, EMFILE, -1,
+        (int fd, struct sockaddr *restrict a, socklen_t *restrict n, int f), (fd, a, n, f))
+FAILING(ssize_t, sendmsg, FILE_, ENOBUFS, -1, (int fd, const struct msghdr *m, int f), (fd, m, f))
+FAILING(ssize_t, recvmsg, FILE_, ENOMEM, -1, (int fd, struct msghdr *m, int f), (fd, m, f))
+FAILING(int, fstat, FILE_, EIO, -1, (int fd, struct stat *st), (fd, st))
+FAILING(int, fstat64, FILE_, EIO, -1, (int fd, struct stat64 *st), (fd, st))
+FAILING(int, fstatfs, FILE_, EIO, -1, (int fd, struct statfs *st), (fd, st))
+FAILING(int, fstatfs64, FILE_, EIO, -1, (int fd, struct statfs64 *st), (fd, st))
+FAILING(int, fstatvfs, FILE_, EIO, -1, (int fd, struct statvfs *st), (fd, st))
+FAILING(int, fstatvfs64, FILE_, EIO, -1, (int fd, struct statvfs64 *st), (fd, st))
+FAILING(int, posix_fallocate64, FILE_, ENOSPC, ENOSPC, (int fd, off64_t o, off64_t n), (fd, o, n))
+FAILING(int, signalfd, FILE_, EMFILE, -1, (int fd, const sigset_t *s, int f), (fd, s, f))
+FAILING(int, chmod, FILE_, EPERM, -1, (const char *p, mode_t m), (p, m))
+FAILING(int, fchmod, FILE_, EPERM, -1, (int fd, mode_t m), (fd, m))
+FAILING(int, rename, FILE_, ENOSPC, -1, (const char *from, const char *to), (from, to))
+FAILING(int, unlink, FILE_, EACCES, -1, (const char *p), (p))
+FAILING(int, shm_unlink, FILE_, EACCES, -1, (const char *p), (p))
+FAILING(ssize_t, getrandom, FILE_, EAGAIN, -1, (void *b, size_t n, unsigned f), (b, n, f))
+
+#define FAILING_OPEN(name)                                          \
+    EXPORT int name(const char *path, int flags, ...)               \
+    {                                                               \
+        va_list args;                                               \
+        REAL(name);                                                 \
+                                                                    \
+        va_start(args, flags);                                      \
+        mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;   \
+        va_end(args);                                               \
+        return fails(FILE_, EMFILE) ? -1 : real(path, flags, mode); \
+    }
+
+FAILING_OPEN(open)
+FAILING_OPEN(open64)

@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Copyright (c) 2026 The SONA authors
+"""
+Every kth allocation and every kth operation on files and the like fails in one life of what outlives
+the sidecar: store, segment, ledger. It goes on, or ends with status 1 and a sentence; and the next
+life goes on from what is there then, and lacks nothing. Prints TAP. Standard library alone.
+usage: parts.py SHIM PARTS [STRIDE [FIRST]]    STRIDE: as for sidecar.py
+"""
+import concurrent.futures
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SHIM, PARTS = (os.path.abspath(p) for p in sys.argv[1:3])
+STRIDE = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+FIRST = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+LIMIT_S = 60
+TELL_FD = 9
+
+
+def live(part, place, fail=None):
+    """Status (None: it hung), what it said, and what the shim told."""
+    told, told_end = os.pipe()
+    env = dict(os.environ)
+    if fail:
+        env.update(SONA_FAIL=fail, LD_PRELOAD=SHIM)
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([PARTS, part, place], stderr=said, env=env, close_fds=False,
+                                   preexec_fn=lambda: os.dup2(fcntl.fcntl(told_end, fcntl.F_DUPFD, 100), TELL_FD))
+        os.close(told_end)
+        try:
+            status = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            status = None
+        said.seek(0)
+        text = said.read().decode(errors="replace")
+    number = os.read(told, 32)
+    os.close(told)
+    return status, text, number
+
+
+def judge(part, kind, k):
+    """What became of it, what is wrong with that, and how many there are, with k of 0."""
+    place = tempfile.mkdtemp(prefix="sona-failing-", dir="/dev/shm")
+    try:
+        before, said, _ = live(part, place) if k % 2 else (0, "", b"")  # half of them begin anew
+        assert before == 0, said
+        status, said, number = live(part, place, f"{kind}:{k}")
+        wrong = []
+        if status not in (0, 1) or (status == 1 and len(said) < 20):
+            wrong.append(f"status {status}: {said[-500:]}")
+        following, after, _ = live(part, place)
+        if following != 0:
+            wrong.append(f"the next life: status {following}: {after[-500:]}, after: {said[-500:]}")
+        return status, wrong, int(number) if k == 0 and number else 0
+    finally:
+        shutil.rmtree(place)
+
+
+def main():
+    case, failed = 0, 0
+    for part in ("ledger", "segment", "store"):
+        for kind in ("memory", "file"):
+            status, wrong, n = judge(part, kind, 0)
+            assert status == 0 and not wrong and n > 0, wrong
+            ks = range(FIRST, n + 1, 1 if part != "store" else STRIDE if n > 1000 else max(1, STRIDE // 32))
+            fates, bad = {0: 0, 1: 0}, []
+            with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
+                for k, (status, wrong, _) in zip(ks, pool.map(lambda k: judge(part, kind, k), ks)):
+                    fates[status] = fates.get(status, 0) + 1
+                    if wrong:
+                        bad.append(k)
+                        print("\n# ".join(f"# {part} {kind} {k}: {'; '.join(wrong)}".splitlines()), flush=True)
+            print(f"# {part}, {kind}: {len(ks)} of {n}; {fates[0]} went on, {fates[1]} said why")
+            case += 1
+            failed += bool(bad)
+            print(f"{'not ' if bad else ''}ok {case} - {part}, {kind}: goes on or says why, and the next life lacks "
+                  f"nothing{' but after ' + str(bad) if bad else ''}", flush=True)
+    print(f"1..{case}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

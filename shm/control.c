@@ -114,7 +114,8 @@ const char *sona_control_method(const struct sona_control_command *command)
 {
     bool reads = command->class == SONA_CONTROL_QUERY || command->what == SONA_CONTROL_EWC ||
                  command->what == SONA_CONTROL_EXPORT_ADAPTERS ||
-                 command->what == SONA_CONTROL_EXPORT_PATTERNS;
+                 command->what == SONA_CONTROL_EXPORT_PATTERNS ||
+                 command->what == SONA_CONTROL_EXPORT_DECISIONS;
 
     return reads ? "GET" : "POST";
 }

@@ -62,7 +62,9 @@
     X(EXPLORE, 108, QUERY, "explore", "", "how many decisions may explore, and who said it")       \
     X(EXPLORE_SET, 22, POLICY, "explore VALUE", "", "let at most this share of decisions explore") \
     X(EXPORT_PATTERNS, 23, LINES, "export patterns", "", "the pattern bank as JSON lines")         \
-    X(IMPORT_PATTERNS, 24, LINES, "import patterns", "", "take such lines into the pattern bank")
+    X(IMPORT_PATTERNS, 24, LINES, "import patterns", "", "take such lines into the pattern bank")  \
+    X(EXPORT_DECISIONS, 25, LINES, "export decisions", "", "the journal's outcomes as JSON lines") \
+    X(IMPORT_DECISIONS, 26, LINES, "import decisions", "", "learn from such lines, each once")
 
 enum sona_control_what {
 #define SONA_CONTROL_ENUM(id, number, class, words, options, help) SONA_CONTROL_##id = (number),
@@ -82,7 +84,7 @@ enum sona_control_class {
     SONA_CONTROL_ADAPTERS, /* as a file: the body of the answer, or of the request, is no JSON */
     SONA_CONTROL_KEEPER,   /* copies of the state */
     SONA_CONTROL_POLICY,   /* how decisions are made */
-    SONA_CONTROL_LINES     /* patterns as JSON lines, likewise */
+    SONA_CONTROL_LINES     /* patterns, decisions as JSON lines */
 };
 
 /* A question or a command, with its arguments. */

@@ -47,6 +47,42 @@ static void take_patterns(struct sona_sidecar_core *core, struct sona_sidecar_co
         (void)sona_shm_diag_set(&command->diag, err, 0, "the patterns cannot be taken");
 }
 
+/* Appended, kept, learned, known: each once, however often this is asked. */
+static bool take_decisions(struct sona_sidecar_core *core, struct sona_sidecar_chronicle *chronicle,
+                           struct sona_sidecar_publication *out,
+                           struct sona_sidecar_command *command)
+{
+    struct sona_sidecar_decisions *d = command->decisions;
+
+    if (!d->appended && !sona_learner_enabled(core->learner)) {
+        (void)sona_shm_diag_set(&command->diag, SONA_E_BUSY, 0,
+                                "learning is switched off; switch it on first (sonactl enable)");
+        return true;
+    }
+    if (!d->appended && d->n > 0 &&
+        !sona_sidecar_chronicle_imports(chronicle, d->joined, d->import, d->n))
+        return false;
+    if (!d->appended)
+        d->position = chronicle->position;
+    d->appended = true;
+    if (d->n > 0 && d->done == 0 && !sona_sidecar_chronicle_imports_kept(chronicle, d->position))
+        return false;
+    SONA_FAULT(command_kept);
+    for (; d->done < d->n; d->done++) {
+        sona_learner_imported(core->learner);
+        d->err[d->done] = sona_sidecar_core_learn(core, d->joined[d->done]);
+        if (sona_learner_switched(core->learner))
+            sona_sidecar_publication_renew(out);
+        out->dirty = out->stale = true;
+    }
+    if (d->n > 0 && !sona_sidecar_chronicle_imports_known(chronicle, d->position))
+        return false;
+    sona_sidecar_tally_add(&out->tally, SONA_COUNTER_import_duplicates, d->duplicates);
+    sona_sidecar_tally_add(&out->tally, SONA_COUNTER_import_refused, d->n_refused);
+    out->stale = true;
+    return true;
+}
+
 bool sona_sidecar_carry(struct sona_sidecar_core *core, struct sona_sidecar_chronicle *chronicle,
                         struct sona_sidecar_publication *out, struct sona_sidecar_command *command)
 {
@@ -57,6 +93,8 @@ bool sona_sidecar_carry(struct sona_sidecar_core *core, struct sona_sidecar_chro
     case SONA_CONTROL_EXPORT_PATTERNS:
         copy_patterns(core, command->patterns);
         return true;
+    case SONA_CONTROL_IMPORT_DECISIONS:
+        return take_decisions(core, chronicle, out, command);
     default:
         break;
     }

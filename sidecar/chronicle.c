@@ -199,6 +199,38 @@ bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
     return ret;
 }
 
+/* ---- decisions ---- */
+
+bool sona_sidecar_chronicle_imports(struct sona_sidecar_chronicle *c,
+                                    struct sona_sidecar_joined *const *joined,
+                                    const struct sona_store_import *imports, uint32_t n)
+{
+    struct sona_store_record records[SONA_SIDECAR_CHRONICLE_BATCH];
+
+    for (uint32_t i = 0; i < n; i++) {
+        records[i] = record_of(c, joined[i]);
+        records[i].lane = SONA_STORE_IMPORTS;
+        records[i].lane_seq = c->imports + i;
+        records[i].payload = &imports[i];
+        records[i].payload_bytes = sizeof imports[i];
+    }
+    if (!c->store || !took(c, sona_store_append(c->store, records, n, &c->position)))
+        return false;
+    c->imports += n;
+    return true;
+}
+
+bool sona_sidecar_chronicle_imports_kept(struct sona_sidecar_chronicle *c, uint64_t position)
+{
+    return !c->every || took(c, sona_store_flush(c->store, position, FLUSH_MS, NULL));
+}
+
+bool sona_sidecar_chronicle_imports_known(const struct sona_sidecar_chronicle *c, uint64_t position)
+{
+    return sona_store_positions(c->store).committed >= position ||
+           sona_store_health(c->store, NULL) != SONA_OK;
+}
+
 /* ---- patterns ---- */
 
 #define PART_BYTES 32768u
@@ -250,6 +282,7 @@ static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_
     const struct sona_sidecar_chronicle *c = r->chronicle;
     struct sona_sidecar_joined *j = r->joined;
     uint32_t vectors = sona_sidecar_joined_vectors(record->kind);
+    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
 
     if (record->x_n != (vectors > 0 ? c->dim : 0) || record->base_n != (vectors > 1 ? c->dim : 0) ||
         record->p_sample != 0)
@@ -274,6 +307,8 @@ static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_
         memcpy(sona_sidecar_joined_x(j), record->x, c->dim * sizeof(float));
     if (vectors > 1)
         memcpy(sona_sidecar_joined_base(j, c->dim_padded), record->base, c->dim * sizeof(float));
+    if (memcmp(&record->lane, &imports, sizeof imports) == 0)
+        sona_learner_imported(r->core->learner);
     (void)sona_sidecar_core_learn(r->core, j); /* a refusal is counted, as it was */
     return true;
 }
@@ -533,5 +568,7 @@ sona_err sona_sidecar_chronicle_resume(struct sona_sidecar_chronicle *c,
         err = sona_sidecar_chronicle_replay(c, core, &ret->replayed, reterr);
     if (err == SONA_OK && !sona_store_cursor(c->store, events_lane, &c->events))
         c->events = 0;
+    if (err == SONA_OK && !sona_store_cursor(c->store, SONA_STORE_IMPORTS, &c->imports))
+        c->imports = 0;
     return err;
 }

@@ -33,6 +33,7 @@ struct sona_sidecar_chronicle {
     bool every;        /* events are on the disk before they are learned */
     uint64_t position; /* of the last thing done */
     uint64_t events;   /* handed to the learner since the first start: the number of the next */
+    uint64_t imports;  /* records that came from files, likewise */
     bool waits;        /* the last append was refused: said once */
     /* Events that are appended, and not on the disk yet, so not learned; the last one's position.
      */
@@ -53,6 +54,17 @@ bool sona_sidecar_chronicle_command(struct sona_sidecar_chronicle *c,
 /* Append adapters that are to be taken, in as many records as it takes, all or none of them. */
 bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
                                      const struct sona_sidecar_adapters *adapters);
+/* Append events that came from a file, each with its key; at most SONA_SIDECAR_CHRONICLE_BATCH, all
+ * or none of them. */
+bool sona_sidecar_chronicle_imports(struct sona_sidecar_chronicle *c,
+                                    struct sona_sidecar_joined *const *joined,
+                                    const struct sona_store_import *imports, uint32_t n);
+/* Are they on the disk, where that is waited for? Asks again and again. */
+bool sona_sidecar_chronicle_imports_kept(struct sona_sidecar_chronicle *c, uint64_t position);
+/* Are they in the journal, so that the same lines are known from now on? Also true when it cannot
+ * be written. `position`: of the chronicle when they were appended. */
+bool sona_sidecar_chronicle_imports_known(const struct sona_sidecar_chronicle *c,
+                                          uint64_t position);
 /* The same of patterns. */
 bool sona_sidecar_chronicle_patterns(struct sona_sidecar_chronicle *c,
                                      const struct sona_sidecar_patterns *patterns);

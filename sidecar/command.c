@@ -14,7 +14,9 @@ void sona_sidecar_command_drop(struct sona_sidecar_command *command)
 {
     free(command->adapters);
     free(command->patterns);
+    sona_sidecar_decisions_free(command->decisions);
     command->adapters = NULL;
+    command->decisions = NULL;
     command->patterns = NULL;
 }
 

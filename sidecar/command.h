@@ -22,6 +22,7 @@
 
 #include "shm/control.h"
 #include "sidecar/adapters.h"
+#include "sidecar/decisions.h"
 #include "sidecar/patterns.h"
 
 struct sona_learner;
@@ -59,6 +60,7 @@ struct sona_sidecar_command {
      * (sona_sidecar_command_drop). Null but of the class that it is named after. */
     struct sona_sidecar_adapters *adapters;
     struct sona_sidecar_patterns *patterns;
+    struct sona_sidecar_decisions *decisions;
     /* The answer. */
     sona_diag diag; /* code SONA_OK: done */
     sona_route route;

@@ -168,6 +168,9 @@ void sona_sidecar_lines_put_vector(FILE *to, const char *key, const float *x, ui
 {
     (void)fprintf(to, ",\"%s\":[", key);
     for (uint32_t i = 0; i < n; i++)
-        (void)fprintf(to, "%s%.9g", i > 0 ? "," : "", (double)x[i]);
+        if (isfinite(x[i]))
+            (void)fprintf(to, "%s%.9g", i > 0 ? "," : "", (double)x[i]);
+        else /* JSON has none; f16 rounds what is beyond it so */
+            (void)fprintf(to, "%snull", i > 0 ? "," : "");
     (void)fputc(']', to);
 }

@@ -505,9 +505,11 @@ char *sona_sidecar_report_command(const struct sona_sidecar *sidecar,
         put_u64(o, "learned", stats.counter[SONA_COUNTER_learned] - command->learned_before);
         put_u64(o, "pending", stats.pending);
     }
-    if (class == SONA_CONTROL_LINES)
+    if (command->decisions)
+        sona_sidecar_decisions_report(command->decisions, o);
+    if (command->patterns)
         put_u64(o, "taken", command->patterns->n);
-    if (class == SONA_CONTROL_BANK || class == SONA_CONTROL_LINES) {
+    if (class == SONA_CONTROL_BANK || command->patterns) {
         put_u64(o, "patterns", command->bank.patterns);
         put_u64(o, "merged", command->bank.merged);
         put_u64(o, "pruned", command->bank.pruned);

@@ -240,6 +240,11 @@ static void print_done(const struct sona_control_command *command, const json_t 
     else if (command->class == SONA_CONTROL_ADAPTERS)
         (void)printf("done: the adapters are taken, in snapshot %" PRId64 "\n",
                      number_at(o, "version"));
+    else if (command->what == SONA_CONTROL_IMPORT_DECISIONS)
+        (void)printf("done: of %" PRId64 " lines %" PRId64 " learned, %" PRId64
+                     " taken before, %" PRId64 " refused; in snapshot %" PRId64 "\n",
+                     number_at(o, "lines"), number_at(o, "taken"), number_at(o, "duplicates"),
+                     number_at(o, "refused"), number_at(o, "version"));
     else if (command->class == SONA_CONTROL_LINES)
         (void)printf("done: %" PRId64 " patterns taken, %" PRId64
                      " of them into one that was alike; "

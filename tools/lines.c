@@ -4,11 +4,13 @@
 #include "tools/lines.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tools/fail.h"
 #include "tools/query.h"
@@ -223,4 +225,106 @@ sona_err sona_tools_lines_import(const struct sona_tools_lines *ask, json_t **re
     else
         json_decref(s.sum);
     return err;
+}
+
+/* ---- export ---- */
+
+/* What is being written. */
+struct writing {
+    const struct sona_tools_lines *ask;
+    FILE *to;
+    uint64_t next, last, end, lines;
+    bool headed;
+};
+
+/* Lines of a page up to a position; the first says where the next begins. */
+static sona_err write_page(struct writing *w, char *page, sona_diag *reterr)
+{
+    char *line = page, *stop = strchr(page, '\n');
+    json_t *head = stop ? json_loadb(page, (size_t)(stop - page), 0, NULL) : NULL;
+    uint64_t next = (uint64_t)json_integer_value(json_object_get(head, "next"));
+
+    if (next <= w->next && next <= w->end) {
+        json_decref(head);
+        return sona_tools_fail(reterr, SONA_E_FORMAT, "the sidecar's answer is no page");
+    }
+    w->end = (uint64_t)json_integer_value(json_object_get(head, "end"));
+    if (w->last == 0)
+        w->last = w->end; /* of the journal when it began; it may grow meanwhile */
+    (void)json_object_del(head, "next");
+    (void)json_object_del(head, "end");
+    char *text = w->headed ? NULL : json_dumps(head, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    json_decref(head);
+    if (text)
+        (void)fprintf(w->to, "%s\n", text);
+    free(text);
+    w->headed = true;
+    for (line = stop + 1; (stop = strchr(line, '\n')) != NULL; line = stop + 1) {
+        const char *at = strstr(line, "\"position\":");
+        uint64_t position = at && at < stop ? strtoull(at + strlen("\"position\":"), NULL, 10) : 0;
+
+        if (position > w->last)
+            break;
+        (void)fwrite(line, 1, (size_t)(stop - line) + 1, w->to);
+        w->lines++;
+    }
+    w->next = next;
+    return SONA_OK;
+}
+
+static sona_err write_pages(struct writing *w, uint64_t from, sona_diag *reterr)
+{
+    const struct sona_tools_lines *ask = w->ask;
+    struct sona_tools_terminal terminal;
+    sona_err err = SONA_OK;
+
+    sona_tools_terminal_init(&terminal, stderr);
+    w->next = from;
+    do {
+        char query[40], *page = NULL;
+        size_t bytes;
+
+        (void)snprintf(query, sizeof query, "from=%" PRIu64, w->next);
+        err = sona_tools_ask_page(ask->runtime_dir, ask->instance, ask->command, query, &page,
+                                  &bytes, reterr);
+        if (err == SONA_OK)
+            err = write_page(w, page, reterr);
+        free(page);
+        if (err == SONA_OK && terminal.tty && w->last > from)
+            sona_tools_terminal_bar(&terminal, "export",
+                                    (uint32_t)((w->next - from) * 1000 / (w->last - from + 1)),
+                                    1000, "");
+    } while (err == SONA_OK && !ferror(w->to) && w->next <= w->last);
+    sona_tools_terminal_wipe(&terminal);
+    return err;
+}
+
+sona_err sona_tools_lines_export(const struct sona_tools_lines *ask, uint64_t from, uint64_t to,
+                                 json_t **ret, sona_diag *reterr)
+{
+    int fd = ask->file ? open(ask->file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    struct writing w = {.ask = ask,
+                        .to = !ask->file ? stdout
+                              : fd >= 0  ? fdopen(fd, "w")
+                                         : NULL,
+                        .last = to};
+
+    if (!w.to)
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "cannot make %s: %s", ask->file,
+                               strerror(errno));
+    sona_err err = write_pages(&w, from > 0 ? from : 1, reterr);
+    bool written = fflush(w.to) == 0 && !ferror(w.to);
+    if (ask->file)
+        written = fclose(w.to) == 0 && written;
+    if (err == SONA_OK && !written)
+        err = sona_tools_fail(reterr, SONA_E_SYSTEM, "the lines could not be written: %s",
+                              strerror(errno));
+    if (err != SONA_OK) {
+        if (ask->file)
+            (void)unlink(ask->file);
+        return err;
+    }
+    *ret = json_pack("{s:s, s:I, s:I}", "command", "export_decisions", "lines", (json_int_t)w.lines,
+                     "end", (json_int_t)w.last);
+    return SONA_OK;
 }

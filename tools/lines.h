@@ -32,4 +32,12 @@ struct sona_tools_lines {
 sona_err sona_tools_lines_import(const struct sona_tools_lines *ask, json_t **ret,
                                  sona_diag *reterr);
 
+/*
+ * Write what the journal of a running sidecar says, page by page, into a new file (null: stdout),
+ * and say how much it was. from, to: positions; 0: the first, the last. SONA_E_SYSTEM, or what
+ * sona_tools_ask_page() says; no file is left then.
+ */
+sona_err sona_tools_lines_export(const struct sona_tools_lines *ask, uint64_t from, uint64_t to,
+                                 json_t **ret, sona_diag *reterr);
+
 #endif

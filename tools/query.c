@@ -3,6 +3,7 @@
 #include "tools/query.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,18 +108,21 @@ static sona_err absent(const char *runtime_dir, const char *instance, sona_diag 
                            path);
 }
 
-sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
-                             const struct sona_control_command *command, const void *file,
-                             size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr)
+static sona_err ask(const char *runtime_dir, const char *instance,
+                    const struct sona_control_command *command, const char *query, const void *file,
+                    size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr)
 {
     const char *name = instance ? instance : "default";
     struct sona_tools_reply reply = {.body = NULL};
-    char socket_path[256], path[SONA_CONTROL_PATH_MAX];
+    char socket_path[256], path[2 * SONA_CONTROL_PATH_MAX];
+    size_t n;
     sona_err err = sona_control_socket(runtime_dir, name, socket_path, sizeof socket_path, reterr);
 
     if (err != SONA_OK)
         return err;
     sona_control_path(command, path);
+    n = strlen(path);
+    (void)snprintf(path + n, sizeof path - n, "%s%s", query[0] != '\0' ? "?" : "", query);
     err = sona_tools_http(socket_path, sona_control_method(command), path, file, file_bytes,
                           command->class == SONA_CONTROL_QUERY ? QUERY_TIMEOUT_MS
                                                                : COMMAND_TIMEOUT_MS,
@@ -140,6 +144,20 @@ sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
     *ret = reply.body;
     *ret_bytes = reply.bytes;
     return SONA_OK;
+}
+
+sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
+                             const struct sona_control_command *command, const void *file,
+                             size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr)
+{
+    return ask(runtime_dir, instance, command, "", file, file_bytes, ret, ret_bytes, reterr);
+}
+
+sona_err sona_tools_ask_page(const char *runtime_dir, const char *instance,
+                             const struct sona_control_command *command, const char *query,
+                             char **ret, size_t *ret_bytes, sona_diag *reterr)
+{
+    return ask(runtime_dir, instance, command, query, NULL, 0, ret, ret_bytes, reterr);
 }
 
 sona_err sona_tools_ask(const char *runtime_dir, const char *instance,

@@ -26,6 +26,10 @@ sona_err sona_tools_ask(const char *runtime_dir, const char *instance,
 sona_err sona_tools_ask_file(const char *runtime_dir, const char *instance,
                              const struct sona_control_command *command, const void *file,
                              size_t file_bytes, char **ret, size_t *ret_bytes, sona_diag *reterr);
+/* The same for a page of what is larger: `query` follows the path, as in "from=7". */
+sona_err sona_tools_ask_page(const char *runtime_dir, const char *instance,
+                             const struct sona_control_command *command, const char *query,
+                             char **ret, size_t *ret_bytes, sona_diag *reterr);
 /* The same for what takes no argument. */
 sona_err sona_tools_query(const char *runtime_dir, const char *instance, uint32_t what,
                           char **ret_json, sona_diag *reterr);

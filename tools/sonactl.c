@@ -458,17 +458,21 @@ static int watch(const struct options *options)
     return err == SONA_OK ? 0 : fail(err, &diag);
 }
 
-/* Parts that a sidecar takes at once. */
-#define PATTERNS_PART (8u << 20)
+/* Parts that a sidecar takes at once: of patterns, and of decisions, which are learned meanwhile.
+ */
+#define PATTERNS_PART   (8u << 20)
+#define DECISIONS_PART  (2u << 20)
+#define DECISIONS_LINES 256u
 
 static int import_lines(const struct options *options)
 {
+    bool decisions = options->command->what == SONA_CONTROL_IMPORT_DECISIONS;
     const struct sona_tools_lines ask = {.runtime_dir = options->runtime_dir,
                                          .instance = options->instance,
                                          .command = options->command,
                                          .file = options->upkeep.file,
-                                         .part_lines = UINT32_MAX,
-                                         .part_bytes = PATTERNS_PART};
+                                         .part_lines = decisions ? DECISIONS_LINES : UINT32_MAX,
+                                         .part_bytes = decisions ? DECISIONS_PART : PATTERNS_PART};
     json_t *answer = NULL;
     sona_diag diag = {0};
     sona_err err = sona_tools_lines_import(&ask, &answer, &diag);
@@ -479,9 +483,36 @@ static int import_lines(const struct options *options)
     int status = json ? print_answer(options, json) : EXIT_FAILED;
     if (options->json)
         (void)putchar('\n');
+    if (status == 0 && json_integer_value(json_object_get(answer, "refused")) > 0)
+        status = EXIT_FAILED;
     free(json);
     json_decref(answer);
     return status;
+}
+
+static int export_lines(const struct options *options)
+{
+    const struct sona_tools_lines ask = {.runtime_dir = options->runtime_dir,
+                                         .instance = options->instance,
+                                         .command = options->command,
+                                         .file = options->upkeep.file};
+    json_t *answer = NULL;
+    sona_diag diag = {0};
+    sona_err err =
+        sona_tools_lines_export(&ask, options->upkeep.from, options->upkeep.to, &answer, &diag);
+
+    if (err != SONA_OK)
+        return fail(err, &diag);
+    if (ask.file && options->json)
+        (void)json_dumpf(answer, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER);
+    else if (ask.file)
+        (void)printf("exported: %lld lines of the journal up to position %lld, to %s",
+                     (long long)json_integer_value(json_object_get(answer, "lines")),
+                     (long long)json_integer_value(json_object_get(answer, "end")), ask.file);
+    if (ask.file)
+        (void)putchar('\n');
+    json_decref(answer);
+    return fflush(stdout) != 0 ? EXIT_FAILED : 0;
 }
 
 static int transfer(const struct options *options)
@@ -492,8 +523,11 @@ static int transfer(const struct options *options)
     char *json = NULL;
     sona_diag diag = {0};
 
-    if (command->what == SONA_CONTROL_IMPORT_PATTERNS)
+    if (command->what == SONA_CONTROL_IMPORT_PATTERNS ||
+        command->what == SONA_CONTROL_IMPORT_DECISIONS)
         return import_lines(options);
+    if (command->what == SONA_CONTROL_EXPORT_DECISIONS)
+        return export_lines(options);
     if (command->what == SONA_CONTROL_IMPORT_ADAPTERS) {
         sona_err err =
             sona_tools_import(options->runtime_dir, options->instance, command, file, &json, &diag);

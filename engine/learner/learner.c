@@ -404,6 +404,11 @@ sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_lear
     return learn_where_seen(learner, event);
 }
 
+void sona_learner_imported(struct sona_learner *learner)
+{
+    learner->counter[SONA_COUNTER_imported]++;
+}
+
 bool sona_learner_watches(const sona_config *config)
 {
     return sona_learner_gate_watches(config);

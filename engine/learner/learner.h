@@ -87,6 +87,8 @@ struct sona_learner *sona_learner_init(void *memory, const sona_config *config);
  * access to a pattern (asked.c): neither takes a step, and readers see both after the next install.
  */
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event);
+/* Count an event that came from a file; then learn it. */
+void sona_learner_imported(struct sona_learner *learner);
 /* Queries seen so far. A query takes no step and publishes nothing by itself. */
 uint64_t sona_learner_observed(const struct sona_learner *learner);
 /* Whether it does anything with a query but count it. */

@@ -30,7 +30,7 @@ extern "C" {
  *     words     outcomes + revokes + strays
  *     about     = parked_now + joined + replacing + revoking + withdrawn + drop_unknown_id
  *     an id       + drop_duplicate + drop_expired + drop_foreign + drop_revoked + drop_parked_full
- *     learning  joined + defaulted + replacing + revoking + signals
+ *     learning  joined + defaulted + replacing + revoking + signals + imported
  *               = learned + replaced + revoked + baseline_updates + gradient_updates
  *                 + drop_disabled + drop_bypass + drop_route_retired + drop_revoke_late
  *                 + drop_thinned
@@ -117,7 +117,10 @@ extern "C" {
     X(queries_withheld, "queries that the regime gate was not shown: the journal is busy")    \
     X(drop_thinned, "outcomes not learned because the journal was the bottleneck")            \
     X(drop_influence, "records that a client beyond its share (influence_cap) left behind")   \
-    X(influence_waits, "visits to a client's lane that ended early: it was beyond its share")
+    X(influence_waits, "visits to a client's lane that ended early: it was beyond its share") \
+    X(imported, "outcomes and changes of them that came from a file, handed to the learner")  \
+    X(import_duplicates, "lines of such files that were taken before")                        \
+    X(import_refused, "lines of such files that could not be taken")
 
 typedef enum sona_counter {
 #define SONA_COUNTER_ENUM(name, help) SONA_COUNTER_##name,

@@ -115,6 +115,28 @@ static sona_err read_body(struct evhttp_request *request, const struct sona_cont
     return sona_http_arguments_read(row, text, bytes > 0 ? bytes : 2, ret, reterr);
 }
 
+static void free_text(const void *text, size_t bytes, void *arg)
+{
+    (void)bytes;
+    (void)arg;
+    free((void *)(uintptr_t)text);
+}
+
+/* Send a text that may be large, and take it; null: there was no memory for it. */
+static void reply_text(struct evhttp_request *request, char *text, size_t bytes, const char *type)
+{
+    struct evbuffer *body = text ? evbuffer_new() : NULL;
+
+    if (body && evbuffer_add_reference(body, text, bytes, free_text, NULL) == 0) {
+        sona_http_reply(request, 200, type, body);
+        return;
+    }
+    free(text);
+    if (body)
+        evbuffer_free(body);
+    sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the file; try again");
+}
+
 /* ---- commands ---- */
 
 static void on_hang_up(struct evhttp_connection *connection, void *arg)
@@ -151,6 +173,7 @@ static void log_command(struct evhttp_request *request, const struct sona_contro
 struct carried {
     struct sona_sidecar_adapters *adapters;
     struct sona_sidecar_patterns *patterns;
+    struct sona_sidecar_decisions *decisions;
 };
 
 static void ask_learner(struct sona_http_server *server, struct evhttp_request *request,
@@ -165,7 +188,8 @@ static void ask_learner(struct sona_http_server *server, struct evhttp_request *
                                            .flush = server->flushes + 1,
                                            .request = *asked,
                                            .adapters = carried.adapters,
-                                           .patterns = carried.patterns};
+                                           .patterns = carried.patterns,
+                                           .decisions = carried.decisions};
     sona_stats stats;
 
     sona_sidecar_report_sum(s, &stats);
@@ -185,7 +209,8 @@ static void ask_learner(struct sona_http_server *server, struct evhttp_request *
     *t = (struct sona_http_ticket){.number = ++http->tickets,
                                    .deadline_ms = sona_sidecar_now_ms() + SONA_HTTP_COMMAND_MS,
                                    .server = server,
-                                   .request = request};
+                                   .request = request,
+                                   .what = asked->what};
     sona_http_deadline(server, request, SONA_HTTP_NEVER);
     evhttp_connection_set_closecb(evhttp_request_get_connection(request), on_hang_up, t);
     log_command(request, row, asked);
@@ -251,11 +276,93 @@ static sona_err read_patterns(const struct sona_sidecar *s, struct evhttp_reques
     return err;
 }
 
+/* Where decisions come from, and go to. SONA_E_ABSENT: this sidecar has no journal. */
+static sona_err place_of(const struct sona_sidecar *s, struct sona_sidecar_decisions_place *ret,
+                         sona_route_info **ret_routes, sona_diag *reterr)
+{
+    *ret_routes = NULL;
+    if (!s->store || s->options->journal_off)
+        return sona_shm_diag_set(reterr, SONA_E_ABSENT, 0,
+                                 "this sidecar keeps no journal; start it with --state-dir");
+    *ret = (struct sona_sidecar_decisions_place){
+        .layout = &s->layout, .store = s->store, .now_ms = sona_sidecar_now_ms()};
+    ret->routes = *ret_routes = copy_routes(s, &ret->n_routes);
+    return ret->routes ? SONA_OK
+                       : sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for the routes");
+}
+
+/* "from=7" of a request's query; 1 without, 0: it is something else. */
+static uint64_t from_of(struct evhttp_request *request)
+{
+    const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+    unsigned long long from = 1;
+    int end = 0;
+
+    if (!query)
+        return 1;
+    if (sscanf(query, "from=%19llu%n", &from, &end) != 1 || query[end] != '\0')
+        return 0;
+    return from;
+}
+
+/* A page of the journal, at once: the learner is not asked, nor kept. */
+static void reply_decisions(const struct sona_sidecar *s, struct evhttp_request *request)
+{
+    struct sona_sidecar_decisions_place place;
+    sona_route_info *routes;
+    uint64_t from = from_of(request);
+    char *text = NULL;
+    size_t bytes = 0;
+    sona_diag diag;
+
+    sona_err err = place_of(s, &place, &routes, &diag);
+    if (err == SONA_OK && from == 0)
+        err = sona_shm_diag_set(&diag, SONA_E_RANGE, 0,
+                                "a page is asked for by from=N, the position that it begins with");
+    if (err == SONA_OK)
+        err = sona_sidecar_decisions_page(&place, from, &text, &bytes, &diag);
+    free(routes);
+    if (err == SONA_OK)
+        reply_text(request, text, bytes, "application/jsonl");
+    else
+        sona_http_reply_error(request, &diag);
+}
+
+/* Two at one time could not tell what the other has taken. */
+static bool is_importing(const struct sona_http_server *server)
+{
+    for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++)
+        if (server->http->ticket[k].number != 0 && server->http->ticket[k].server == server &&
+            server->http->ticket[k].what == SONA_CONTROL_IMPORT_DECISIONS)
+            return true;
+    return false;
+}
+
+static sona_err read_decisions(const struct sona_http_server *server,
+                               struct evhttp_request *request, struct sona_sidecar_decisions **ret,
+                               sona_diag *reterr)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+    size_t bytes = evbuffer_get_length(in);
+    struct sona_sidecar_decisions_place place;
+    sona_route_info *routes;
+
+    if (is_importing(server))
+        return sona_shm_diag_set(reterr, SONA_E_BUSY, 0,
+                                 "another import of decisions is under way; wait for its end");
+    sona_err err = place_of(server->sidecar, &place, &routes, reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_decisions_read(
+            &place, bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "", bytes, ret, reterr);
+    free(routes);
+    return err;
+}
+
 static void do_file(struct sona_http_server *server, struct evhttp_request *request,
                     const struct sona_control_command *row)
 {
     const struct sona_control_request asked = sona_control_request_of(row->what);
-    struct carried carried = {NULL, NULL};
+    struct carried carried = {.adapters = NULL};
     sona_err err = SONA_OK;
     sona_diag diag;
 
@@ -266,6 +373,8 @@ static void do_file(struct sona_http_server *server, struct evhttp_request *requ
     }
     if (row->class == SONA_CONTROL_ADAPTERS)
         err = read_adapters(server->sidecar, request, row->what, &carried.adapters, &diag);
+    else if (row->what == SONA_CONTROL_IMPORT_DECISIONS)
+        err = read_decisions(server, request, &carried.decisions, &diag);
     else
         err = read_patterns(server->sidecar, request, row->what, &carried.patterns, &diag);
     if (err != SONA_OK)
@@ -276,7 +385,8 @@ static void do_file(struct sona_http_server *server, struct evhttp_request *requ
 
 bool sona_http_takes_file(const char *path)
 {
-    static const uint32_t takers[] = {SONA_CONTROL_IMPORT_ADAPTERS, SONA_CONTROL_IMPORT_PATTERNS};
+    static const uint32_t takers[] = {SONA_CONTROL_IMPORT_ADAPTERS, SONA_CONTROL_IMPORT_PATTERNS,
+                                      SONA_CONTROL_IMPORT_DECISIONS};
     char known[SONA_CONTROL_PATH_MAX];
 
     for (size_t i = 0; i < sizeof takers / sizeof *takers; i++) {
@@ -293,7 +403,9 @@ static void do_command(struct sona_http_server *server, struct evhttp_request *r
     struct sona_control_request asked;
     sona_diag diag;
 
-    if (row->class == SONA_CONTROL_ADAPTERS || row->class == SONA_CONTROL_LINES)
+    if (row->what == SONA_CONTROL_EXPORT_DECISIONS)
+        reply_decisions(server->sidecar, request);
+    else if (row->class == SONA_CONTROL_ADAPTERS || row->class == SONA_CONTROL_LINES)
         do_file(server, request, row);
     else if (read_body(request, row, &asked, &diag) != SONA_OK)
         sona_http_reply_error(request, &diag);
@@ -305,7 +417,7 @@ static void do_command(struct sona_http_server *server, struct evhttp_request *r
         sona_http_reply_refusal(request, 503, SONA_E_ABSENT,
                                 "this sidecar is stopping; ask the next one");
     else
-        ask_learner(server, request, row, &asked, (struct carried){NULL, NULL});
+        ask_learner(server, request, row, &asked, (struct carried){.adapters = NULL});
 }
 
 void sona_http_control(struct sona_http_server *server, struct evhttp_request *request,
@@ -364,32 +476,15 @@ static void *write_patterns(const struct sona_sidecar *s, const struct sona_side
     return ret;
 }
 
-static void free_file(const void *file, size_t bytes, void *arg)
-{
-    (void)bytes;
-    (void)arg;
-    free((void *)(uintptr_t)file);
-}
-
 static void reply_file(struct evhttp_request *request, const struct sona_sidecar *s,
                        const struct sona_sidecar_command *command)
 {
     bool lines = command->request.what == SONA_CONTROL_EXPORT_PATTERNS;
-    struct evbuffer *body = evbuffer_new();
     size_t bytes = 0;
-    void *file = !body   ? NULL
-                 : lines ? write_patterns(s, command->patterns, &bytes)
-                         : sona_sidecar_adapters_write(&s->layout, command->adapters, &bytes);
+    void *file = lines ? write_patterns(s, command->patterns, &bytes)
+                       : sona_sidecar_adapters_write(&s->layout, command->adapters, &bytes);
 
-    if (file && evbuffer_add_reference(body, file, bytes, free_file, NULL) == 0) {
-        sona_http_reply(request, 200, lines ? "application/jsonl" : "application/octet-stream",
-                        body);
-        return;
-    }
-    free(file);
-    if (body)
-        evbuffer_free(body);
-    sona_http_reply_refusal(request, 503, SONA_E_MEMORY, "no memory for the file; try again");
+    reply_text(request, file, bytes, lines ? "application/jsonl" : "application/octet-stream");
 }
 
 static void reply_done(struct evhttp_request *request, const struct sona_sidecar *s,

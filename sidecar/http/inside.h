@@ -48,6 +48,7 @@ struct sona_http_ticket {
     uint64_t deadline_ms;
     struct sona_http_server *server;
     struct evhttp_request *request;
+    uint32_t what; /* enum sona_control_what */
 };
 
 /* What another thread wants of ours, and waits for. */

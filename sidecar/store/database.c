@@ -52,6 +52,9 @@ static const char *const steps[SONA_STORE_SCHEMA] = {
     "iif(j.kind='replace',NULL,1-ifnull(e.unrecorded,0)/65536.0) AS share "
     "FROM journal j JOIN event e ON e.position=j.position "
     "WHERE j.kind IN ('outcome','replace','query_outcome');",
+
+    "CREATE TABLE imported(key INTEGER PRIMARY KEY, position INTEGER NOT NULL);"
+    "INSERT OR REPLACE INTO kind VALUES(43,'patterns');",
 };
 
 const char *sona_store_schema_step(uint32_t step)

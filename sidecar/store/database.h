@@ -12,7 +12,7 @@
 #include "sidecar/store/store.h"
 
 #define SONA_STORE_APPLICATION_ID 0x534f4e41 /* "SONA" */
-#define SONA_STORE_SCHEMA         3          /* user_version; the number of schema steps */
+#define SONA_STORE_SCHEMA         4          /* user_version; the number of schema steps */
 #define SONA_STORE_PAGE_BYTES     16384      /* 14 records of 256 dims */
 
 /* Beside SQLite's codes: a batch in the intake log is not what was appended. */
@@ -48,7 +48,9 @@
     X(part_remove, "DELETE FROM part WHERE id=?1")                                                \
     X(generation, "INSERT INTO generation VALUES(?1,?2,?3,?4,?5,?6,?7)")                          \
     X(generation_remove, "DELETE FROM generation WHERE number=?1")                                \
-    X(pin, "UPDATE generation SET pinned=?2 WHERE number=?1")
+    X(pin, "UPDATE generation SET pinned=?2 WHERE number=?1")                                     \
+    X(imported, "INSERT OR IGNORE INTO imported VALUES(?1,?2)")                                   \
+    X(imported_undone, "DELETE FROM imported WHERE position>?1")
 
 enum sona_store_statement {
 #define SONA_STORE_STATEMENT(name, sql) SONA_STORE_SQL_##name,

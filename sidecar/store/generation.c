@@ -64,7 +64,8 @@ struct save {
     struct sona_store_chore chore;
     const uint8_t *bytes;
     uint64_t n, sum, position, number, origin;
-    uint64_t drop; /* the generation that gives way; 0: none */
+    uint64_t since; /* with `origin`: the position that it goes back to */
+    uint64_t drop;  /* the generation that gives way; 0: none */
     uint32_t part, drop_part, drop_parts;
     uint32_t row_slice; /* the slice that wrote the row */
     bool pinned, row;
@@ -102,6 +103,10 @@ static int write_row(struct sona_store *store, struct save *s)
     s->row = true;
     s->row_slice = s->chore.slices;
     int rc = sona_store_sql_finish(stmt);
+    if (rc == SQLITE_OK && s->origin != 0) { /* what came from files since was never taken */
+        sona_store_bind(store->sql[SONA_STORE_SQL_imported_undone], 1, s->since);
+        rc = sona_store_sql_finish(store->sql[SONA_STORE_SQL_imported_undone]);
+    }
     SONA_FAULT(generation_row);
     return rc;
 }
@@ -412,7 +417,8 @@ sona_err sona_store_generation_rollback(struct sona_store *store, uint64_t numbe
                      .n = g.bytes,
                      .sum = XXH3_64bits(bytes, g.bytes),
                      .position = sona_store_positions(store).appended,
-                     .origin = number};
+                     .origin = number,
+                     .since = g.position};
     err = save(store, &s, ret_number, reterr);
     free(bytes);
     return err;

@@ -120,6 +120,56 @@ sona_err sona_store_replay(struct sona_store *store, uint64_t from, sona_store_v
                            : sona_store_sqlite_error(store->reader_db, rc, store->files.db, reterr);
 }
 
+/* --- in passing ------------------------------------------------------------------------------- */
+
+static bool pass_over(void *context, uint64_t position)
+{
+    (void)context;
+    (void)position;
+    return true;
+}
+
+sona_err sona_store_page(struct sona_store *store, uint64_t from, sona_store_visitor *visit,
+                         void *context, sona_diag *reterr)
+{
+    struct walk walk = {visit, pass_over, context};
+    uint64_t to = sona_store_positions(store).committed;
+    sona_err err = sona_store_read_briefly(store, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    int rc = from <= to ? walk_rows(store, from, to, &walk) : SQLITE_OK;
+    (void)pthread_mutex_unlock(&store->reading);
+    return rc == SQLITE_OK ? SONA_OK
+                           : sona_store_sqlite_error(store->reader_db, rc, store->files.db, reterr);
+}
+
+sona_err sona_store_imported(struct sona_store *store, const struct sona_store_import *imports,
+                             uint32_t n, bool *ret, sona_diag *reterr)
+{
+    sqlite3_stmt *stmt;
+    sona_err err = sona_store_read_briefly(store, reterr);
+
+    if (err != SONA_OK)
+        return err;
+    int rc = sqlite3_prepare_v2(store->reader_db, "SELECT 1 FROM imported WHERE key=?1", -1, &stmt,
+                                NULL);
+    if (rc == SQLITE_OK) {
+        for (uint32_t i = 0; i < n && (rc == SQLITE_OK || rc == SQLITE_DONE || rc == SQLITE_ROW);
+             i++) {
+            sona_store_bind(stmt, 1, imports[i].key);
+            rc = sqlite3_step(stmt);
+            ret[i] = rc == SQLITE_ROW;
+            (void)sqlite3_reset(stmt);
+        }
+        (void)sqlite3_finalize(stmt);
+    }
+    (void)pthread_mutex_unlock(&store->reading);
+    return rc == SQLITE_OK || rc == SQLITE_DONE || rc == SQLITE_ROW
+               ? SONA_OK
+               : sona_store_sqlite_error(store->reader_db, rc, store->files.db, reterr);
+}
+
 /* --- export ----------------------------------------------------------------------------------- */
 
 static const char *kind_name(uint32_t kind)

@@ -81,6 +81,14 @@ struct sona_store_lane {
     uint64_t word[2];
 };
 
+/* The lane of records that came from files. Their payload says of each by which key it is known,
+ * which the store remembers in the transaction that commits it, until a rollback undoes it. */
+#define SONA_STORE_IMPORTS ((struct sona_store_lane){.word = {2, 0}})
+struct sona_store_import {
+    uint64_t key,
+        source; /* source: number of the journal that it was learned from first; 0: none */
+};
+
 struct sona_store_record {
     uint64_t position;   /* given by the store */
     uint64_t written_ms; /* wall clock of its transaction; given by the store */
@@ -189,6 +197,14 @@ sona_err sona_store_replay(struct sona_store *store, uint64_t from, sona_store_v
 /* Write rows `from`..`to` as JSON lines, vectors included when they are kept. */
 sona_err sona_store_export(struct sona_store *store, uint64_t from, uint64_t to, FILE *file,
                            sona_diag *reterr);
+
+/* Visit committed records like that, from `from` or what is left behind it, without waiting for
+ * whoever reads everything: SONA_E_BUSY. Damaged ones are passed over. */
+sona_err sona_store_page(struct sona_store *store, uint64_t from, sona_store_visitor *visit,
+                         void *context, sona_diag *reterr);
+/* Which of these are committed, by their keys. SONA_E_BUSY likewise. */
+sona_err sona_store_imported(struct sona_store *store, const struct sona_store_import *imports,
+                             uint32_t n, bool *ret, sona_diag *reterr);
 
 /* The cursor of a lane, appended records included: the next lane_seq. False: it has none. */
 bool sona_store_cursor(struct sona_store *store, struct sona_store_lane lane, uint64_t *ret_next);

@@ -143,6 +143,20 @@ static int insert(struct sona_store *store, struct group *g)
     return rc;
 }
 
+/* Note the key of a record that came from a file. */
+static int remember(struct sona_store *store, const struct sona_store_record *r)
+{
+    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
+    struct sona_store_import import;
+
+    if (memcmp(&r->lane, &imports, sizeof imports) != 0 || r->payload_bytes != sizeof import)
+        return SQLITE_OK;
+    memcpy(&import, r->payload, sizeof import);
+    sona_store_bind(store->sql[SONA_STORE_SQL_imported], 1, import.key);
+    sona_store_bind(store->sql[SONA_STORE_SQL_imported], 2, r->position);
+    return sona_store_sql_finish(store->sql[SONA_STORE_SQL_imported]);
+}
+
 static int add_batch(struct sona_store *store, struct group *g,
                      const struct sona_store_batch *batch)
 {
@@ -156,7 +170,9 @@ static int add_batch(struct sona_store *store, struct group *g,
             continue;
         r.written_ms = g->wall_ms;
         g->row[g->waiting++] = r;
-        int rc = g->waiting == SONA_STORE_MANY ? insert(store, g) : SQLITE_OK;
+        int rc = remember(store, &r);
+        if (rc == SQLITE_OK && g->waiting == SONA_STORE_MANY)
+            rc = insert(store, g);
         if (rc != SQLITE_OK)
             return rc;
         g->position = r.position;

@@ -35,10 +35,11 @@ static inline const char *books_broken(const sona_stats *s)
                                   BOOK(drop_unknown_id), BOOK(drop_duplicate), BOOK(drop_expired),
                                   BOOK(drop_foreign), BOOK(drop_revoked), BOOK(drop_parked_full)))
         return "words about an id";
-    if (BOOKS_SUM(s, BOOK(joined), BOOK(defaulted), BOOK(replacing), BOOK(revoking)) !=
-        BOOKS_SUM(s, BOOK(learned), BOOK(replaced), BOOK(revoked), BOOK(drop_disabled),
-                  BOOK(drop_bypass), BOOK(drop_route_retired), BOOK(drop_revoke_late),
-                  BOOK(drop_thinned)))
+    if (BOOKS_SUM(s, BOOK(joined), BOOK(defaulted), BOOK(replacing), BOOK(revoking),
+                  BOOK(imported)) != BOOKS_SUM(s, BOOK(learned), BOOK(replaced), BOOK(revoked),
+                                               BOOK(drop_disabled), BOOK(drop_bypass),
+                                               BOOK(drop_route_retired), BOOK(drop_revoke_late),
+                                               BOOK(drop_thinned)))
         return "learning";
     return NULL;
 }

@@ -15,14 +15,13 @@ static const sona_route_info routes[] = {{.id = 0, .state = SONA_ROUTE_ENABLED, 
                                          {.id = 1, .state = SONA_ROUTE_ENABLED, .name = "route-1"},
                                          {.id = 2, .state = SONA_ROUTE_ENABLED, .name = "route-2"}};
 
-/* A learner whose bank knows topics `from` and up to `to`. */
-static struct sona_learner *taught(const sona_config *config, uint32_t from, uint32_t to,
-                                   struct dice *dice)
+/* Outcomes about topics `from` and up to `to`, and a cycle. */
+static void instruct(struct sona_learner *l, const sona_config *config, uint32_t from, uint32_t to,
+                     uint32_t n, struct dice *dice)
 {
-    struct sona_learner *l = learner_open(config, 3);
     struct sona_learner_job *job = job_open(config);
 
-    for (uint32_t i = 0; i < 300; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         float x[DIM_PADDED] = {0}, norm = 0;
         struct sona_learner_event event = {.kind = SONA_LEARNER_OUTCOME,
                                            .id = i + 1,
@@ -42,6 +41,15 @@ static struct sona_learner *taught(const sona_config *config, uint32_t from, uin
     }
     (void)cycle(l, job);
     free(job);
+}
+
+/* A learner whose bank knows these topics. */
+static struct sona_learner *taught(const sona_config *config, uint32_t from, uint32_t to,
+                                   struct dice *dice)
+{
+    struct sona_learner *l = learner_open(config, 3);
+
+    instruct(l, config, from, to, 300, dice);
     return l;
 }
 
@@ -147,6 +155,37 @@ Test(patterns, that_are_alike_add_up_and_others_become_rows_with_numbers_of_thei
     free(text);
     free(a);
     free(b);
+}
+
+/* Outcomes that the bank knows of route 1. */
+static double evidence(const struct sona_learner *l)
+{
+    double ret = 0;
+
+    for (uint32_t c = 0; c < n_bank(l); c++)
+        ret += (double)sona_model_bank_part(&l->layout, sona_learner_view(l).cold, c,
+                                            l->layout.bank_n)[1];
+    return ret;
+}
+
+Test(patterns, of_routes_that_no_cycle_has_seen_are_what_the_next_one_goes_on_from)
+{
+    struct dice dice = dice_open("patterns and a cycle");
+    const sona_config config = learner_config();
+    struct sona_learner *from = taught(&config, 0, 6, &dice), *to = learner_open(&config, 3);
+    sona_bank_report report;
+    size_t n;
+    char *text = file_of(from, &n);
+    double brought = evidence(from);
+
+    cr_assert(ge(dbl, brought, 50));
+    cr_assert(eq(int, take(to, text, n, &report), SONA_OK));
+    instruct(to, &config, 0, 6, 30, &dice);
+    cr_expect(ge(dbl, evidence(to), 0.9 * brought), "%g of %g, seed %llu", evidence(to), brought,
+              (unsigned long long)dice.seed);
+    free(text);
+    free(from);
+    free(to);
 }
 
 Test(patterns, that_find_no_room_change_nothing)

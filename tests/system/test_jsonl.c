@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The SONA authors */
 /* sonactl export and import of JSON lines: what a bank knew, another knows. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -96,12 +97,6 @@ Test(jsonl, patterns_are_found_the_same_in_another_sidecar_and_after_its_death, 
     stage_restart(&to);
     here = found_now(&to);
     cr_expect(same(&there, &here), "after a stop");
-    learn_here(&to, 60);
-    cr_assert(zero(int, stage_sonactl(&to, "learn", said, sizeof said)), "%s", said);
-    here = found_now(&to);
-    for (uint32_t q = 0; q < QUERIES; q++)
-        cr_expect(ge(u32, here.pattern[q][0].n_routes, there.pattern[q][0].n_routes),
-                  "the next cycle goes on from it");
     transfer(&to, "import patterns", file, 0, said);
     cr_expect(eq(ptr, strstr(said, " 0 of them into"), NULL), "%s", said);
     stage_close(&from);
@@ -141,6 +136,185 @@ Test(jsonl, patterns_that_are_none_are_named_by_file_and_line_and_change_nothing
     cr_expect(same(&before, &after));
     stage_close(&stage);
     stage_close(&wide);
+    cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, rmdir(dir)));
+}
+
+/* The number behind a key of sonactl's JSON. */
+static long long number_of(const char *json, const char *key)
+{
+    char text[64];
+    const char *at;
+
+    (void)snprintf(text, sizeof text, "\"%s\":", key);
+    at = strstr(json, text);
+    cr_assert(ne(ptr, (void *)(uintptr_t)at, NULL), "%s: %s", key, json);
+    return strtoll(at + strlen(text), NULL, 10);
+}
+
+/* What sonactl says of an import, as JSON. */
+static void import_decisions(const struct stage *stage, const char *file, int status,
+                             char said[2048])
+{
+    char arguments[256];
+
+    (void)snprintf(arguments, sizeof arguments, "--json import decisions --file '%s'", file);
+    cr_assert(eq(int, stage_sonactl(stage, arguments, said, 2048), status), "%s", said);
+}
+
+static double mean_quality(const struct stage *stage)
+{
+    json_t *stats = stage_stats(stage);
+    double ret = json_number_value(json_object_get(stats, "mean_quality"));
+
+    json_decref(stats);
+    return ret;
+}
+
+Test(jsonl, decisions_of_one_sidecar_teach_another_once_and_for_good, .timeout = 180)
+{
+    char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], back[64], said[2048];
+    struct stage from, to;
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    (void)snprintf(file, sizeof file, "%s/d.jsonl", dir);
+    (void)snprintf(back, sizeof back, "%s/back.jsonl", dir);
+    stage_open_kept(&from, NULL);
+    stage_open_kept(&to, NULL);
+    learn_here(&from, 600);
+    cr_assert(zero(int, stage_sonactl(&from, "flush", said, sizeof said)), "%s", said);
+    transfer(&from, "export decisions", file, 0, said);
+    cr_expect(ne(ptr, strstr(said, "600 lines"), NULL), "%s", said);
+
+    struct opinion fresh = opinion_now(&to);
+    import_decisions(&to, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "lines"), 600), "%s", said);
+    cr_expect(eq(i64, number_of(said, "taken"), 600), "%s", said);
+    cr_expect(eq(u64, stage_counter(&to, "learned"), 600));
+    cr_expect(eq(u64, stage_counter(&to, "imported"), 600));
+    struct opinion taught = opinion_now(&to);
+    cr_expect(ne(int, memcmp(&fresh, &taught, sizeof fresh), 0));
+    cr_expect(eq(dbl, mean_quality(&from), mean_quality(&to)), "the same outcomes, in their order");
+
+    import_decisions(&to, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 0), "%s", said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 600), "%s", said);
+    struct opinion again = opinion_now(&to);
+    cr_expect(zero(int, memcmp(&taught, &again, sizeof taught)), "a second time changes nothing");
+    import_decisions(&from, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 600), "it learned them itself: %s", said);
+    transfer(&to, "export decisions", back, 0, said);
+    import_decisions(&from, back, 0, said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 600), "also by way of another: %s", said);
+
+    sona_spawn_kill(&to.spawn);
+    stage_reopen(&to);
+    again = opinion_now(&to);
+    cr_expect(zero(int, memcmp(&taught, &again, sizeof taught)), "after a kill");
+    cr_expect(eq(u64, stage_counter(&to, "imported"), 600));
+    import_decisions(&to, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 600), "%s", said);
+    cr_expect(eq(u64, stage_counter(&to, "import_duplicates"), 600), "of this process");
+    stage_close(&from);
+    stage_close(&to);
+    cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, unlink(back)));
+    cr_assert(zero(int, rmdir(dir)));
+}
+
+#define X16 "\"x\":[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"
+
+Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .timeout = 60)
+{
+    static const char lines[] =
+        "{\"format\":\"sona-decisions-1\",\"dim\":16}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a1\",\"route\":\"a\",\"quality\":0.5," X16 "}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a1\",\"route\":\"a\",\"quality\":0.5," X16 "}\n"
+        "nonsense\n"
+        "{\"kind\":\"hit\",\"id\":\"a2\"}\n"
+        "\n"
+        "{\"kind\":\"outcome\",\"id\":\"a3\",\"route\":\"z\",\"quality\":0.5," X16 "}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a4\",\"route\":\"a\",\"quality\":1.5," X16 "}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a5\",\"route\":\"a\",\"quality\":0.5,\"x\":[1]}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a6\",\"route\":\"a\",\"quality\":0.5}\n"
+        "{\"kind\":\"outcome\",\"id\":\"xyz\",\"route\":\"a\",\"quality\":0.5," X16 "}\n"
+        "{\"kind\":\"revoke\",\"id\":\"ffff\"}\n"
+        "{\"kind\":\"revoke\",\"id\":\"a1\"}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a7\",\"quality\":1," X16 "}\n";
+    static const char *const named[] = {":4: column",
+                                        ":5: kind \"hit\" is nothing to learn from",
+                                        ":7: there is no enabled route",
+                                        ":8: \"quality\" must be",
+                                        ":9: \"x\" has 1 numbers",
+                                        ":10: it has no embedding",
+                                        ":11: \"id\" must be",
+                                        ":12: the outcome that it is about"};
+    char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], said[2048];
+    struct stage stage, bare;
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    (void)snprintf(file, sizeof file, "%s/d.jsonl", dir);
+    stage_open_kept(&stage, NULL);
+    stage_open(&bare, NULL);
+    write_file(file, lines);
+    import_decisions(&stage, file, 1, said);
+    cr_expect(eq(i64, number_of(said, "lines"), 12), "%s", said);
+    cr_expect(eq(i64, number_of(said, "taken"), 3), "%s", said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 1), "%s", said);
+    cr_expect(eq(i64, number_of(said, "refused"), 8), "%s", said);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        cr_expect(ne(ptr, strstr(said, named[i]), NULL), "%s: %s", named[i], said);
+    cr_expect(eq(u64, stage_counter(&stage, "imported"), 4));
+    cr_expect(eq(u64,
+                 stage_counter(&stage, "learned") + stage_counter(&stage, "revoked") +
+                     stage_counter(&stage, "drop_revoke_late"),
+                 4));
+
+    cr_assert(zero(int, stage_sonactl(&stage, "disable", said, sizeof said)), "%s", said);
+    transfer(&stage, "import decisions", file, 1, said);
+    cr_expect(ne(ptr, strstr(said, "learning is switched off"), NULL), "%s", said);
+    transfer(&bare, "import decisions", file, 3, said);
+    cr_expect(ne(ptr, strstr(said, "keeps no journal"), NULL), "%s", said);
+    transfer(&bare, "export decisions", "/tmp/sona-jsonl-none", 3, said);
+    cr_expect(ne(ptr, strstr(said, "keeps no journal"), NULL), "%s", said);
+    cr_expect(eq(int, access("/tmp/sona-jsonl-none", F_OK), -1), "no file is left");
+    write_file(file, strchr(lines, '\n') + 1);
+    transfer(&stage, "import decisions", file, 1, said);
+    cr_expect(ne(ptr, strstr(said, ":1: the first line must say"), NULL), "%s", said);
+    stage_close(&stage);
+    stage_close(&bare);
+    cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, rmdir(dir)));
+}
+
+/* A rollback to before an import makes it as if it had not been, and it can be taken again. */
+Test(jsonl, a_rollback_forgets_which_decisions_were_imported, .timeout = 60)
+{
+    static const char lines[] =
+        "{\"format\":\"sona-decisions-1\",\"dim\":16}\n"
+        "{\"kind\":\"outcome\",\"id\":\"b1\",\"route\":\"a\",\"quality\":0.5," X16 "}\n";
+    char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], said[2048], roll[64];
+    struct stage stage;
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    (void)snprintf(file, sizeof file, "%s/d.jsonl", dir);
+    stage_open_kept(&stage, NULL);
+    learn_here(&stage, 20);
+    cr_assert(zero(int, stage_sonactl(&stage, "--json generations save", said, sizeof said)), "%s",
+              said);
+    (void)snprintf(roll, sizeof roll, "generations rollback %lld", number_of(said, "generation"));
+    struct opinion before = opinion_now(&stage);
+    write_file(file, lines);
+    import_decisions(&stage, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 1), "%s", said);
+    import_decisions(&stage, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 0), "%s", said);
+    cr_assert(zero(int, stage_sonactl(&stage, roll, said, sizeof said)), "%s", said);
+    struct opinion after = opinion_now(&stage);
+    cr_expect(zero(int, memcmp(&before, &after, sizeof before)));
+    import_decisions(&stage, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 1), "%s", said);
+    stage_close(&stage);
     cr_assert(zero(int, unlink(file)));
     cr_assert(zero(int, rmdir(dir)));
 }

@@ -58,7 +58,7 @@
     X(GENERATIONS_UNPIN, 19, KEEPER, "generations unpin N", "", "keep it no longer than others")   \
     X(GENERATIONS_ROLLBACK, 20, KEEPER, "generations rollback N", "",                              \
       "be what it was then; what came since stays in the journal")                                 \
-    X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena and segment; slow")             \
+    X(CHECK, 21, KEEPER, "check", "", "verify store, ledger, arena, segment, rings; slow")         \
     X(EXPLORE, 108, QUERY, "explore", "", "how many decisions may explore, and who said it")       \
     X(EXPLORE_SET, 22, POLICY, "explore VALUE", "", "let at most this share of decisions explore") \
     X(EXPORT_PATTERNS, 23, LINES, "export patterns", "", "the pattern bank as JSON lines")         \

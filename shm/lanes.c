@@ -77,7 +77,7 @@ sona_err sona_shm_lanes_create(const struct sona_shm_plan *plan, const uint8_t s
                                uint32_t tag, uint32_t pid, int *ret_fd, void **ret_map,
                                sona_diag *reterr)
 {
-    int fd = memfd_create("sona-lanes", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = memfd_create(SONA_SHM_LANES_NAME, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     void *map = NULL;
 
     if (fd < 0)

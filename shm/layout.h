@@ -31,6 +31,7 @@
 
 #define SONA_SHM_MAGIC          0x31474553414e4f53ull /* "SONASEG1" */
 #define SONA_SHM_LANES_MAGIC    0x31454e4c414e4f53ull /* "SONALNE1" */
+#define SONA_SHM_LANES_NAME     "sona-lanes" /* of a lane memfd, for those who look for it */
 #define SONA_SHM_PAGE           4096u
 #define SONA_SHM_SPACING        128u
 #define SONA_SHM_HOT_MAX        16u

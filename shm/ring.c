@@ -181,14 +181,23 @@ void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const vo
 bool sona_shm_drain_resume(struct sona_shm_drain *drain)
 {
     struct words *w = (struct words *)(void *)drain->ring;
-    uint32_t at = (uint32_t)drain->cursor;
-    /* Relaxed: its writer is dead. */
-    uint32_t behind = at - atomic_load_explicit(&w->c_head, memory_order_relaxed);
+    uint32_t head;
 
-    if (behind > drain->slots - 1 || sona_shm_drain_ready(drain) < 0)
+    if (sona_shm_drain_look(drain, &head) < 0)
         return false;
-    atomic_store_explicit(&w->c_head, at, memory_order_release); /* [R3] */
+    atomic_store_explicit(&w->c_head, (uint32_t)drain->cursor, memory_order_release); /* [R3] */
     return true;
+}
+
+int64_t sona_shm_drain_look(const struct sona_shm_drain *drain, uint32_t *ret_head)
+{
+    const struct words *w = (const struct words *)(const void *)drain->ring;
+
+    /* Acquire: the cursor is read again after it, should its writer live. */
+    *ret_head = atomic_load_explicit(&w->c_head, memory_order_acquire);
+    if ((uint32_t)drain->cursor - *ret_head > drain->slots - 1)
+        return -1;
+    return sona_shm_drain_ready(drain);
 }
 
 int64_t sona_shm_drain_ready(const struct sona_shm_drain *drain)

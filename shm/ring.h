@@ -55,6 +55,10 @@ void sona_shm_drain_bind(struct sona_shm_drain *ret, void *ring_memory, const vo
  * c_head is ahead of the cursor or more than a ring behind it, or p_tail makes no sense: no
  * consumer of ours left it so. */
 bool sona_shm_drain_resume(struct sona_shm_drain *drain);
+/* What resume would say, with nothing given back, of a ring that others may be using: how many
+ * records are committed beyond the cursor; -1: its indices and the cursor contradict each other, at
+ * least as they were read one after the other. *ret_head: c_head as it was read. */
+int64_t sona_shm_drain_look(const struct sona_shm_drain *drain, uint32_t *ret_head);
 /* How many records are committed beyond the cursor; -1: the producer's index makes no sense. */
 int64_t sona_shm_drain_ready(const struct sona_shm_drain *drain);
 /* One memcpy of the record `ahead` of the cursor into private memory (ahead < ready). */

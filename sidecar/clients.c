@@ -18,6 +18,7 @@
 #include "sidecar/clock.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/rings.h"
 
 /* Tags count up from a random start: one is used again only after all the others, so that the ids
  * of a client that is gone stay unknown; and those of a sidecar that is gone very likely, too.
@@ -27,8 +28,10 @@ sona_err sona_sidecar_clients_init(struct sona_sidecar_clients *ret,
                                    struct sona_sidecar_ledger *ledger, bool kept,
                                    uint32_t lanes_max, sona_diag *reterr)
 {
-    *ret = (struct sona_sidecar_clients){
-        .publisher = publisher, .ledger = ledger, .lanes_max = lanes_max};
+    *ret = (struct sona_sidecar_clients){.lock = PTHREAD_MUTEX_INITIALIZER,
+                                         .publisher = publisher,
+                                         .ledger = ledger,
+                                         .lanes_max = lanes_max};
     /* Without a store, what was learned from them was in the memory of a process that is dead. */
     sona_sidecar_tally_set(&ret->tally, SONA_COUNTER_lost_killed,
                            kept ? 0 : sona_sidecar_ledger_taken(ledger));
@@ -248,7 +251,9 @@ sona_err sona_sidecar_clients_attach(struct sona_sidecar_clients *clients,
     }
     (void)madvise(a->map, (size_t)a->plan.lanes_bytes, MADV_DONTDUMP); /* embeddings are private */
     (void)sona_shm_publisher_scan_add(clients->publisher, a->map, &a->plan); /* n was checked */
+    (void)pthread_mutex_lock(&clients->lock);
     clients->attachment[clients->n++] = a;
+    (void)pthread_mutex_unlock(&clients->lock);
     clients->lanes += a->n_lanes;
     sona_sidecar_tally_add(&clients->tally, SONA_COUNTER_clients_attached, 1);
     if (sona_sidecar_ledger_waiting(clients->ledger) == 0)
@@ -272,11 +277,13 @@ void sona_sidecar_clients_free(struct sona_sidecar_clients *clients,
                                struct sona_sidecar_attachment *a, bool reclaimed)
 {
     sona_shm_publisher_scan_remove(clients->publisher, a->map);
+    (void)pthread_mutex_lock(&clients->lock); /* from here on nobody looks at it */
     for (uint32_t k = 0; k < clients->n; k++)
         if (clients->attachment[k] == a) {
             clients->attachment[k] = clients->attachment[--clients->n];
             break;
         }
+    (void)pthread_mutex_unlock(&clients->lock);
     clients->lanes -= a->n_lanes;
     lane_hints(a, &clients->gone_full, &clients->gone_refused);
     sona_sidecar_guard_remove(a->guard);
@@ -294,6 +301,21 @@ void sona_sidecar_clients_free(struct sona_sidecar_clients *clients,
                          a->dead ? "death" : "hang-up", (unsigned long long)us);
     }
     free(a);
+}
+
+uint32_t sona_sidecar_clients_verify(struct sona_sidecar_clients *clients,
+                                     sona_sidecar_finding *tell, void *context)
+{
+    (void)pthread_mutex_lock(&clients->lock);
+    uint32_t n = clients->n;
+    for (uint32_t k = 0; k < n; k++) {
+        const struct sona_sidecar_attachment *a = clients->attachment[k];
+
+        sona_sidecar_rings_verify(a->map, &a->plan, a->pid, clients->ledger, a->slot, tell,
+                                  context);
+    }
+    (void)pthread_mutex_unlock(&clients->lock);
+    return n;
 }
 
 void sona_sidecar_clients_done(struct sona_sidecar_clients *clients)

@@ -2,7 +2,7 @@
  * Copyright (c) 2026 The SONA authors */
 /*
  * The attachments of this sidecar, as control sees them: made at HELLO, ended at the client's end,
- * freed when the intake gave them back. Control's alone.
+ * freed when the intake gave them back. Control's alone, but for a look by `sonactl check`.
  *
  * A client of a sidecar that is dead hands its lane memory back: then it goes on where it was,
  * ring, tag and all, and the drain goes on at the ledger's cursor. What is handed back is a
@@ -12,6 +12,7 @@
 #ifndef SONA_SIDECAR_CLIENTS_H
 #define SONA_SIDECAR_CLIENTS_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include <sona/error.h>
@@ -25,6 +26,7 @@
 #include "sidecar/tally.h"
 
 struct sona_sidecar_clients {
+    pthread_mutex_t lock; /* of `attachment`, `n` and the maps behind them, against a check */
     struct sona_shm_publisher *publisher;
     struct sona_sidecar_ledger *ledger;
     uint32_t lanes_max;
@@ -54,6 +56,10 @@ sona_err sona_sidecar_clients_attach(struct sona_sidecar_clients *clients,
  * is drained and learned; counted, and its time from the first sign of the end is kept. */
 void sona_sidecar_clients_free(struct sona_sidecar_clients *clients,
                                struct sona_sidecar_attachment *attachment, bool reclaimed);
+/* What `sonactl check` says of their lane memories (rings.h); returns how many it looked at. Any
+ * thread; control waits meanwhile, some 50 us a ring that is full. */
+uint32_t sona_sidecar_clients_verify(struct sona_sidecar_clients *clients,
+                                     sona_sidecar_finding *tell, void *context);
 /* Free all, at the end. */
 void sona_sidecar_clients_done(struct sona_sidecar_clients *clients);
 

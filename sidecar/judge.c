@@ -101,20 +101,25 @@ static int context(struct sona_record *r)
             return verdict_;                   \
     } while (0)
 
+int sona_sidecar_judge_head(const struct sona_sidecar_origin *origin, const struct sona_record *r)
+{
+    HOLD(header(origin, r));
+    return r->kind == SONA_RECORD_DECIDE || r->kind == SONA_RECORD_BEGIN ? own_id(origin, r)
+                                                                         : SONA_SIDECAR_ACCEPTED;
+}
+
 int sona_sidecar_judge(const struct sona_sidecar_rules *rules,
                        const struct sona_sidecar_origin *origin, struct sona_record *r)
 {
-    HOLD(header(origin, r));
+    HOLD(sona_sidecar_judge_head(origin, r));
     switch ((enum sona_record_kind)r->kind) {
     case SONA_RECORD_DECIDE:
-        HOLD(own_id(origin, r));
         HOLD(share(r->value, false));
         /* Where none is recorded, nor is this one. */
         HOLD(r->unrecorded == UINT16_MAX ? SONA_COUNTER_drop_range : SONA_SIDECAR_ACCEPTED);
         HOLD(route(rules, r->route));
         return embedding(rules, r);
     case SONA_RECORD_BEGIN:
-        HOLD(own_id(origin, r));
         return embedding(rules, r);
     case SONA_RECORD_OUTCOME:
     case SONA_RECORD_END:

@@ -38,6 +38,10 @@ struct sona_sidecar_origin {
     uint64_t seq; /* the cursor: what its lane_seq must be */
 };
 
+/* What can be said of a record without rules: it is one, it was written for this place, and a new
+ * id is its own. SONA_SIDECAR_ACCEPTED, or the counter it is dropped under. */
+int sona_sidecar_judge_head(const struct sona_sidecar_origin *origin,
+                            const struct sona_record *record);
 /* The counter under which the record is dropped, or SONA_SIDECAR_ACCEPTED. `record` is followed by
  * its floats and room up to dim_padded; the pad of an embedding is cleared. */
 int sona_sidecar_judge(const struct sona_sidecar_rules *rules,

@@ -77,7 +77,8 @@ static void put_found(char ret[SONA_SIDECAR_FOUND_MAX], json_t *answer)
 
 static void check(struct sona_sidecar_keeper *k)
 {
-    json_t *answer = sona_sidecar_verify(k->store, k->instance->dir, k->instance->name, &k->diag);
+    json_t *answer =
+        sona_sidecar_verify(k->store, k->instance->dir, k->instance->name, k->clients, &k->diag);
 
     k->err = answer ? SONA_OK : k->diag.code;
     k->found[0] = '\0';

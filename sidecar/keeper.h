@@ -39,6 +39,7 @@ struct sona_sidecar_keeper {
     const struct sona_sidecar_core *core;         /* of what is asked for */
     uint32_t asked;                               /* SONA_CONTROL_GENERATIONS_*; 0: nothing */
     const struct sona_sidecar_instance *instance; /* whose files a check looks at */
+    struct sona_sidecar_clients *clients;         /* and whose lanes */
     bool done;                                    /* it was done, and waits for who asked */
     /* The worker's, while it is busy. */
     uint64_t wanted; /* the generation that was named */

@@ -451,6 +451,7 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
     err =
         sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake, reterr);
     l->keeper.instance = o->instance;
+    l->keeper.clients = o->clients;
     return err;
 }
 

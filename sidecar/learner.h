@@ -24,6 +24,7 @@
 #include "sidecar/version.h"
 
 struct sona_store;
+struct sona_sidecar_clients;
 struct sona_sidecar_instance;
 
 struct sona_sidecar_learner_options {
@@ -34,7 +35,8 @@ struct sona_sidecar_learner_options {
     bool background_inline;   /* cycles run here, at the event where they are due */
     struct sona_store *store; /* null: what is learned ends with the process */
     const struct sona_sidecar_instance *instance;
-    bool learn_durable; /* nothing is learned before it is on the disk */
+    struct sona_sidecar_clients *clients; /* for a check */
+    bool learn_durable;                   /* nothing is learned before it is on the disk */
     struct sona_shm_publisher *publisher;
     struct sona_sidecar_stream *stream;
     struct sona_sidecar_versions *versions;

@@ -114,6 +114,11 @@ static void load(struct sona_sidecar_ledger *l)
     }
 }
 
+static bool is_of_this_version(const struct file *f)
+{
+    return f->magic == MAGIC && f->entry_bytes == sizeof(struct entry) && f->entries == ENTRIES;
+}
+
 static sona_err refused(const char *path, const char *what, sona_diag *reterr)
 {
     int e = errno;
@@ -185,8 +190,7 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
         return err;
     }
     struct file *f = l->file;
-    if (fresh || f->magic != MAGIC || f->entry_bytes != sizeof(struct entry) ||
-        f->entries != ENTRIES) {
+    if (fresh || !is_of_this_version(f)) {
         memset(f, 0, offsetof(struct file, entry));
         f->entry_bytes = sizeof(struct entry);
         f->entries = ENTRIES;
@@ -195,6 +199,28 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
     load(l);
     *ret = l;
     return SONA_OK;
+}
+
+struct sona_sidecar_ledger *sona_sidecar_ledger_look(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct sona_sidecar_ledger *l = calloc(1, sizeof *l);
+    struct stat st = {.st_size = 0};
+    void *map = MAP_FAILED;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size == (off_t)sizeof(struct file))
+        map = mmap(NULL, sizeof(struct file), PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+    if (fd >= 0)
+        (void)close(fd);
+    if (l && map != MAP_FAILED && is_of_this_version(map)) {
+        l->file = map;
+        load(l);
+        return l;
+    }
+    if (map != MAP_FAILED)
+        (void)munmap(map, sizeof(struct file));
+    free(l);
+    return NULL;
 }
 
 void sona_sidecar_ledger_close(struct sona_sidecar_ledger **ledger, bool remove)
@@ -252,8 +278,7 @@ void sona_sidecar_ledger_verify(const char *path, sona_sidecar_finding *tell, vo
 
     if (fd >= 0)
         (void)close(fd);
-    if (map == MAP_FAILED || f->magic != MAGIC || f->entry_bytes != sizeof(struct entry) ||
-        f->entries != ENTRIES) {
+    if (map == MAP_FAILED || !is_of_this_version(f)) {
         (void)snprintf(text, sizeof text, "%.200s is no ledger of this version", path);
         tell(context, text);
     } else {
@@ -312,6 +337,19 @@ int sona_sidecar_ledger_find(const struct sona_sidecar_ledger *ledger,
             memcmp(e->issue.identity, identity, SONA_SHM_IDENTITY_BYTES) == 0)
             return k;
     }
+    return SONA_SIDECAR_LEDGER_NONE;
+}
+
+bool sona_sidecar_ledger_is_sound(const struct sona_sidecar_ledger *ledger, int slot)
+{
+    return issue_ok(&ledger->file->entry[slot]);
+}
+
+int sona_sidecar_ledger_find_inode(const struct sona_sidecar_ledger *ledger, uint64_t inode)
+{
+    for (int k = 0; k < (int)ENTRIES; k++)
+        if (is_issued(ledger, k) && ledger->file->entry[k].issue.inode == inode)
+            return k;
     return SONA_SIDECAR_LEDGER_NONE;
 }
 

@@ -49,6 +49,9 @@ sona_err sona_sidecar_ledger_open(struct sona_sidecar_ledger **ret, const char *
 /* Look at the file, which a sidecar may be using: is each issue what was written, each tag of one
  * lane memory? Nothing is changed; a file that is not there is no finding. */
 void sona_sidecar_ledger_verify(const char *path, sona_sidecar_finding *tell, void *context);
+/* A private copy of the file, as a killed sidecar left it, to ask and not to change; null: there is
+ * none of this version. */
+struct sona_sidecar_ledger *sona_sidecar_ledger_look(const char *path);
 /* `remove`: nobody will come back with these lanes. Null is fine. */
 void sona_sidecar_ledger_close(struct sona_sidecar_ledger **ledger, bool remove);
 
@@ -58,6 +61,10 @@ int sona_sidecar_ledger_issue(struct sona_sidecar_ledger *ledger,
                               const struct sona_sidecar_issue *issue);
 int sona_sidecar_ledger_find(const struct sona_sidecar_ledger *ledger,
                              const uint8_t identity[SONA_SHM_IDENTITY_BYTES]);
+/* What is noted of it is what was written. */
+bool sona_sidecar_ledger_is_sound(const struct sona_sidecar_ledger *ledger, int slot);
+/* By the memory itself, which page 0 has no say in. */
+int sona_sidecar_ledger_find_inode(const struct sona_sidecar_ledger *ledger, uint64_t inode);
 const struct sona_sidecar_issue *sona_sidecar_ledger_at(const struct sona_sidecar_ledger *ledger,
                                                         int slot);
 /* In use by this process. */

@@ -181,6 +181,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .background_inline = o->background_inline,
                                                .store = s->store,
                                                .instance = &s->instance,
+                                               .clients = &s->clients,
                                                .learn_durable = o->durability == SONA_STORE_EVERY,
                                                .publisher = s->publisher,
                                                .stream = &s->stream,

@@ -14,8 +14,10 @@
 
 #include "engine/model/model.h"
 #include "shm/layout.h"
+#include "sidecar/clients.h"
 #include "sidecar/ledger.h"
 #include "sidecar/recall.h"
+#include "sidecar/rings.h"
 #include "sidecar/store/store.h"
 
 #define TRIES 64 /* at a pair that is published anew while it is read */
@@ -167,8 +169,26 @@ static bool resumable(struct sona_store *store, json_t *findings)
     return err == SONA_OK && g.exact;
 }
 
+/* The memories of the clients there are, or of those that a killed sidecar left. */
+static json_t *verify_rings(const char *runtime_dir, const char *instance,
+                            struct sona_sidecar_clients *clients, json_t *findings)
+{
+    struct sona_sidecar_rings_seen seen = {.looked_at = 0};
+    json_t *ret = json_object();
+    char path[256];
+
+    (void)snprintf(path, sizeof path, "%s/%s.lanes", runtime_dir, instance);
+    if (clients)
+        seen.looked_at = sona_sidecar_clients_verify(clients, find, findings);
+    else
+        seen = sona_sidecar_rings_search(path, find, findings);
+    (void)json_object_set_new(ret, "looked_at", json_integer(seen.looked_at));
+    (void)json_object_set_new(ret, "not_found", json_integer(seen.not_found));
+    return ret;
+}
+
 json_t *sona_sidecar_verify(struct sona_store *store, const char *runtime_dir, const char *instance,
-                            sona_diag *reterr)
+                            struct sona_sidecar_clients *clients, sona_diag *reterr)
 {
     json_t *findings = json_array(), *ret = json_object();
     const char *verdict = "sound";
@@ -184,10 +204,12 @@ json_t *sona_sidecar_verify(struct sona_store *store, const char *runtime_dir, c
         verdict = resumable(store, findings) ? "degraded" : "failed";
     size_t of_store = json_array_size(findings);
     sona_sidecar_verify_memory(runtime_dir, instance, find, findings);
+    json_t *rings = verify_rings(runtime_dir, instance, clients, findings);
     if (n == 0 && json_array_size(findings) > of_store)
         verdict = "degraded"; /* it is begun anew, and what was in it alone is gone */
     (void)json_object_set_new(ret, "verdict", json_string(verdict));
     (void)json_object_set_new(ret, "findings", findings);
+    (void)json_object_set_new(ret, "lane_memories", rings);
     (void)json_object_set_new(ret, "appended",
                               json_integer((json_int_t)sona_store_positions(store).appended));
     return ret;

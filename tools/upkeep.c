@@ -161,7 +161,7 @@ static json_t *check(const struct sona_tools_upkeep *ask, struct sona_store *sto
         SONA_OK)
         return NULL;
     *strrchr(runtime, '/') = '\0';
-    return sona_sidecar_verify(store, runtime, instance_of(ask), reterr);
+    return sona_sidecar_verify(store, runtime, instance_of(ask), NULL, reterr);
 }
 
 int sona_tools_upkeep_status(const json_t *answer)
@@ -182,7 +182,7 @@ const struct sona_tools_upkeep_form *sona_tools_upkeep_form_at(uint32_t index)
         {SONA_TOOLS_PIN, "generations pin N", "keep one until it is unpinned"},
         {SONA_TOOLS_UNPIN, "generations unpin N", "keep it no longer than others"},
         {SONA_TOOLS_ROLLBACK, "generations rollback N", "begin the next start with an older one"},
-        {SONA_TOOLS_CHECK, "check", "verify store, ledger, arena and segment"},
+        {SONA_TOOLS_CHECK, "check", "verify store, ledger, arena, segment and rings"},
         {SONA_TOOLS_FORGET, "forget", "blank the rows that match all that is named"},
         {SONA_TOOLS_EXPORT, "export", "write the journal"},
     };
@@ -245,6 +245,18 @@ static void print_generations(const json_t *answer)
     (void)printf("the journal ends at position %" PRId64 "\n", number_at(answer, "appended"));
 }
 
+static void print_rings(const json_t *memories)
+{
+    int64_t not_found = number_at(memories, "not_found");
+
+    (void)printf("looked at: store, ledger, arena, segment, %" PRId64 " lane memories",
+                 number_at(memories, "looked_at"));
+    if (not_found > 0)
+        (void)printf("; %" PRId64 " not found: their clients have ended, or are another user's",
+                     not_found);
+    (void)printf("\n");
+}
+
 static void print_check(const json_t *answer)
 {
     const json_t *list = json_object_get(answer, "findings"), *text;
@@ -254,6 +266,7 @@ static void print_check(const json_t *answer)
     if (number_at(answer, "found") > all)
         all = number_at(answer, "found");
     json_array_foreach(list, i, text)(void) printf("%s\n", json_string_value(text));
+    print_rings(json_object_get(answer, "lane_memories"));
     (void)printf("%s: %" PRId64 " findings, the journal ends at position %" PRId64 "\n",
                  json_string_value(json_object_get(answer, "verdict")), all,
                  number_at(answer, "appended"));

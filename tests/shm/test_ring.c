@@ -272,7 +272,28 @@ Test(ring, a_drain_does_not_go_on_where_no_drain_of_ours_stopped)
     for (uint64_t n = 0; n < 6; n++)
         cr_assert(push(&lane, n));
     cr_assert(not(resume(&lane, 102, 103)), "c_head is ahead of the cursor");
+    cr_assert(eq(u32, peek(&lane, C_HEAD), 103), "and stays");
     cr_assert(not(resume(&lane, 102, 102 - SLOTS)), "c_head is a ring behind");
     cr_assert(not(resume(&lane, 107, 107)), "p_tail is behind the cursor");
     cr_assert(resume(&lane, 106, 106));
+}
+
+Test(ring, a_look_from_outside_changes_nothing)
+{
+    struct lane lane;
+    uint32_t head;
+
+    lane_init(&lane, 100);
+    for (uint64_t n = 0; n < 6; n++)
+        cr_assert(push(&lane, n));
+    sona_shm_drain_bind(&lane.drain, lane.ring, lane.records, SLOTS, STRIDE, 104);
+    poke(&lane, C_HEAD, 102);
+    cr_assert(eq(i64, sona_shm_drain_look(&lane.drain, &head), 2));
+    cr_assert(eq(u32, head, 102));
+    cr_assert(eq(u32, peek(&lane, C_HEAD), 102));
+    poke(&lane, C_HEAD, 105);
+    cr_assert(eq(i64, sona_shm_drain_look(&lane.drain, &head), -1), "c_head is ahead");
+    poke(&lane, C_HEAD, 104);
+    poke(&lane, P_TAIL, 103);
+    cr_assert(eq(i64, sona_shm_drain_look(&lane.drain, &head), -1), "p_tail is behind");
 }

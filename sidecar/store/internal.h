@@ -70,7 +70,9 @@ struct sona_store {
     /* the keeper's */
     sqlite3 *keeper_db;
     uint64_t next_checkpoint_us;
-    bool sync_failed; /* what the last sync was to make durable needs a checkpoint */
+    /* What a sync was to make durable has to be written again; the writer's, too: relaxed, for its
+     * own sync tells it on its own descriptor. */
+    _Atomic bool sync_failed;
 
     /* the readers' */
     pthread_mutex_t reading;
@@ -109,6 +111,10 @@ void sona_store_wait_until(struct sona_store *store, pthread_cond_t *cond, uint6
 /* Take `reading` for something short, of a thread that may not stand still: SONA_E_BUSY while a
  * check reads everything. */
 sona_err sona_store_read_briefly(struct sona_store *store, sona_diag *reterr);
+static inline void sona_store_sync_failed(struct sona_store *store)
+{
+    atomic_store_explicit(&store->sync_failed, true, memory_order_relaxed);
+}
 static inline void sona_store_count(_Atomic uint64_t *counter, uint64_t n)
 {
     (void)atomic_fetch_add_explicit(counter, n, memory_order_relaxed);

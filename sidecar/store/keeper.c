@@ -11,27 +11,35 @@
  * into the intake log.
  *
  * After a sync that failed the kernel may call the lost pages clean, and the next sync succeeds
- * without having written them. So the next position is durable only after a whole checkpoint, which
- * writes what it reads to another file and syncs that.
+ * without having written them. So nothing more is durable, by whomever it was synced, until the WAL
+ * was written over itself and synced.
  */
+#include <stdlib.h>
+
 #include "shm/diag.h"
 #include "shm/fault.h"
 #include "sidecar/clock.h"
 #include "sidecar/store/internal.h"
 
 #define CHECKPOINT_RETRY_US 500000u /* while a reader keeps the WAL */
+#define AGAIN_BYTES         65536
 
-/* Sync the WAL through a file of our own connection: same inode, another descriptor. */
-static int sync_wal(struct sona_store *store)
+/* The WAL as a file of our own connection: same inode, another descriptor. */
+static int wal_of(struct sona_store *store, sqlite3_file **ret)
 {
-    sqlite3_file *wal = NULL;
-    int rc = sqlite3_file_control(store->keeper_db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    int rc = sqlite3_file_control(store->keeper_db, "main", SQLITE_FCNTL_JOURNAL_POINTER, ret);
 
     if (rc != SQLITE_OK)
         return rc;
-    if (!wal || !wal->pMethods)
-        return SQLITE_IOERR_FSYNC;
-    return wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    return *ret && (*ret)->pMethods ? SQLITE_OK : SQLITE_IOERR_FSYNC;
+}
+
+static int sync_wal(struct sona_store *store)
+{
+    sqlite3_file *wal = NULL;
+    int rc = wal_of(store, &wal);
+
+    return rc == SQLITE_OK ? wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL) : rc;
 }
 
 static void pause_writer(struct sona_store *store, bool pause)
@@ -90,26 +98,68 @@ static int checkpoint(struct sona_store *store, bool *whole)
     return (rc & 0xff) == SQLITE_BUSY ? SQLITE_OK : rc;
 }
 
+static bool has_failed(const struct sona_store *store)
+{
+    return atomic_load_explicit(&store->sync_failed, memory_order_relaxed);
+}
+
+/* Write the WAL over itself: then it is dirty again, and a sync is one. To copy it into the
+ * database instead would leave what is on the disk of it, an older state, to be found and believed
+ * there. */
+static int write_again(sqlite3_file *wal)
+{
+    unsigned char *bytes = malloc(AGAIN_BYTES);
+    sqlite3_int64 size = 0;
+    int rc = bytes ? wal->pMethods->xFileSize(wal, &size) : SQLITE_NOMEM;
+
+    for (sqlite3_int64 at = 0; rc == SQLITE_OK && at < size; at += AGAIN_BYTES) {
+        int n = size - at < AGAIN_BYTES ? (int)(size - at) : AGAIN_BYTES;
+
+        rc = wal->pMethods->xRead(wal, bytes, n, at);
+        if (rc == SQLITE_OK)
+            rc = wal->pMethods->xWrite(wal, bytes, n, at);
+    }
+    free(bytes);
+    return rc;
+}
+
+/* After a sync that failed. The writer rests: nobody else writes the WAL. */
+static int sync_again(struct sona_store *store)
+{
+    sqlite3_file *wal = NULL;
+
+    pause_writer(store, true);
+    uint64_t target = atomic_load_explicit(&store->committed, memory_order_acquire);
+    int rc = wal_of(store, &wal);
+    if (rc == SQLITE_OK)
+        rc = write_again(wal);
+    if (rc == SQLITE_OK)
+        rc = wal->pMethods->xSync(wal, SQLITE_SYNC_NORMAL);
+    if (rc == SQLITE_OK) {
+        atomic_store_explicit(&store->sync_failed, false, memory_order_relaxed);
+        reach(store, target);
+    }
+    pause_writer(store, false);
+    return rc;
+}
+
 static int make_durable(struct sona_store *store)
 {
     uint64_t target = atomic_load_explicit(&store->committed, memory_order_acquire);
     uint64_t begin = sona_sidecar_now_us();
-    bool whole = true;
-    int rc;
 
-    if (store->sync_failed) {
-        rc = checkpoint(store, &whole);
-    } else if (target > atomic_load_explicit(&store->durable, memory_order_relaxed)) {
-        rc = sync_wal(store);
-        sona_store_count(&store->n_syncs, 1);
-        sona_store_highest(&store->sync_us_max, sona_sidecar_now_us() - begin);
-        SONA_FAULT(journal_synced);
-        if (rc == SQLITE_OK)
-            reach(store, target);
-    } else {
+    if (has_failed(store))
+        return sync_again(store);
+    if (target <= atomic_load_explicit(&store->durable, memory_order_relaxed))
         return SQLITE_OK;
-    }
-    store->sync_failed = rc != SQLITE_OK || !whole;
+    int rc = sync_wal(store);
+    sona_store_count(&store->n_syncs, 1);
+    sona_store_highest(&store->sync_us_max, sona_sidecar_now_us() - begin);
+    SONA_FAULT(journal_synced);
+    if (rc != SQLITE_OK)
+        sona_store_sync_failed(store);
+    else if (!has_failed(store)) /* the writer's own meanwhile */
+        reach(store, target);
     return rc;
 }
 
@@ -170,17 +220,20 @@ void *sona_store_keeper_main(void *argument)
 
         stop = wait(store, due, &sync);
         bool timer = sona_sidecar_now_us() >= due;
-        bool wish = stop || store->sync_failed ||
+        bool wish = stop || has_failed(store) ||
                     (sync && (!timer || store->options.durability != SONA_STORE_PROCESS));
         if (timer)
             due = sona_sidecar_now_us() + period_us;
         if (wish)
             rc = make_durable(store);
-        if (rc == SQLITE_OK && !stop && wal_long(store) &&
+        /* What was lost of the WAL, and copied, would be found older after a failure of the power.
+         */
+        if (rc == SQLITE_OK && !stop && !has_failed(store) && wal_long(store) &&
             sona_sidecar_now_us() >= store->next_checkpoint_us) {
             rc = checkpoint(store, &whole);
             store->next_checkpoint_us = whole ? 0 : sona_sidecar_now_us() + CHECKPOINT_RETRY_US;
-            store->sync_failed = store->sync_failed || rc != SQLITE_OK;
+            if (rc != SQLITE_OK)
+                sona_store_sync_failed(store);
         }
         report(store, rc);
         if (rc != SQLITE_OK && !stop) { /* leave the disk alone for a while */

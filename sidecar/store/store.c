@@ -273,6 +273,17 @@ sona_err sona_store_open(struct sona_store **ret, const struct sona_store_option
     return err;
 }
 
+/* A WAL that lost pages is not copied: should the power fail, what the disk has of it would be
+ * believed over the copy. The next open reads it from memory. */
+static void keep_wal(struct sona_store *s)
+{
+    sqlite3 *const all[] = {s->reader_db, s->keeper_db, s->db};
+
+    for (int i = 0; i < 3; i++)
+        if (all[i] && atomic_load_explicit(&s->sync_failed, memory_order_relaxed))
+            (void)sqlite3_db_config(all[i], SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+}
+
 void sona_store_close(struct sona_store **store)
 {
     struct sona_store *s = *store;
@@ -294,6 +305,7 @@ void sona_store_close(struct sona_store **store)
     if (s->keeper_runs)
         (void)pthread_join(s->keeper, NULL);
     sona_store_writer_done(s);
+    keep_wal(s);
     (void)sqlite3_close(s->reader_db);
     (void)sqlite3_close(s->keeper_db);
     (void)sqlite3_close(s->db); /* the last: copies and removes the WAL */

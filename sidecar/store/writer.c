@@ -235,6 +235,13 @@ static int fill(struct sona_store *store, struct group *g)
     return rc;
 }
 
+/* A commit's sync may have been what failed: the keeper mends it. */
+static void note_failure(struct sona_store *store, int rc)
+{
+    if ((rc & 0xff) == SQLITE_IOERR)
+        sona_store_sync_failed(store);
+}
+
 int sona_store_writer_group(struct sona_store *store)
 {
     struct group g = {.from = sona_store_log_tail(&store->log),
@@ -250,6 +257,7 @@ int sona_store_writer_group(struct sona_store *store)
     if (rc == SQLITE_OK)
         rc = sona_store_sql_run(store, SONA_STORE_SQL_commit);
     if (rc != SQLITE_OK) {
+        note_failure(store, rc);
         if (!sqlite3_get_autocommit(store->db))
             (void)sona_store_sql_run(store, SONA_STORE_SQL_rollback);
         return rc;
@@ -258,7 +266,7 @@ int sona_store_writer_group(struct sona_store *store)
     store->intake_seq = g.seq;
     /* Durable first: nobody sees a durable position beyond the committed one for long. */
     atomic_store_explicit(&store->committed, g.position, memory_order_release);
-    if (store->own_sync)
+    if (store->own_sync && !atomic_load_explicit(&store->sync_failed, memory_order_relaxed))
         atomic_store_explicit(&store->durable, g.position, memory_order_release);
     store->since_newest += g.to - g.from;
     sona_store_log_trim(&store->log, g.to);
@@ -300,11 +308,18 @@ static void do_slice(struct sona_store *store, struct sona_store_chore *chore)
 {
     bool every = store->options.durability == SONA_STORE_EVERY, done = false;
     bool durable = chore->durable; /* the step sets that of the next */
-    int rc = set_sync(store, durable);
+    int rc = SQLITE_OK;
 
-    if (rc == SQLITE_OK)
+    /* Its sync would leave alone what the failed one was for (keeper.c). */
+    if (durable && atomic_load_explicit(&store->sync_failed, memory_order_relaxed))
+        chore->err = sona_shm_diag_set(
+            &chore->diag, SONA_E_SYSTEM, 0,
+            "%s is not synced since a sync failed; see its health, try again", store->files.db);
+    if (chore->err == SONA_OK)
+        rc = set_sync(store, durable);
+    if (rc == SQLITE_OK && chore->err == SONA_OK)
         rc = sona_store_sql_run(store, SONA_STORE_SQL_begin);
-    if (rc == SQLITE_OK)
+    if (rc == SQLITE_OK && chore->err == SONA_OK)
         rc = chore->step(store, chore, &done);
     if (rc == SQLITE_OK && chore->err == SONA_OK)
         rc = sona_store_sql_run(store, SONA_STORE_SQL_commit);
@@ -318,6 +333,7 @@ static void do_slice(struct sona_store *store, struct sona_store_chore *chore)
         (void)sona_store_sql_run(store, SONA_STORE_SQL_rollback);
     if (rc != SQLITE_OK && chore->err == SONA_OK)
         chore->err = sona_store_sqlite_error(store->db, rc, store->files.db, &chore->diag);
+    note_failure(store, rc);
     (void)set_sync(store, every);
     if (done)
         (void)sona_store_generation_look(store);
@@ -414,7 +430,7 @@ static void tidy(struct sona_store *store)
     if (!store->tidy_more)
         store->tidied_ms = now;
     do /* a disk that refuses will be told by a group */
-        (void)sona_store_tidy(store, &store->tidy_more);
+        note_failure(store, sona_store_tidy(store, &store->tidy_more));
     while (store->tidy_more && store->pressed && ++slices < PRESSED_SLICES);
 }
 

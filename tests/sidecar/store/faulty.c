@@ -162,8 +162,10 @@ static int x_sync(sqlite3_file *file, int flags)
 
     (void)flags;
     (void)pthread_mutex_lock(&lock);
-    if (error == FAULTY_SYNC || !count(image, NULL, 0, 0, false))
+    if (error == FAULTY_SYNC || error == FAULTY_SYNC_LOST || !count(image, NULL, 0, 0, false))
         rc = SQLITE_IOERR_FSYNC;
+    if (error == FAULTY_SYNC_LOST && image)
+        forget_changes(image); /* the kernel calls those pages clean */
     if (rc == SQLITE_OK && image) {
         for (struct change *c = image->first; c; c = c->next) {
             if (c->n > 0)

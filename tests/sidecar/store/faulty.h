@@ -25,6 +25,7 @@ enum faulty_error {
     FAULTY_WRITE,     /* every write: I/O error */
     FAULTY_SYNC,      /* every sync: I/O error */
     FAULTY_READ_ONLY, /* every write: read-only file system */
+    FAULTY_SYNC_LOST, /* every sync: I/O error, and no later one writes what it was for */
 };
 
 /* Register the layer; forget all files; no error, no cut. */

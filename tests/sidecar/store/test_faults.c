@@ -91,6 +91,49 @@ Test(faults, failed_sync_is_told_and_what_it_covered_is_written_again, .timeout 
     sicken_and_heal(FAULTY_SYNC, "look at the disk");
 }
 
+/* What the failed sync was for lies in pages that the kernel calls clean: the next sync leaves them
+ * alone, and says that all is well. Then the power fails. */
+static void lose_a_sync(bool healed)
+{
+    struct sona_store_options options = faulty_options();
+    struct dice dice = {.seed = 1, .state = 1};
+
+    options.sync_ms = 600000; /* only when it is asked for */
+    struct sona_store *store = fixture_open(&options);
+    fixture_fill(store, 1, 100);
+    cr_assert(eq(int, sona_store_flush(store, 100, 10000, &fixture_diag), SONA_OK));
+    fixture_fill(store, 101, 200);
+    while (sona_store_positions(store).committed < 200)
+        (void)usleep(1000); /* the test's time-out is the limit */
+    faulty_set(FAULTY_SYNC_LOST);
+    cr_expect(eq(int, sona_store_flush(store, 200, 10000, &fixture_diag), SONA_E_SYSTEM));
+    faulty_set(FAULTY_NONE);
+    while (healed && sona_store_flush(store, 200, 10000, &fixture_diag) != SONA_OK)
+        (void)usleep(1000);
+    (void)sona_store_generation_save(store, 200, "state", 5, false, NULL, NULL); /* syncs, too */
+    uint64_t durable = sona_store_positions(store).durable;
+    cr_expect(ge(u64, durable, healed ? 200 : 100));
+    faulty_cut_after(1);
+    sona_store_close(&store);
+    faulty_restore(&dice);
+    store = fixture_open(&options);
+    uint64_t kept = sona_store_positions(store).appended;
+    cr_expect(ge(u64, kept, durable), "it was promised");
+    fixture_expect(store, kept);
+    cr_expect(eq(u32, fixture_findings(store), 0), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+Test(faults, a_sync_behind_one_that_failed_promises_nothing_that_was_lost, .timeout = 250)
+{
+    lose_a_sync(false);
+}
+
+Test(faults, what_a_failed_sync_lost_is_written_again_where_it_was, .timeout = 250)
+{
+    lose_a_sync(true);
+}
+
 Test(faults, file_system_gone_read_only_is_told_and_survived, .timeout = 250)
 {
     sicken_and_heal(FAULTY_READ_ONLY, "writable");

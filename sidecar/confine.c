@@ -74,7 +74,10 @@ struct ruleset {
 };
 #define FS_EXECUTE      (UINT64_C(1) << 0)
 #define FS_MAKE_CHAR    (UINT64_C(1) << 6)
+#define FS_MAKE_FIFO    (UINT64_C(1) << 10)
 #define FS_MAKE_BLOCK   (UINT64_C(1) << 11)
+#define FS_MAKE_SYM     (UINT64_C(1) << 12)
+#define FS_IOCTL_DEV    (UINT64_C(1) << 15) /* of devices that are opened from here on */
 #define NET_CONNECT_TCP (UINT64_C(1) << 1)
 #define SCOPED_SIGNAL   (UINT64_C(1) << 1)
 #define VERSION_ASKED   1u
@@ -87,7 +90,8 @@ struct ruleset {
 /* A ruleset with nothing on it denies what it handles everywhere. Returns its version. */
 static int deny_paths(void)
 {
-    struct ruleset rules = {.fs = FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_BLOCK};
+    struct ruleset rules = {.fs = FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_FIFO | FS_MAKE_BLOCK |
+                                  FS_MAKE_SYM};
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_ASKED);
     size_t bytes = sizeof rules.fs;
 
@@ -97,6 +101,8 @@ static int deny_paths(void)
         rules.net = NET_CONNECT_TCP;
         bytes = offsetof(struct ruleset, scoped);
     }
+    if (version >= 5)
+        rules.fs |= FS_IOCTL_DEV;
     if (version >= 6) {
         rules.scoped = SCOPED_SIGNAL;
         bytes = sizeof rules;

@@ -7,7 +7,8 @@
  *
  *   seccomp   other programs and processes, other processes' memory, other identities, mounts and
  *             namespaces, modules, clocks, keys, io_uring and the like: EPERM
- *   landlock  programs, device files, TCP connections to anybody, signals to others: EACCES, EPERM
+ *   landlock  programs; making devices, FIFOs and links; orders to devices; TCP connections to
+ *             anybody; signals to others: EACCES, EPERM
  */
 #ifndef SONA_SIDECAR_CONFINE_H
 #define SONA_SIDECAR_CONFINE_H

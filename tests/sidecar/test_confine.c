@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -59,12 +60,21 @@ static void try_what_is_denied(struct said *said, const struct sona_sidecar_conf
     DENIED(unshare(CLONE_NEWNS));
     DENIED(mount("none", "/tmp", "tmpfs", 0, NULL));
     DENIED(chroot("/"));
+    DENIED(mkfifo("/tmp/sona-confine-fifo", 0600));
     DENIED(mknod("/tmp/sona-confine-node", S_IFCHR | 0600, 0x103));
     DENIED(syscall(SYS_bpf, 0, NULL, 0));
     DENIED(syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));
     DENIED(syscall(SYS_io_uring_setup, 1, NULL));
     DENIED(syscall(SYS_keyctl, 0, 0, 0, 0, 0));
     DENIED(sethostname("x", 1));
+    if (confined->landlock >= 1) {
+        (void)unlink("/tmp/sona-confine-link"); /* of a run that found it allowed */
+        DENIED(symlink("/etc/passwd", "/tmp/sona-confine-link"));
+    }
+    int device = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), number = 0;
+    if (confined->landlock >= 5 && device >= 0)
+        DENIED(ioctl(device, TIOCGPTN, &number));
+    (void)close(device);
     if (confined->landlock >= 4) {
         int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

@@ -188,6 +188,34 @@ static bool tell(struct sim_client *c, uint32_t index)
     return true;
 }
 
+/* Say something else of one of this lane's words, or take it back: behind what it said first. */
+static void correct(struct sim_client *c, uint32_t index)
+{
+    uint32_t n = 0, at[SIM_WORDS];
+    bool revoke = dice_below(&sim.story, 3) == 0;
+
+    for (uint32_t k = 0; k < c->n_words; k++) {
+        const struct sim_word *w = &c->word[k];
+
+        if (w->told && !w->corrected && !w->revoked && w->lane != 0 &&
+            w->lane == c->lane_of[index] && w->lane == SONA_ID_LANE(w->id) + 1)
+            at[n++] = k;
+    }
+    if (n == 0)
+        return;
+    struct sim_word *w = &c->word[at[dice_below(&sim.story, n)]];
+    float quality = 1 - w->quality;
+    sona_err err = revoke ? sona_outcome_revoke(c->lane[index], w->id)
+                          : sona_outcome(c->lane[index], w->id, quality, NULL);
+    sim_note(revoke ? "revoke" : "correct", w->id, (uint64_t)err);
+    if (err != SONA_OK)
+        return;
+    c->committed++;
+    w->revoked = revoke;
+    w->corrected = !revoke;
+    w->correction = quality;
+}
+
 static void adapt(struct sim_client *c, uint32_t index)
 {
     float x[SIM_DIM], y[SIM_DIM];
@@ -225,13 +253,16 @@ static void *lane_main(void *arg)
     while (words < c->words_wanted && c->n_words < SIM_WORDS && tries++ < 4 * c->words_wanted) {
         uint32_t before = c->n_words;
 
-        switch (dice_below(&sim.story, 4)) {
+        switch (dice_below(&sim.story, 9) / 2) {
         case 0:
             for (uint32_t n = dice_below(&sim.story, 8); n > 0; n--)
                 adapt(c, t->index);
             break;
         case 1:
             (void)tell(c, t->index);
+            break;
+        case 4:
+            correct(c, t->index);
             break;
         default:
             decide(c, t->index);

@@ -17,11 +17,13 @@ struct sim_word {
     uint64_t id;
     float quality;
     bool told;
-    uint32_t lane, order; /* number + 1 of the lane that told it (0: none yet), and when */
-    uint64_t learned_ns;  /* by a sidecar, first; 0: by none */
-    bool must;            /* was safe when the power failed */
+    uint32_t lane, order;    /* number + 1 of the lane that told it (0: none yet), and when */
+    uint64_t learned_ns;     /* by a sidecar, first; 0: by none */
+    bool must;               /* was safe when the power failed */
+    bool corrected, revoked; /* told again, otherwise; taken back */
+    float correction;
     /* The journal's. */
-    uint32_t heard;
+    uint32_t heard, heard_corrections, heard_revocations;
     float heard_quality;
     uint64_t position;
 };

@@ -281,9 +281,15 @@ static void stop_sidecar(void)
     sim_process_kill(sim_life.process);
 }
 
+/* Done by the director itself, at a time and not at a step. */
+static bool is_timed(void)
+{
+    return armed.turn == SIM_TURN_stop || armed.turn == SIM_TURN_disk_error;
+}
+
 static void arm(void)
 {
-    static const uint8_t often[] = {0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 8};
+    static const uint8_t often[] = {0, 0, 0, 0, 0, 1, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9};
 
     memset(&armed, 0, sizeof armed);
     armed.turn = (enum sim_turn)often[dice_below(&sim.story, sizeof often)];
@@ -294,7 +300,7 @@ static void arm(void)
     if (armed.turn == SIM_TURN_power_write)
         sim_disk_cut_after(1 + dice_below(&sim.story, 200), power_fails);
     else if (armed.turn > SIM_TURN_sidecar_point && armed.turn != SIM_TURN_client_point &&
-             armed.turn != SIM_TURN_stop)
+             !is_timed())
         sim_at_step(sim.steps + 1 + dice_below(&sim.story, dice_below(&sim.story, 2) ? 300 : 3000),
                     now);
 }
@@ -302,12 +308,14 @@ static void arm(void)
 /* What an operator asks for now and then. */
 static void ask(void)
 {
-    static const uint32_t what[] = {SONA_CONTROL_LEARN, SONA_CONTROL_FLUSH,
-                                    SONA_CONTROL_GENERATIONS_SAVE};
+    static const uint32_t what[] = {SONA_CONTROL_LEARN, SONA_CONTROL_GENERATIONS_SAVE,
+                                    SONA_CONTROL_ROUTE_COST};
     struct sona_sidecar_command command = {.request.what = what[dice_below(&sim.story, 3)]};
 
-    if (command.request.what == SONA_CONTROL_FLUSH || !sidecar_lives() || !sim_life.serves)
+    if (!sidecar_lives() || !sim_life.serves)
         return;
+    (void)snprintf(command.request.spec.name, sizeof command.request.spec.name, "b");
+    command.request.spec.cost = dice_unit(&sim.story);
     sim_note("asked", command.request.what, 0);
     if (sona_sidecar_commands_put(&sim_life.sidecar.asked, &command))
         sona_sidecar_wake_notify(&sim_life.sidecar.stream.wake);
@@ -329,13 +337,19 @@ static void turn(void)
     uint64_t until = sim.now_ns + 2000 * SIM_MS;
 
     arm();
-    if (armed.turn == SIM_TURN_stop) {
+    if (is_timed())
         sim_sleep((1 + dice_below(&sim.story, 100)) * SIM_MS);
+    if (armed.turn == SIM_TURN_stop) {
         sim_turns[SIM_TURN_stop]++;
         stop_sidecar();
+    } else if (armed.turn == SIM_TURN_disk_error && sidecar_lives() && sim_life.serves) {
+        sim_turns[SIM_TURN_disk_error]++;
+        sim_disk_error(1 + dice_below(&sim.story, 4));
+        sim_sleep((1 + dice_below(&sim.story, 300)) * SIM_MS);
+        sim_disk_error(0);
     }
     /* The next one comes of what is armed already: starts die, too. */
-    for (uint32_t beats = 0; !armed.fired && armed.turn != SIM_TURN_stop && sim.now_ns < until &&
+    for (uint32_t beats = 0; !armed.fired && !is_timed() && sim.now_ns < until &&
                              (clients_at_work() > 0 || beats < 8) && !sim.ended;
          beats++) {
         sim_sleep((1 + dice_below(&sim.story, 20)) * SIM_MS);

@@ -16,11 +16,17 @@
 #define SIM_WINDOW_NS    1000000000ull /* what durability: interval may lose */
 
 /* Deaths and the like, in the order in which the report has them. */
-#define SIM_TURNS(X)                                                                     \
-    X(sidecar_point)                                                                     \
-    X(sidecar_step)                                                                      \
-    X(client_point) X(client_step) X(power_write) X(power_step) X(stop) X(sidecar_pause) \
-        X(client_pause)
+#define SIM_TURNS(X) \
+    X(sidecar_point) \
+    X(sidecar_step)  \
+    X(client_point)  \
+    X(client_step)   \
+    X(power_write)   \
+    X(power_step)    \
+    X(stop)          \
+    X(sidecar_pause) \
+    X(client_pause)  \
+    X(disk_error)
 
 enum sim_turn {
 #define SIM_TURN(name) SIM_TURN_##name,

@@ -97,6 +97,9 @@ static int x_time(sqlite3_vfs *vfs, sqlite3_int64 *ret)
 
 void sim_disk_init(void)
 {
+    /* One thread: no lock of its own that a dead task might hold, and no sums of memory. */
+    (void)sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     (void)sqlite3_initialize();
     faulty_reset();
     sqlite3_vfs *vfs = sqlite3_vfs_find(FAULTY_VFS);
@@ -169,4 +172,10 @@ void sim_disk_cut_after(uint64_t n, void (*told)(void))
 {
     faulty_on_cut(told);
     faulty_cut_after(n);
+}
+
+void sim_disk_error(uint32_t error)
+{
+    sim_note("disk", error, 0);
+    faulty_set((enum faulty_error)error);
 }

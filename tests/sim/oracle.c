@@ -75,6 +75,13 @@ static bool see_row(void *context, const struct sona_store_record *r)
     if (r->kind < SONA_STORE_start && !w)
         sim_fail("row %llu of the journal is of %llx, which nobody decided",
                  (unsigned long long)r->position, (unsigned long long)r->id);
+    if (w) {
+        w->heard_corrections += r->kind == SONA_STORE_replace;
+        w->heard_revocations += r->kind == SONA_STORE_revoke;
+        if (r->kind == SONA_STORE_replace && r->quality != w->correction)
+            sim_fail("the outcome of %llx was corrected to %g and is %g", (unsigned long long)r->id,
+                     (double)w->correction, (double)r->quality);
+    }
     if (!outcome || !w)
         return true;
     w->heard++;
@@ -101,6 +108,14 @@ static void judge_word(const struct sim_client *c, const struct sim_word *w, uin
 
     if (w->heard > 1)
         sim_fail("doubled: the outcome of %llx is in the journal %u times", id, w->heard);
+    if (w->heard_corrections > w->corrected || w->heard_revocations > w->revoked)
+        sim_fail("doubled: %llx was corrected %u times and taken back %u times", id,
+                 w->heard_corrections, w->heard_revocations);
+    if (w->heard > 0 &&
+        (w->corrected > w->heard_corrections || w->revoked > w->heard_revocations) &&
+        !c->may_lose && c->dropped == 0)
+        sim_fail("lost: the outcome of %llx is in the journal, and its %s is not", id,
+                 w->corrected ? "correction" : "revocation");
     if (w->heard > 0 && !w->told)
         sim_fail("the outcome of %llx was never told", id);
     if (w->heard > 0 && w->heard_quality != w->quality)

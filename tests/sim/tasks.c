@@ -97,29 +97,35 @@ void sim_fail(const char *format, ...)
 
 /* ---- from one to the other ---- */
 
+#ifdef __SANITIZE_ADDRESS__
+/* The scheduler's stack is the program's: where it is, is told by the first switch away from it. */
+static const void *program_stack;
+static size_t program_bytes;
+
+static void arrive(void *fake)
+{
+    const void *from;
+    size_t bytes;
+
+    __sanitizer_finish_switch_fiber(fake, &from, &bytes);
+    if (!program_stack) {
+        program_stack = from;
+        program_bytes = bytes;
+    }
+}
+#endif
+
 /* Leave `from`, which goes on when somebody comes back to it. */
 __attribute__((noinline)) static void go(struct sim_task *from, struct sim_task *to)
 {
 #ifdef __SANITIZE_ADDRESS__
-    const void *bottom = to->stack;
-    size_t bytes = STACK_BYTES;
-    static const void *main_bottom;
-    static size_t main_bytes;
+    bool back = to == &scheduler;
 
-    if (to == &scheduler) {
-        bottom = main_bottom;
-        bytes = main_bytes;
-    }
-    __sanitizer_start_switch_fiber(from->wait == ENDED ? NULL : &from->fake, bottom, bytes);
+    __sanitizer_start_switch_fiber(from->wait == ENDED ? NULL : &from->fake,
+                                   back ? program_stack : to->stack,
+                                   back ? program_bytes : STACK_BYTES);
     (void)swapcontext(&from->context, &to->context);
-    const void *old;
-    size_t old_bytes;
-    __sanitizer_finish_switch_fiber(from->fake, &old, &old_bytes);
-    (void)old;
-    if (!main_bottom && from != &scheduler) {
-        main_bottom = old;
-        main_bytes = old_bytes;
-    }
+    arrive(from->fake);
 #else
     if (_setjmp(from->at) == 0) {
         if (to->begun || to == &scheduler)
@@ -133,7 +139,7 @@ __attribute__((noinline)) static void go(struct sim_task *from, struct sim_task 
 static void begin(void)
 {
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(NULL, NULL, NULL);
+    arrive(NULL);
 #endif
     (void)current->run(current->arg);
     sim_note("ended", 0, 0);

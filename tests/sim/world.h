@@ -96,6 +96,8 @@ void sim_disk_init(void);
 void sim_disk_close(uint32_t process);
 /* The power fails: all processes but the world's die, and files are what a disk may hold. */
 void sim_disk_cut(void);
+/* From now on the disk refuses, or no longer: enum faulty_error. */
+void sim_disk_error(uint32_t error);
 /* `told` when the power fails by itself, at the n-th operation from now. */
 void sim_disk_cut_after(uint64_t n, void (*told)(void));
 

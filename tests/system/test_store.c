@@ -137,7 +137,7 @@ Test(store, a_newer_schema_is_refused_and_left_as_it_is, .timeout = 60)
     expect_refused(&stage, stage.spawn.runtime_dir, "--background=inline", "newer");
     (void)snprintf(arguments, sizeof arguments, "--state-dir '%s' check", stage.state_dir);
     cr_expect(eq(int, stage_sonactl(&stage, arguments, text, sizeof text), 5), "%s", text);
-    set_schema(&stage, 3);
+    set_schema(&stage, 4);
     stage_reopen(&stage);
     cr_expect(eq(u64, stage_counter(&stage, "learned"), 20));
     stage_close(&stage);

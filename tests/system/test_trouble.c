@@ -133,7 +133,7 @@ static void make_newer(const struct stage *stage)
 
 static void make_known(const struct stage *stage)
 {
-    run_sql(stage, "PRAGMA user_version=3");
+    run_sql(stage, "PRAGMA user_version=4");
 }
 
 Test(trouble, a_newer_schema_is_refused_and_clients_decide_on, .timeout = 60)
@@ -212,7 +212,7 @@ Test(trouble, an_older_schema_is_brought_up_to_date_under_a_live_client, .timeou
     decide_on(lane, BEFORE);
     (void)stage_await(&stage, "learned", BEFORE);
     sona_spawn_kill(&stage.spawn);
-    run_sql(&stage, "DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
+    run_sql(&stage, "DROP TABLE imported; DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
                     "ALTER TABLE event DROP COLUMN unrecorded; PRAGMA user_version=1");
     decide_on(lane, DURING);
     stage_reopen(&stage);

@@ -266,9 +266,9 @@ Test(faults, newer_schema_is_refused_and_left_alone)
     struct sona_store *store = fixture_open(&options);
 
     sona_store_close(&store);
-    sql("PRAGMA user_version=4");
+    sql("PRAGMA user_version=5");
     expect_refused(&options, SONA_E_ABI, "one.db", "upgrade");
-    sql("PRAGMA user_version=3");
+    sql("PRAGMA user_version=4");
     store = fixture_open(&options);
     sona_store_close(&store);
 }
@@ -280,7 +280,7 @@ Test(faults, older_schema_is_brought_up_to_date_with_all_its_rows)
 
     fixture_fill(store, 1, 50);
     sona_store_close(&store);
-    sql("DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
+    sql("DROP TABLE imported; DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
         "ALTER TABLE event DROP COLUMN unrecorded; PRAGMA user_version=1");
     store = fixture_open(&options);
     fixture_expect(store, 50);

@@ -38,12 +38,14 @@ _Static_assert(AT_ONCE % 8 == 0 && CANDIDATES > 2 * SONA_MODEL_SHORT, "whole eig
 
 typedef int16_t eight __attribute__((vector_size(8 * sizeof(int16_t))));
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t bits __attribute__((vector_size(LANES * sizeof(int32_t))));
+typedef uint32_t bits __attribute__((vector_size(LANES * sizeof(uint32_t))));
+
+#define TOP 0x80000000u /* the sign of a float */
 
 /* What lies in a lane changes sign where the bit on top of it is set. */
 static inline vec flip(vec v, bits where)
 {
-    return (vec)((bits)v ^ (where & INT32_MIN));
+    return (vec)((bits)v ^ (where & TOP));
 }
 
 /* Fold x into the sums, each fold with flips of its own. */
@@ -70,7 +72,7 @@ static void fold(const float *x, uint32_t padded, vec sum[VECTORS])
  * between the lanes of each. */
 static void transform(vec v[VECTORS])
 {
-    const bits odd = {0, INT32_MIN, 0, INT32_MIN}, late = {0, 0, INT32_MIN, INT32_MIN};
+    const bits odd = {0, TOP, 0, TOP}, late = {0, 0, TOP, TOP};
 
     for (uint32_t half = 1; half < VECTORS; half *= 2)
         for (uint32_t from = 0; from < VECTORS; from += 2 * half)
@@ -94,7 +96,7 @@ void sona_model_signs(const float *x, uint32_t padded, uint64_t ret[SONA_KERNELS
     fold(x, padded, sum);
     transform(sum);
     for (uint32_t i = 0; i < VECTORS; i++)
-        signs[i / DRAWN] += signs[i / DRAWN] - (sum[i] > 0); /* the next bit from below */
+        signs[i / DRAWN] += signs[i / DRAWN] - (bits)(sum[i] > 0); /* the next bit from below */
     memcpy(ret, signs, sizeof signs);
 }
 

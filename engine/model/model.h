@@ -377,7 +377,7 @@ uint32_t sona_model_short_list(const struct sona_model_view *view, const float *
 
 /* The k nearest patterns of the bank to the prepared query x, nearest first. Returns how many. Of
  * more than SONA_MODEL_SCAN patterns the k <= SONA_MODEL_SHORT_K nearest are looked for among those
- * on the short list: more than .99 of them are there (ADR 0036). */
+ * on the short list: .97 to .999 of them are there (ADR 0036). */
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret);
 /* Up to `capacity` patterns from row `from` on, in the order of the table, without a query: neither

@@ -273,7 +273,7 @@ SONA_API sona_err sona_engine_score_tenant(sona_engine *engine, uint32_t tenant,
 /** Find the @p k patterns nearest to @p x, nearest first. @p ret_count <= @p k. The nearest one's
  *  access count grows, as is seen after the next background cycle.
  *  Exact up to 256 patterns, and for every k > 16. Of more patterns the 256 whose signatures differ
- *  least from the query's are measured: of encoders' embeddings more than .99 of the nearest five
+ *  least from the query's are measured: of encoders' embeddings .97 to .999 of the nearest five
  *  are among them, of features without neighbours fewer (ADR 0036; Charikar 2002).
  *  @return SONA_OK; SONA_E_RANGE for k = 0; SONA_E_SHAPE, SONA_E_NOT_FINITE, SONA_E_ZERO_VECTOR */
 SONA_API sona_err sona_engine_find_patterns(sona_engine *engine, const float *x, uint32_t dim,

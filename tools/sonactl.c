@@ -224,6 +224,16 @@ static void take_argument(struct sona_control_request *request,
     }
 }
 
+/* Options of which rows: nobody who typed them meant all rows. */
+static void refuse_ranges(const struct sona_tools_upkeep *u, bool ranges, bool rules,
+                          const char *words, struct argp_state *state)
+{
+    if (!ranges && (u->from > 0 || u->to > 0))
+        argp_error(state, "\"%s\" takes neither --from nor --to", words);
+    if (!rules && (u->rule.by_uid || u->rule.by_tenant || u->rule.by_before))
+        argp_error(state, "\"%s\" takes neither --client nor --tenant nor --before", words);
+}
+
 /* The words and options of a command become a request. */
 static void understand_command(struct options *o, struct argp_state *state)
 {
@@ -236,6 +246,8 @@ static void understand_command(struct options *o, struct argp_state *state)
     if (o->upkeep.file && o->command->class != SONA_CONTROL_ADAPTERS &&
         o->command->class != SONA_CONTROL_LINES)
         argp_error(state, "\"%s\" takes no file", o->command->words);
+    refuse_ranges(&o->upkeep, o->command->what == SONA_CONTROL_EXPORT_DECISIONS, false,
+                  o->command->words, state);
     for (uint32_t n = 0; (a = sona_control_argument_of(o->command, n, &needed)) != NULL; n++) {
         uint32_t i = index_of(a);
 
@@ -261,6 +273,10 @@ static void understand_upkeep(struct options *o, const struct sona_tools_upkeep_
 
     if (o->given != 0)
         argp_error(state, "\"%s\" takes no option of a running sidecar", form->words);
+    if (o->upkeep.file && form->what != SONA_TOOLS_EXPORT)
+        argp_error(state, "\"%s\" takes no file", form->words);
+    refuse_ranges(&o->upkeep, form->what == SONA_TOOLS_EXPORT, form->what == SONA_TOOLS_FORGET,
+                  form->words, state);
     if (form->what == SONA_TOOLS_FORGET && !rule->by_uid && !rule->by_tenant && !rule->by_before)
         argp_error(state, "forget whom, or what? there are --client, --tenant and --before");
     o->upkeep.what = form->what;
@@ -284,8 +300,10 @@ static void understand(struct options *o, struct argp_state *state)
         argp_error(state, "top takes --count alone, and what names the sidecar");
     if (o->count > 0 && !o->top)
         argp_error(state, "--count is of top");
-    if (o->top)
+    if (o->top) {
+        refuse_ranges(&o->upkeep, false, false, "top", state);
         return;
+    }
     for (i = 0; (c = sona_control_command_at(i)) != NULL && !matches(c->words, o);)
         i++;
     for (i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL && !matches(u->words, o);)

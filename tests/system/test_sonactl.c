@@ -268,6 +268,21 @@ static void expect(const struct stage *stage, const char *arguments, int status,
     cr_expect(ne(ptr, strstr(text, piece), NULL), "%s: %s", arguments, text);
 }
 
+/* Who names a part of the rows does not mean all of them. */
+Test(sonactl, an_option_that_a_command_does_not_have_is_refused_and_not_ignored, .timeout = 60)
+{
+    const struct stage stage = {.spawn = {.instance = "nobody", .runtime_dir = "/nowhere"}};
+
+    expect(&stage, "import decisions --from 7", 2, "takes neither --from nor --to");
+    expect(&stage, "export patterns --to 7", 2, "takes neither --from nor --to");
+    expect(&stage, "status --client 7", 2, "takes neither --client");
+    expect(&stage, "top --from 7", 2, "takes neither --from nor --to");
+    expect(&stage, "--state-dir /nowhere export --tenant 7", 2, "takes neither --client");
+    expect(&stage, "--state-dir /nowhere forget --tenant 7 --from 7", 2, "takes neither --from");
+    expect(&stage, "--state-dir /nowhere check --file f", 2, "takes no file");
+    expect(&stage, "export decisions --from 7", 3, "start sona-sidecar");
+}
+
 Test(sonactl, changes_routes_and_loops_and_says_what_it_did, .timeout = 60)
 {
     struct stage stage;

@@ -18,6 +18,12 @@
 
 #define LINE_MAX_BYTES (16u << 20) /* of one line: what a sidecar takes at once */
 
+/* Parts that a sidecar takes at once: of patterns, and of decisions, which are learned meanwhile. A
+ * line that is longer is a part of its own. */
+#define PATTERNS_PART   (8u << 20)
+#define DECISIONS_PART  (2u << 20)
+#define DECISIONS_LINES 256u
+
 /* What is being sent. */
 struct sending {
     const struct sona_tools_lines *ask;
@@ -171,7 +177,11 @@ static sona_err take_line(struct sending *s, size_t n, sona_diag *reterr)
         s->head_number = s->number;
         return err;
     }
-    if (s->n_part > 0 && (s->n_part == ask->part_lines || s->n + n > ask->part_bytes))
+    bool decisions = ask->command->what == SONA_CONTROL_IMPORT_DECISIONS;
+    bool full = decisions ? s->n_part == DECISIONS_LINES || s->n + n > DECISIONS_PART
+                          : s->n + n > PATTERNS_PART;
+
+    if (s->n_part > 0 && full)
         err = send_part(s, reterr);
     if (err == SONA_OK)
         err = append(s, n, reterr);

@@ -18,9 +18,7 @@
 struct sona_tools_lines {
     const char *runtime_dir, *instance; /* null: the defaults */
     const struct sona_control_command *command;
-    const char *file;    /* null: stdin */
-    uint32_t part_lines; /* of one part, at most */
-    uint32_t part_bytes; /* a line that is longer is a part of its own */
+    const char *file; /* null: stdin, stdout */
 };
 
 /*

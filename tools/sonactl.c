@@ -296,14 +296,14 @@ static void understand(struct options *o, struct argp_state *state)
     if (o->n_words == 0)
         argp_error(state, "a command is missing; there are %s", list_forms());
     o->top = o->n_words == 1 && strcmp(o->word[0], SONA_TOOLS_TOP_WORD) == 0;
+    if (o->top)
+        refuse_ranges(&o->upkeep, false, false, "top", state);
     if (o->top && (o->given != 0 || o->upkeep.file || o->upkeep.state_dir))
         argp_error(state, "top takes --count alone, and what names the sidecar");
     if (o->count > 0 && !o->top)
         argp_error(state, "--count is of top");
-    if (o->top) {
-        refuse_ranges(&o->upkeep, false, false, "top", state);
+    if (o->top)
         return;
-    }
     for (i = 0; (c = sona_control_command_at(i)) != NULL && !matches(c->words, o);)
         i++;
     for (i = 0; (u = sona_tools_upkeep_form_at(i)) != NULL && !matches(u->words, o);)
@@ -476,21 +476,17 @@ static int watch(const struct options *options)
     return err == SONA_OK ? 0 : fail(err, &diag);
 }
 
-/* Parts that a sidecar takes at once: of patterns, and of decisions, which are learned meanwhile.
- */
-#define PATTERNS_PART   (8u << 20)
-#define DECISIONS_PART  (2u << 20)
-#define DECISIONS_LINES 256u
+static struct sona_tools_lines lines_of(const struct options *options)
+{
+    return (struct sona_tools_lines){.runtime_dir = options->runtime_dir,
+                                     .instance = options->instance,
+                                     .command = options->command,
+                                     .file = options->upkeep.file};
+}
 
 static int import_lines(const struct options *options)
 {
-    bool decisions = options->command->what == SONA_CONTROL_IMPORT_DECISIONS;
-    const struct sona_tools_lines ask = {.runtime_dir = options->runtime_dir,
-                                         .instance = options->instance,
-                                         .command = options->command,
-                                         .file = options->upkeep.file,
-                                         .part_lines = decisions ? DECISIONS_LINES : UINT32_MAX,
-                                         .part_bytes = decisions ? DECISIONS_PART : PATTERNS_PART};
+    const struct sona_tools_lines ask = lines_of(options);
     json_t *answer = NULL;
     sona_diag diag = {0};
     sona_err err = sona_tools_lines_import(&ask, &answer, &diag);
@@ -510,10 +506,7 @@ static int import_lines(const struct options *options)
 
 static int export_lines(const struct options *options)
 {
-    const struct sona_tools_lines ask = {.runtime_dir = options->runtime_dir,
-                                         .instance = options->instance,
-                                         .command = options->command,
-                                         .file = options->upkeep.file};
+    const struct sona_tools_lines ask = lines_of(options);
     json_t *answer = NULL;
     sona_diag diag = {0};
     sona_err err =

@@ -449,6 +449,11 @@ void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher)
     publisher->reserved_cold = NO_SLOT;
 }
 
+uint32_t sona_shm_publisher_lease_ms(const struct sona_shm_publisher *publisher)
+{
+    return publisher->lease_ms;
+}
+
 void sona_shm_publisher_forget_images(struct sona_shm_publisher *publisher)
 {
     for (uint32_t i = 0; i < publisher->n_hot; i++)

@@ -104,6 +104,9 @@ void sona_shm_publisher_scan_remove(struct sona_shm_publisher *publisher, void *
 void *sona_shm_publisher_reserve_cold(struct sona_shm_publisher *publisher, uint64_t now_ms);
 void sona_shm_publisher_cancel_cold(struct sona_shm_publisher *publisher);
 
+/* Whoever pinned a slot loses it so long after cur left it: then a publication finds one. */
+uint32_t sona_shm_publisher_lease_ms(const struct sona_shm_publisher *publisher);
+
 /* The next image is no successor of those published: its learner was replaced, and steps may have
  * gone back. Every slot gets its whole image once before rows are compared by step again. */
 void sona_shm_publisher_forget_images(struct sona_shm_publisher *publisher);

@@ -8,10 +8,10 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "shm/diag.h"
 #include "shm/fault.h"
@@ -26,7 +26,7 @@
 #include "sidecar/thread.h"
 #include "sidecar/worker.h"
 
-#define LAST_TRIES 1000 /* at the last publication, while readers hold every slot */
+#define LAST_NAP_US 1000u /* between two tries of the last publication */
 
 struct sona_sidecar_learner {
     struct sona_sidecar_core core;
@@ -336,6 +336,23 @@ static void doze(struct sona_sidecar_learner *l, uint64_t wait_us, bool blocked)
         sona_sidecar_wake_wait(&l->stream->wake, wait_us);
 }
 
+/* Readers may hold every slot; those of a dead sidecar's lanes count as held. No slot outlives the
+ * lease, so that much patience gets one. */
+static void publish_last(struct sona_sidecar_learner *l)
+{
+    const struct timespec nap = {.tv_nsec = LAST_NAP_US * 1000};
+    uint64_t lease_us = (uint64_t)sona_shm_publisher_lease_ms(l->out.publisher) * 1000;
+    uint64_t start_us = sona_sidecar_now_us();
+
+    for (l->now_us = start_us; l->out.dirty && l->now_us - start_us <= lease_us + LAST_NAP_US;
+         l->now_us = sona_sidecar_now_us()) {
+        if (l->now_us - l->out.published_us >= SONA_SHM_G_TICK_US)
+            sona_sidecar_publication_publish(&l->out, l->now_us);
+        if (l->out.dirty)
+            (void)nanosleep(&nap, NULL);
+    }
+}
+
 /* The stream is finished and learned: wait for a running cycle, then show and keep everything. */
 static void finish(struct sona_sidecar_learner *l)
 {
@@ -349,12 +366,7 @@ static void finish(struct sona_sidecar_learner *l)
             sona_sidecar_wake_wait(&l->stream->wake, SONA_SIDECAR_IDLE_US);
         }
     }
-    for (int n = 0; l->out.dirty && n < LAST_TRIES; n++) {
-        l->now_us = sona_sidecar_now_us();
-        if (l->now_us - l->out.published_us >= SONA_SHM_G_TICK_US)
-            sona_sidecar_publication_publish(&l->out, l->now_us);
-        (void)sched_yield();
-    }
+    publish_last(l);
     sona_sidecar_publication_show(&l->out, l->now_us);
     sona_sidecar_keeper_done(&l->keeper, &l->core, &l->chronicle);
 }

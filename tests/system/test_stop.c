@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/model/model.h"
 #include "load.h"
 #include "raw.h"
 
@@ -81,6 +82,54 @@ Test(stop, under_load_loses_nothing_that_was_committed, .timeout = 120)
     const struct sona_shm_live *live = (const void *)(raw.model + SONA_SHM_PAGE);
     cr_expect(eq(u32, atomic_load_explicit(&live->state, memory_order_acquire), SONA_SHM_RETIRED));
     raw_close(&raw);
+}
+
+/* What readers of this segment go by now. */
+static uint64_t outcomes_published(const struct raw *raw)
+{
+    const struct sona_shm_live *live = (const void *)(raw->model + SONA_SHM_PAGE);
+    uint64_t cur = atomic_load_explicit(&live->cur, memory_order_acquire);
+    const struct sona_shm_hot *head = (const void *)(raw->model + raw->plan.hot_offset +
+                                                     SONA_SHM_ID_HOT(cur) * raw->plan.hot_stride);
+    const struct sona_model_hot *hot = (const void *)(head + 1);
+
+    return hot->outcomes;
+}
+
+static void tell_outcome(struct raw *raw)
+{
+    uint64_t id = raw_id(raw, 0);
+
+    (void)raw_record(raw, 0, SONA_RECORD_DECIDE);
+    raw_commit(raw, 0);
+    raw_record(raw, 0, SONA_RECORD_OUTCOME)->id = id;
+    raw_commit(raw, 0);
+}
+
+/* A client that died with its sidecar is expected to hand its lanes back, and meanwhile every slot
+ * may be read by it. A stop that comes first still shows all that was learned. */
+Test(stop, right_behind_a_restart_publishes_what_was_learned, .timeout = 60)
+{
+    struct stage stage;
+    struct raw gone, tells;
+
+    stage_open(&stage, NULL);
+    raw_open(&gone, &stage);
+    raw_open(&tells, &stage);
+    for (uint64_t n = 1; n <= 2 * SONA_SHM_HOT_MAX; n++) { /* every slot is bound */
+        tell_outcome(&tells);
+        (void)stage_await(&stage, "learned", n);
+    }
+    sona_spawn_kill(&stage.spawn);
+    stage_reopen(&stage);
+    raw_reopen(&tells, &stage);
+    tell_outcome(&tells);
+    stage_close(&stage);
+    uint64_t learned = raw_counter(&tells, SONA_COUNTER_learned);
+    cr_expect(gt(u64, learned, 0));
+    cr_expect(eq(u64, outcomes_published(&tells), learned));
+    raw_close(&gone);
+    raw_close(&tells);
 }
 
 Test(stop, a_peaceful_client_and_the_sidecar_agree_on_every_number, .timeout = 120)

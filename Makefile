@@ -17,7 +17,7 @@ test -f $(BUILD)/build.ninja || { log=$$(mktemp) && \
 		-Dtests=$$(has criterion) >$$log 2>&1 && rm $$log || { cat $$log; rm $$log; exit 1; }; }
 endef
 
-.PHONY: demo test verify build figures bench bench-compare install clean help
+.PHONY: demo test verify coverage build figures bench bench-compare install clean help
 .DEFAULT_GOAL := help
 
 demo:
@@ -45,6 +45,12 @@ verify:
 	@$(setup)
 	@test -d $(BUILD)/tests || meson configure $(BUILD) -Dtests=enabled
 	@tests/verify/run $(BUILD) $(EVENTS)
+
+# Branches of shm/ and of the journal that the tests take, a table of the files; fails below the bound
+# of tests/coverage/run. A build of its own: a quarter of an hour. ARGS=missing: what is not taken, too.
+coverage:
+	@tools/deps test
+	@tests/coverage/run $(BUILD)-coverage $(ARGS)
 
 build:
 	@tools/deps build
@@ -87,6 +93,7 @@ help:
 	@echo "          ARGS='...'      more options: see build/tools/sona-demo --help"
 	@echo "make test                 build and run every test"
 	@echo "make verify               ten million adversarial events and the like (half an hour)"
+	@echo "make coverage             branches taken of shm/ and the journal, by file (a quarter of an hour)"
 	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
 	@echo "make figures              tables and plots of docs/figures again (public data sets needed)"
 	@echo "make bench                docs/figures/performance.md again: floors, tails, growth, the peer"

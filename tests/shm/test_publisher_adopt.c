@@ -236,3 +236,120 @@ Test(adopt, a_segment_that_is_retired_is_not_taken_up_again)
     sona_shm_publisher_set_state(f.publisher, SONA_SHM_RETIRED);
     expect_renewed("retired");
 }
+
+/* What a first page may say otherwise than ours, its checksum being right: a sidecar of another
+ * make wrote it. */
+enum otherwise {
+    OTHER_MINOR,
+    OTHER_DIM,
+    OTHER_HOT_BYTES,
+    OTHER_COLD_BYTES,
+    OTHER_HOT_SLOTS,
+    OTHER_COLD_SLOTS,
+    OTHER_RINGS,
+    OTHER_TOTAL,
+    OTHER_FENCES,
+    OTHERS
+};
+
+static void rewrite(struct sona_shm_header *h, enum otherwise what)
+{
+    h->abi_minor ^= what == OTHER_MINOR;
+    h->geometry.patterns_max ^= what == OTHER_DIM;
+    h->hot_bytes ^= what == OTHER_HOT_BYTES ? 64 : 0;
+    h->cold_bytes ^= what == OTHER_COLD_BYTES ? 64 : 0;
+    h->hot_slots ^= what == OTHER_HOT_SLOTS;
+    h->cold_slots ^= what == OTHER_COLD_SLOTS;
+    h->ring_slots ^= what == OTHER_RINGS ? 64 : 0;
+    h->total_bytes ^= what == OTHER_TOTAL ? 4096 : 0;
+    h->fence_modes ^= what == OTHER_FENCES ? 0x80 : 0;
+    h->crc = sona_shm_crc32c(h, offsetof(struct sona_shm_header, crc));
+}
+
+Test(adopt, a_first_page_that_says_otherwise_begins_a_new_generation)
+{
+    static const char *const words[OTHERS] = {"version",     "geometry",    "geometry",
+                                              "geometry",    "other slots", "other slots",
+                                              "other slots", "other slots", "other slots"};
+
+    for (int what = 0; what < OTHERS; what++) {
+        rewrite((struct sona_shm_header *)(void *)map, (enum otherwise)what);
+        cr_expect(not(again(0)), "case %d", what);
+        cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), words[what]), NULL),
+                  "case %d: %s", what, sona_shm_publisher_renewed(f.publisher));
+        cr_expect(eq(u32, state(), SONA_SHM_RETIRED), "case %d", what);
+        stop();
+        start();
+    }
+}
+
+/* Each word that binds a pair, wrong by itself. */
+Test(adopt, a_pair_of_which_one_word_is_wrong_begins_a_new_generation)
+{
+    for (int what = 0; what < 6; what++) {
+        struct sona_shm_live *live = (void *)(map + SONA_SHM_PAGE);
+        uint64_t cur = fixture_cur(&f), g = SONA_SHM_ID_G(cur);
+        struct sona_shm_hot *hot =
+            (void *)(map + f.plan.hot_offset + SONA_SHM_ID_HOT(cur) * f.plan.hot_stride);
+        uint64_t cold_id = atomic_load(&hot->cold_id);
+        const char *words = "not bound";
+
+        if (what == 0)
+            atomic_store(&hot->seq, cur + (UINT64_C(1) << 20));
+        else if (what == 1)
+            atomic_store(&hot->cold_id, 0);
+        else if (what == 2)
+            atomic_store(&hot->cold_id, cold_id ^ 1); /* of another slot */
+        else if (what == 3)
+            atomic_store(&hot->cold_id, (g + 1) << 8 | (cold_id & 0xff)); /* newer than the pair */
+        else if (what == 4)
+            atomic_store(&live->cur, SONA_SHM_ID(0, SONA_SHM_ID_COLD(cur), SONA_SHM_ID_HOT(cur)));
+        else
+            atomic_store(&live->cur, SONA_SHM_ID(g, f.plan.cold_slots, SONA_SHM_ID_HOT(cur)));
+        if (what >= 4)
+            words = "names no pair";
+        cr_expect(not(again(0)), "case %d", what);
+        cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), words), NULL),
+                  "case %d: %s", what, sona_shm_publisher_renewed(f.publisher));
+        stop();
+        start();
+    }
+}
+
+Test(adopt, a_segment_that_has_a_hole_or_another_size_begins_a_new_generation)
+{
+    char name[80];
+
+    (void)snprintf(name, sizeof name, "/sona.%s.model", f.instance);
+    int fd = shm_open(name, O_RDWR, 0);
+    cr_assert(eq(int,
+                 fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                           (off_t)(f.plan.model_bytes - 4096), 4096),
+                 0));
+    (void)close(fd);
+    cr_assert(not(again(0)));
+    cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), "size"), NULL));
+    stop();
+    start();
+    fd = shm_open(name, O_RDWR, 0);
+    cr_assert(eq(int, ftruncate(fd, (off_t)f.plan.model_bytes + 4096), 0));
+    (void)close(fd);
+    cr_assert(not(again(0)));
+    cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), "size"), NULL));
+}
+
+Test(adopt, a_segment_of_which_no_line_is_sound_is_still_replaced)
+{
+    char name[80];
+
+    memset(map, 0, 2 * SONA_SHM_PAGE); /* neither magic nor numbers */
+    cr_assert(not(again(0)));
+    cr_expect(eq(u32, state(), 0), "what is no segment is not written to");
+    ((struct sona_shm_header *)(void *)map)->magic = 0;
+    (void)snprintf(name, sizeof name, "/sona.%s.model", f.instance);
+    int fd = shm_open(name, O_RDWR, 0); /* the next one is killed before it gave it a size */
+    cr_assert(eq(int, ftruncate(fd, 100), 0));
+    (void)close(fd);
+    cr_assert(not(again(0)));
+    cr_expect(ne(u64, sona_shm_publisher_header(f.publisher)->generation, 0));
+}

@@ -4,6 +4,7 @@
  */
 #include "publisher_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
@@ -11,6 +12,7 @@
 #include <sys/wait.h>
 
 #include "shm/segment.h"
+#include "tests/support/wrapped.h"
 
 static void name_of(const struct fixture *f, char ret[80])
 {
@@ -226,4 +228,106 @@ Test(segment, a_bad_instance_name_is_refused)
         cr_assert(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_E_RANGE),
                   "%s", bad[n]);
     }
+}
+
+/* A call that fails while a segment is made: code, sentence, and no name is left. */
+Test(segment, that_cannot_be_made_says_why_and_leaves_no_name)
+{
+    static const struct {
+        const char *call;
+        unsigned pass;
+        int error;
+        sona_err code;
+        const char *words;
+    } cases[] = {
+        {"shm_open", 0, EACCES, SONA_E_PERMISSION, "which is in the way"},
+        {"shm_open", 0, ELOOP, SONA_E_SYSTEM, "which is in the way"},
+        {"shm_open", 1, EMFILE, SONA_E_SYSTEM, "mount a tmpfs"},
+        {"shm_open", 2, EMFILE, SONA_E_SYSTEM, "read-only"},
+        {"fchmod", 0, EPERM, SONA_E_SYSTEM, "cannot set the mode"},
+        {"posix_fallocate64", 0, ENOSPC, SONA_E_MEMORY, "--shm-size"},
+        {"mmap64", 0, ENOMEM, SONA_E_MEMORY, "cannot map"},
+        {"getrandom", 0, EAGAIN, SONA_E_SYSTEM, "cannot draw"},
+    };
+    struct fixture f;
+
+    fixture_options(&f, "refused", 0, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sona_shm_publisher *publisher = NULL;
+        sona_diag diag = {0};
+
+        wrapped_fail(cases[i].call, cases[i].pass, 1, cases[i].error);
+        cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), cases[i].code),
+                  "%s: %s", cases[i].call, diag.text);
+        cr_expect(eq(u32, wrapped_failed(cases[i].call), 1), "%s", cases[i].call);
+        cr_expect(ne(ptr, strstr(diag.text, cases[i].words), NULL), "%s", diag.text);
+        cr_expect(eq(int, diag.os_error, cases[i].error), "%s", cases[i].call);
+        cr_expect(eq(ptr, publisher, NULL));
+        cr_expect(not(name_exists(&f)), "%s", cases[i].call);
+    }
+}
+
+Test(segment, whose_pages_a_signal_holds_up_is_made_all_the_same)
+{
+    struct fixture f;
+
+    wrapped_fail("posix_fallocate64", 0, 3, EINTR);
+    fixture_open(&f, "signal", 0, 0);
+    cr_expect(eq(u32, wrapped_failed("posix_fallocate64"), 3));
+    fixture_close(&f);
+}
+
+Test(segment, whose_name_rivals_take_again_and_again_is_busy)
+{
+    struct sona_shm_publisher *publisher = NULL;
+    sona_diag diag = {0};
+    struct fixture f;
+
+    fixture_options(&f, "rivals", 0, 0);
+    wrapped_fail("fcntl64", 0, 100, EAGAIN); /* each time the lock is another's already */
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_E_BUSY));
+    cr_expect(ne(ptr, strstr(diag.text, "a live sidecar writes"), NULL), "%s", diag.text);
+    wrapped_fail("fcntl64", 0, 0, 0);
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_OK), "%s",
+              diag.text);
+    sona_shm_publisher_destroy(&publisher, true);
+    cr_expect(not(name_exists(&f)));
+}
+
+Test(segment, of_a_bad_name_or_of_no_size_is_refused)
+{
+    struct sona_shm_publisher *publisher = NULL;
+    sona_diag diag = {0};
+    struct fixture f;
+
+    fixture_options(&f, "range", 0, 0);
+    f.options.hot_bytes = UINT64_MAX / 2;
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_E_RANGE));
+    cr_expect(ne(ptr, strstr(diag.text, "lower dimension"), NULL), "%s", diag.text);
+    f.options.instance = "../one";
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_E_RANGE));
+    cr_expect(ne(ptr, strstr(diag.text, "an instance's name"), NULL), "%s", diag.text);
+}
+
+Test(segment, that_is_older_and_cannot_be_removed_or_is_a_strangers_stays)
+{
+    struct sona_shm_publisher *next = NULL;
+    sona_diag diag = {0};
+    struct fixture f;
+
+    fixture_open(&f, "stays", 0, 0);
+    sona_shm_publisher_destroy(&f.publisher, false);
+    wrapped_fail("shm_unlink", 0, 1, EACCES);
+    cr_expect(eq(int, sona_shm_publisher_create(&next, &f.options, &diag), SONA_E_SYSTEM));
+    cr_expect(ne(ptr, strstr(diag.text, "cannot remove the old"), NULL), "%s", diag.text);
+    cr_expect(name_exists(&f));
+    wrapped_fail("fstat64", 0, 1, EIO);
+    cr_expect(eq(int, sona_shm_publisher_create(&next, &f.options, &diag), SONA_E_PERMISSION));
+    cr_expect(ne(ptr, strstr(diag.text, "belongs to another user"), NULL), "%s", diag.text);
+    cr_expect(name_exists(&f));
+    wrapped_fail("mmap64", 0, 1, ENOMEM); /* what cannot be read cannot be gone on from */
+    cr_expect(eq(int, sona_shm_publisher_create(&next, &f.options, &diag), SONA_OK), "%s",
+              diag.text);
+    sona_shm_publisher_destroy(&next, true);
+    cr_expect(not(name_exists(&f)));
 }

@@ -5,6 +5,9 @@
 #include "sidecar/store/lanes.h"
 #include "tests/engine/dice.h"
 #include "tests/sidecar/store/store_fixture.h"
+#include "tests/support/wrapped.h"
+
+#include <errno.h>
 
 TestSuite(intake_log, .init = fixture_setup, .fini = fixture_teardown);
 
@@ -212,4 +215,156 @@ Test(intake_log, lanes_are_found_whatever_was_removed)
                   (unsigned long long)dice.seed);
     }
     sona_store_lanes_done(&lanes);
+}
+
+/* A file as a log makes it, then one word of its header otherwise; a file of other length, too. */
+Test(intake_log, of_which_any_word_of_the_header_is_wrong_is_refused_and_left_alone)
+{
+    for (int what = 0; what < 8; what++) {
+        const char *path = fixture_path(".intake");
+        struct sona_store_log log, none = {.fd = 77};
+        struct stat st;
+
+        cr_assert(eq(int, sona_store_log_open(&log, path, SONA_STORE_INTAKE_MIN, &fixture_diag),
+                     SONA_OK));
+        struct sona_store_log_header *h = log.header;
+        h->magic ^= what == 0;
+        h->version ^= what == 1 ? 0x100 : 0;
+        h->header_bytes ^= what == 2 ? 64 : 0;
+        h->capacity = what == 3   ? SONA_STORE_INTAKE_MIN / 2
+                      : what == 4 ? 2 * SONA_STORE_LOG_MAX
+                      : what == 5 ? SONA_STORE_INTAKE_MIN + SONA_STORE_BATCH_STRIDE
+                      : what == 6 ? 2 * SONA_STORE_INTAKE_MIN
+                                  : h->capacity;
+        if (what == 7)
+            cr_assert(eq(int, ftruncate(log.fd, SONA_STORE_LOG_HEADER), 0));
+        sona_store_log_close(&log);
+        cr_expect(eq(int, sona_store_log_open(&none, path, 1u << 22, &fixture_diag), SONA_E_FORMAT),
+                  "case %d", what);
+        cr_expect(ne(ptr, strstr(fixture_diag.text, "move it away"), NULL), "%s",
+                  fixture_diag.text);
+        cr_expect(eq(int, none.fd, 77), "written on success only");
+        cr_expect(eq(int, stat(path, &st), 0), "whatever it is, somebody wants it");
+        (void)unlink(path);
+    }
+}
+
+Test(intake_log, whose_making_was_cut_short_is_made_again)
+{
+    const char *path = fixture_path(".intake");
+    struct sona_store_log log;
+
+    wrapped_fail("posix_fallocate64", 0, 1, ENOSPC);
+    cr_expect(eq(int, sona_store_log_open(&log, path, SONA_STORE_INTAKE_MIN, &fixture_diag),
+                 SONA_E_SYSTEM));
+    cr_expect(ne(ptr, strstr(fixture_diag.text, "make room"), NULL), "%s", fixture_diag.text);
+    cr_assert(eq(int, truncate(path, 4096), 0)); /* some pages, no magic */
+    cr_assert(
+        eq(int, sona_store_log_open(&log, path, SONA_STORE_INTAKE_MIN, &fixture_diag), SONA_OK),
+        "%s", fixture_diag.text);
+    cr_expect(eq(u64, log.header->capacity, SONA_STORE_INTAKE_MIN));
+    sona_store_log_close(&log);
+    sona_store_log_close(&log); /* once more does nothing */
+}
+
+Test(intake_log, that_cannot_be_opened_says_why)
+{
+    static const struct {
+        const char *call;
+        unsigned pass;
+        int error;
+        sona_err code;
+        const char *words;
+    } cases[] = {
+        {"open64", 0, EACCES, SONA_E_PERMISSION, "cannot open"},
+        {"open64", 0, EPERM, SONA_E_PERMISSION, "cannot open"},
+        {"open64", 0, EROFS, SONA_E_PERMISSION, "make it writable"},
+        {"open64", 0, EMFILE, SONA_E_SYSTEM, "cannot open"},
+        {"fstat64", 0, EIO, SONA_E_SYSTEM, "cannot open"},
+        {"fcntl64", 0, EAGAIN, SONA_E_BUSY, "another sidecar has the intake log"},
+        {"mmap64", 0, ENOMEM, SONA_E_SYSTEM, "cannot map"},
+        {"mmap64", 1, ENOMEM, SONA_E_SYSTEM, "cannot map"},
+        {"mmap64", 2, ENOMEM, SONA_E_SYSTEM, "cannot map"},
+    };
+    const char *path = fixture_path(".intake");
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sona_store_log log = {.fd = 77};
+
+        wrapped_fail(cases[i].call, cases[i].pass, 1, cases[i].error);
+        cr_expect(eq(int, sona_store_log_open(&log, path, SONA_STORE_INTAKE_MIN, &fixture_diag),
+                     cases[i].code),
+                  "%s", cases[i].call);
+        cr_expect(eq(u32, wrapped_failed(cases[i].call), 1));
+        cr_expect(ne(ptr, strstr(fixture_diag.text, cases[i].words), NULL), "%s",
+                  fixture_diag.text);
+        cr_expect(ne(ptr, strstr(fixture_diag.text, path), NULL), "%s", fixture_diag.text);
+        cr_expect(eq(int, log.fd, 77), "written on success only");
+        (void)unlink(path);
+    }
+}
+
+/* A batch whose header lies: nothing is taken for one, whatever its checksum says. */
+Test(intake_log, has_no_batch_where_a_word_of_its_header_lies)
+{
+    struct sona_store_log log;
+
+    leave_behind(&log, 3);
+    uint64_t at = sona_store_log_start(&log);
+    struct sona_store_batch *b = (void *)(log.data + (at & (log.capacity - 1)));
+    const struct sona_store_batch good = *b;
+
+    cr_assert(eq(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, at), b));
+    for (int what = 0; what < 8; what++) {
+        *b = good;
+        b->magic ^= what == 0;
+        b->at ^= what == 1 ? SONA_STORE_BATCH_STRIDE : 0;
+        b->bytes = what == 2   ? sizeof *b - SONA_STORE_BATCH_STRIDE
+                   : what == 3 ? sona_store_log_head(&log) - at + SONA_STORE_BATCH_STRIDE
+                   : what == 4 ? good.bytes + 1
+                               : good.bytes;
+        b->count = what == 5 ? 0 : what == 6 ? SONA_STORE_BATCH_MAX + 1 : good.count;
+        b->sum ^= what == 7;
+        cr_expect(eq(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, at), NULL), "case %d",
+                  what);
+    }
+    *b = good;
+    cr_expect(ne(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, at), NULL));
+    cr_expect(eq(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, at + 8), NULL), "no stride");
+    cr_expect(
+        eq(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, sona_store_log_head(&log)), NULL),
+        "the end");
+    atomic_store(&log.header->head, at + log.capacity + SONA_STORE_BATCH_STRIDE);
+    cr_expect(eq(ptr, (void *)(uintptr_t)sona_store_log_batch(&log, at), NULL), "more than all");
+    sona_store_log_close(&log);
+}
+
+/* The same for the entries inside, should a checksum ever agree by chance or malice. */
+Test(intake_log, has_no_record_that_reaches_out_of_its_batch)
+{
+    struct sona_store_log log;
+    struct sona_store_record r = {.position = 77};
+
+    leave_behind(&log, 1);
+    uint64_t at = sona_store_log_start(&log);
+    struct sona_store_batch *b = (void *)(log.data + (at & (log.capacity - 1)));
+    struct sona_store_entry *e = (void *)(b + 1), good = *e;
+    uint64_t offset;
+
+    for (int what = 0; what < 4; what++) {
+        *e = good;
+        e->x_n = what == 0 ? SONA_STORE_FLOATS_MAX + 1 : what == 3 ? good.x_n + 64 : good.x_n;
+        e->base_n = what == 1 ? SONA_STORE_FLOATS_MAX + 1 : good.base_n;
+        e->payload_bytes = what == 2 ? SONA_STORE_PAYLOAD_MAX + 1 : good.payload_bytes;
+        offset = sizeof *b;
+        cr_expect(not(sona_store_log_record(b, &offset, &r)), "case %d", what);
+        cr_expect(eq(u64, offset, sizeof *b), "case %d: not passed over", what);
+        cr_expect(eq(u64, r.position, 77), "case %d: written on success only", what);
+    }
+    *e = good;
+    cr_expect(sona_store_log_record(b, &offset, &r));
+    cr_expect(eq(u64, r.position, 11));
+    offset = b->bytes - sizeof *e + 8;
+    cr_expect(not(sona_store_log_record(b, &offset, &r)), "no room for an entry");
+    sona_store_log_close(&log);
 }

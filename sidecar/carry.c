@@ -3,6 +3,8 @@
 /* See carry.h. */
 #include "sidecar/carry.h"
 
+#include <stdio.h>
+
 #include "shm/diag.h"
 #include "shm/fault.h"
 
@@ -110,4 +112,26 @@ bool sona_sidecar_carry(struct sona_sidecar_core *core, struct sona_sidecar_chro
         take_patterns(core, command);
     sona_sidecar_publication_renew(out);
     return true;
+}
+
+sona_err sona_sidecar_carry_routes(struct sona_sidecar_core *core,
+                                   struct sona_sidecar_chronicle *chronicle, uint32_t n_before,
+                                   sona_diag *reterr)
+{
+    struct sona_model_view view = sona_learner_view(core->learner);
+    sona_route_info ignored[SONA_ROUTES_MAX];
+
+    for (uint32_t k = sona_model_routes(&view, ignored, SONA_ROUTES_MAX); k < n_before; k++) {
+        struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
+
+        (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "rolled-back-%u", k);
+        for (int n = 0; n < 2; n++) {
+            if (!sona_sidecar_chronicle_command(chronicle, &c))
+                return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
+                                         "routes that are gone cannot be written to the journal");
+            sona_sidecar_command_apply(core->learner, &c);
+            c.request.what = SONA_CONTROL_ROUTE_RETIRE;
+        }
+    }
+    return SONA_OK;
 }

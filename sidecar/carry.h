@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* What the learner thread does with a file that a command carries: fill it, or take it. */
+/* What the learner thread does with what a command carries along: fill a file, or take it; routes. */
 #ifndef SONA_SIDECAR_CARRY_H
 #define SONA_SIDECAR_CARRY_H
 
@@ -18,5 +18,13 @@ bool sona_sidecar_carries(const struct sona_sidecar_command *command);
  */
 bool sona_sidecar_carry(struct sona_sidecar_core *core, struct sona_sidecar_chronicle *chronicle,
                         struct sona_sidecar_publication *out, struct sona_sidecar_command *command);
+
+/* After a rollback, from a table of so many rows. Routes that came after the generation are gone,
+ * but decisions for them are on their way and wait for outcomes. Their rows are used up, so that no
+ * new route gets one's identity and its outcomes; under other names, so that the configuration may
+ * add a route of that name again. SONA_E_SYSTEM: the chronicle cannot take it. */
+sona_err sona_sidecar_carry_routes(struct sona_sidecar_core *core,
+                                   struct sona_sidecar_chronicle *chronicle, uint32_t n_before,
+                                   sona_diag *reterr);
 
 #endif

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -217,29 +216,6 @@ static bool is_held(const struct sona_sidecar_learner *l)
     return l->commanded == KEEPING && l->command.request.what == SONA_CONTROL_GENERATIONS_ROLLBACK;
 }
 
-/* Routes that came after the generation are gone, but decisions for them are on their way and wait
- * for outcomes. Their rows are used up, so that no new route gets one's identity and its outcomes;
- * under other names, so that the configuration may add a route of that name again. */
-static sona_err use_up_routes(struct sona_sidecar_learner *l, uint32_t n_before)
-{
-    struct sona_model_view view = sona_learner_view(l->core.learner);
-    sona_route_info ignored[SONA_ROUTES_MAX];
-
-    for (uint32_t k = sona_model_routes(&view, ignored, SONA_ROUTES_MAX); k < n_before; k++) {
-        struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
-
-        (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "rolled-back-%u", k);
-        for (int n = 0; n < 2; n++) {
-            if (!sona_sidecar_chronicle_command(&l->chronicle, &c))
-                return sona_shm_diag_set(&l->command.diag, SONA_E_SYSTEM, 0,
-                                         "routes that are gone cannot be written to the journal");
-            sona_sidecar_command_apply(l->core.learner, &c);
-            c.request.what = SONA_CONTROL_ROUTE_RETIRE;
-        }
-    }
-    return SONA_OK;
-}
-
 /* The copy is durable at the end of the chronicle; now be what it says, under the configuration of
  * now. It was found good. If the journal does not take what makes it so, it is shown all the same:
  * the learner is another one already. */
@@ -256,7 +232,7 @@ static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
         err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, &now, false,
                                                &l->command.diag);
     if (err == SONA_OK)
-        err = use_up_routes(l, n_routes);
+        err = sona_sidecar_carry_routes(&l->core, &l->chronicle, n_routes, &l->command.diag);
     if (err != SONA_OK)
         l->command.diag.code = err;
     if (l->core.running && l->background)

@@ -169,46 +169,6 @@ Test(operators, a_running_sidecar_goes_back_at_once_and_stays_there, .timeout = 
     stage_close(&stage);
 }
 
-/* A decision for a route that a rollback takes away, and then its outcome: it is nothing to the
- * route that is added next. */
-Test(operators, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeout = 120)
-{
-    sona_candidates forced = {.mode = SONA_MODE_OBSERVE};
-    char line[64];
-    struct stage stage;
-    sona_decision before, behind;
-    float x[STAGE_DIM];
-
-    stage_open_kept(&stage, no_cycles);
-    sona_client *client = stage_client(&stage, 1);
-    sona_lane *lane = stage_lane(client);
-    uint64_t kept = on_running(&stage, "generations save");
-    cr_assert(eq(int, stage_sonactl(&stage, "routes add early", text, sizeof text), 0), "%s", text);
-    stage_query(1, x);
-    forced.forced = 3;
-    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, &forced, &before), SONA_OK));
-    cr_assert(eq(u32, before.route, 3));
-    (void)stage_await(&stage, "decisions", 1);
-
-    (void)snprintf(line, sizeof line, "generations rollback %llu", (unsigned long long)kept);
-    (void)on_running(&stage, line);
-    cr_assert(eq(int, stage_sonactl(&stage, "routes add late", text, sizeof text), 0), "%s", text);
-    cr_assert(eq(int, sona_outcome(lane, before.id, 1, NULL), SONA_OK));
-    (void)stage_await(&stage, "drop_route_retired", 1);
-    cr_expect(eq(u64, stage_counter(&stage, "learned"), 0));
-    sona_spawn_kill(&stage.spawn); /* and it is so again from the journal */
-    stage_reopen(&stage);
-    forced.forced = 4;
-    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, &forced, &behind), SONA_OK));
-    cr_assert(eq(u32, behind.route, 4));
-    cr_assert(eq(int, sona_outcome(lane, behind.id, 1, NULL), SONA_OK));
-    (void)stage_await(&stage, "learned", 1);
-    cr_expect(eq(u64, stage_counter(&stage, "drop_route_retired"), 1));
-    sona_lane_release(&lane);
-    sona_client_close(&client);
-    stage_close(&stage);
-}
-
 Test(operators, a_running_sidecar_pins_and_says_what_there_is_not, .timeout = 60)
 {
     struct stage stage;

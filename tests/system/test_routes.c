@@ -325,3 +325,48 @@ Test(commands, of_another_user_are_refused, .timeout = 60)
     cr_assert(eq(u64, learned_now(&s), 1), "it still learns");
     close_scene(&s);
 }
+
+static void say(const struct stage *stage, const char *arguments)
+{
+    char text[4096];
+
+    cr_assert(eq(int, stage_sonactl(stage, arguments, text, sizeof text), 0), "%s", text);
+}
+
+/* A decision for a route that a rollback takes away, and then its outcome: it is nothing to the
+ * route that is added next. */
+Test(routes, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeout = 120)
+{
+    sona_candidates forced = {.mode = SONA_MODE_OBSERVE};
+    struct stage stage;
+    sona_decision before, behind;
+    float x[STAGE_DIM];
+
+    stage_open_kept(&stage, NULL);
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    say(&stage, "generations save");
+    say(&stage, "routes add early");
+    stage_query(1, x);
+    forced.forced = 3;
+    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, &forced, &before), SONA_OK));
+    cr_assert(eq(u32, before.route, 3));
+    (void)stage_await(&stage, "decisions", 1);
+
+    say(&stage, "generations rollback 1");
+    say(&stage, "routes add late");
+    cr_assert(eq(int, sona_outcome(lane, before.id, 1, NULL), SONA_OK));
+    (void)stage_await(&stage, "drop_route_retired", 1);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 0));
+    sona_spawn_kill(&stage.spawn); /* and it is so again from the journal */
+    stage_reopen(&stage);
+    forced.forced = 4;
+    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, &forced, &behind), SONA_OK));
+    cr_assert(eq(u32, behind.route, 4));
+    cr_assert(eq(int, sona_outcome(lane, behind.id, 1, NULL), SONA_OK));
+    (void)stage_await(&stage, "learned", 1);
+    cr_expect(eq(u64, stage_counter(&stage, "drop_route_retired"), 1));
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}

@@ -69,18 +69,23 @@ static bool read_word(const json_t *o, const char *key, uint64_t *ret)
 
 static uint64_t mix(uint64_t a, uint64_t b)
 {
-    return (a ^ (b + 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
+    uint64_t ret = (a ^ (b + 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
+
+    return ret ^ ret >> 31;
 }
 
-/* An outcome is known by its id; what changes one by what it says, and where it was said. */
-static uint64_t key_of(const struct sona_sidecar_joined *j, uint64_t position)
+/* An id is told from all others while it is in use: the next client of its tag begins again, and
+ * so does another sidecar. So an outcome is known by where it was told, too, and what changes one
+ * by what it says. */
+static uint64_t key_of(const struct sona_sidecar_joined *j, uint64_t source, uint64_t position)
 {
+    uint64_t told = mix(mix(source, j->id), position);
     uint32_t bits;
 
     if (j->kind == SONA_LEARNER_OUTCOME || j->kind == SONA_LEARNER_QUERY_OUTCOME)
-        return j->id;
+        return told;
     memcpy(&bits, &j->quality, sizeof bits);
-    return mix(mix(mix(j->id, j->kind), bits), position);
+    return mix(mix(told, j->kind), bits);
 }
 
 struct reading {
@@ -174,20 +179,21 @@ static sona_err read_x(const struct reading *r, const json_t *o, struct sona_sid
 }
 
 static sona_err read_decision(const struct reading *r, const json_t *o,
-                              struct sona_sidecar_joined *j, uint64_t *ret_key, sona_diag *reterr)
+                              struct sona_sidecar_joined *j, struct sona_store_import *ret,
+                              sona_diag *reterr)
 {
     const char *kind = json_string_value(json_object_get(o, "kind"));
     uint64_t position = 0;
     size_t k = 0;
 
     memset(j, 0, sona_sidecar_joined_stride(r->place->layout->dim_padded));
-    while (kind && k < KINDS && strcmp(kinds[k].name, kind) != 0)
+    while (k < KINDS && (!kind || strcmp(kinds[k].name, kind) != 0))
         k++;
     if (k == KINDS)
         return sona_sidecar_lines_refuse(&r->lines, reterr, SONA_E_FORMAT,
                                          "kind \"%.40s\" is nothing to learn from; there are "
                                          "outcome, query_outcome, replace and revoke",
-                                         kind);
+                                         kind ? kind : "");
     j->kind = kinds[k].kind;
     j->now_ms = r->place->now_ms;
     if (!read_word(o, "id", &j->id) || j->id == 0)
@@ -202,7 +208,11 @@ static sona_err read_decision(const struct reading *r, const json_t *o,
         err = read_numbers(r, o, j, reterr);
     if (err == SONA_OK)
         err = read_x(r, o, j, reterr);
-    *ret_key = key_of(j, position);
+    bool own_source = read_word(o, "source", &ret->source);
+    if (!own_source)
+        ret->source = r->source;
+    if (!own_source || !read_word(o, "key", &ret->key)) /* with it, it went through another */
+        ret->key = key_of(j, ret->source, position);
     return err;
 }
 
@@ -225,23 +235,21 @@ static bool is_twice(const struct sona_sidecar_decisions *d, uint64_t key)
 static void take_line(struct reading *r, const json_t *o)
 {
     struct sona_sidecar_decisions *d = r->d;
-    uint64_t source = 0, key = 0;
+    struct sona_store_import import;
     sona_diag diag;
     int at = 0;
 
     d->lines++;
-    if (read_decision(r, o, d->joined[d->n], &key, &diag) != SONA_OK) {
+    if (read_decision(r, o, d->joined[d->n], &import, &diag) != SONA_OK) {
         (void)sscanf(diag.text, "line %*u: %n", &at);
         name_line(d, r->lines.number, diag.text + at);
         return;
     }
-    if (!read_word(o, "source", &source))
-        source = r->source;
-    if (source == r->own || is_twice(d, key)) {
+    if (import.source == r->own || is_twice(d, import.key)) {
         d->duplicates++;
         return;
     }
-    d->import[d->n] = (struct sona_store_import){.key = key, .source = source};
+    d->import[d->n] = import;
     d->line[d->n++] = r->lines.number;
 }
 
@@ -381,7 +389,8 @@ static void put_row(const struct page *p, const struct sona_store_record *r, con
     }
     if (memcmp(&r->lane, &imports, sizeof imports) == 0 && r->payload_bytes == sizeof import) {
         memcpy(&import, r->payload, sizeof import);
-        (void)fprintf(p->to, ",\"source\":\"%016" PRIx64 "\"", import.source);
+        (void)fprintf(p->to, ",\"source\":\"%016" PRIx64 "\",\"key\":\"%016" PRIx64 "\"",
+                      import.source, import.key);
     }
     if (r->unrecorded > 0)
         (void)fprintf(p->to, ",\"share\":%.9g", 1 - r->unrecorded / 65536.0);

@@ -11,6 +11,39 @@
 
 #include "shm/diag.h"
 
+/* Bytes of the character that this is in UTF-8, if it can be shown; else 0. */
+static size_t visible(const unsigned char *at)
+{
+    unsigned char c = at[0], least = 0x80, most = 0xbf;
+    size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+
+    if (c < ' ' || c == 0x7f || (c > 0x7f && c < 0xc2) || c > 0xf4)
+        return 0;
+    if (c == 0xc2 || c == 0xe0) /* control characters of 8 bits; what is longer than it must be */
+        least = 0xa0;
+    if (c == 0xf0)
+        least = 0x90;
+    if (c == 0xed || c == 0xf4) /* halves of pairs; beyond the last character */
+        most = c == 0xed ? 0x9f : 0x8f;
+    for (size_t i = 1; i < n; i++, least = 0x80, most = 0xbf)
+        if (at[i] < least || at[i] > most)
+            return 0;
+    return n;
+}
+
+/* A sentence quotes what a stranger wrote, cut anywhere: it goes to a terminal, and through JSON,
+ * which has no room for half a character. */
+static void clean(char *text)
+{
+    for (unsigned char *at = (unsigned char *)text; *at != '\0';) {
+        size_t n = visible(at);
+
+        if (n == 0)
+            *at = '?';
+        at += n > 0 ? n : 1;
+    }
+}
+
 sona_err sona_sidecar_lines_refuse(const struct sona_sidecar_lines *lines, sona_diag *reterr,
                                    sona_err err, const char *format, ...)
 {
@@ -20,8 +53,9 @@ sona_err sona_sidecar_lines_refuse(const struct sona_sidecar_lines *lines, sona_
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return sona_shm_diag_set(reterr, err, 0, "line %" PRIu64 ": %.*s", lines->number,
-                             (int)sizeof text - 32, text);
+    text[sizeof text - 32] = '\0'; /* room for "line N: " */
+    clean(text);
+    return sona_shm_diag_set(reterr, err, 0, "line %" PRIu64 ": %s", lines->number, text);
 }
 
 static bool is_empty(const char *line, size_t n)

@@ -224,6 +224,13 @@ Test(jsonl, decisions_of_one_sidecar_teach_another_once_and_for_good, .timeout =
 
 #define X16 "\"x\":[1,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"
 
+/* More of them than a sentence quotes, and at odd bytes: it ends within one. */
+#define ACCENTS                                                                                  \
+    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9" \
+    "\u00e9"                                                                                     \
+    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9" \
+    "\u00e9y"
+
 Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .timeout = 60)
 {
     static const char lines[] =
@@ -238,6 +245,9 @@ Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .ti
         "{\"kind\":\"outcome\",\"id\":\"a5\",\"route\":\"a\",\"quality\":0.5,\"x\":[1]}\n"
         "{\"kind\":\"outcome\",\"id\":\"a6\",\"route\":\"a\",\"quality\":0.5}\n"
         "{\"kind\":\"outcome\",\"id\":\"xyz\",\"route\":\"a\",\"quality\":0.5," X16 "}\n"
+        "{\"id\":\"a8\",\"route\":\"a\",\"quality\":0.5," X16 "}\n"
+        "{\"kind\":\"outcome\",\"id\":\"a9\",\"route\":\"a\\u001b" ACCENTS "\",\"quality\":1," X16
+        "}\n"
         "{\"kind\":\"revoke\",\"id\":\"ffff\"}\n"
         "{\"kind\":\"revoke\",\"id\":\"a1\"}\n"
         "{\"kind\":\"outcome\",\"id\":\"a7\",\"quality\":1," X16 "}\n";
@@ -248,7 +258,9 @@ Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .ti
                                         ":9: \"x\" has 1 numbers",
                                         ":10: it has no embedding",
                                         ":11: \"id\" must be",
-                                        ":12: the outcome that it is about"};
+                                        ":12: kind \"\" is nothing to learn from",
+                                        ":13: there is no enabled route \"a?",
+                                        ":14: the outcome that it is about"};
     char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], said[2048];
     struct stage stage, bare;
 
@@ -258,10 +270,10 @@ Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .ti
     stage_open(&bare, NULL);
     write_file(file, lines);
     import_decisions(&stage, file, 1, said);
-    cr_expect(eq(i64, number_of(said, "lines"), 12), "%s", said);
+    cr_expect(eq(i64, number_of(said, "lines"), 14), "%s", said);
     cr_expect(eq(i64, number_of(said, "taken"), 3), "%s", said);
     cr_expect(eq(i64, number_of(said, "duplicates"), 1), "%s", said);
-    cr_expect(eq(i64, number_of(said, "refused"), 8), "%s", said);
+    cr_expect(eq(i64, number_of(said, "refused"), 10), "%s", said);
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
         cr_expect(ne(ptr, strstr(said, named[i]), NULL), "%s: %s", named[i], said);
     cr_expect(eq(u64, stage_counter(&stage, "imported"), 4));
@@ -284,6 +296,43 @@ Test(jsonl, every_line_of_decisions_is_counted_and_what_is_refused_is_named, .ti
     stage_close(&stage);
     stage_close(&bare);
     cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, rmdir(dir)));
+}
+
+/* Ids are told from others while they are in use; later clients and other sidecars have them
+ * again. */
+Test(jsonl, outcomes_of_one_id_are_told_apart_by_where_they_were_told_by_whichever_way,
+     .timeout = 60)
+{
+    static const char lines[] =
+        "{\"format\":\"sona-decisions-1\",\"dim\":16,\"source\":\"a0\"}\n"
+        "{\"kind\":\"outcome\",\"id\":\"c1\",\"position\":3,\"quality\":1," X16 "}\n"
+        "{\"kind\":\"outcome\",\"id\":\"c1\",\"position\":9,\"quality\":1," X16 "}\n"
+        "{\"kind\":\"replace\",\"id\":\"c1\",\"position\":10,\"quality\":0.5}\n"
+        "{\"kind\":\"outcome\",\"id\":\"c1\",\"position\":3,\"source\":\"b0\",\"quality\":1," X16
+        "}\n";
+    char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], back[64], said[2048];
+    struct stage one, other;
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    (void)snprintf(file, sizeof file, "%s/d.jsonl", dir);
+    (void)snprintf(back, sizeof back, "%s/back.jsonl", dir);
+    stage_open_kept(&one, NULL);
+    stage_open_kept(&other, NULL);
+    write_file(file, lines);
+    import_decisions(&one, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 4), "%s", said);
+    import_decisions(&one, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 4), "%s", said);
+    transfer(&one, "export decisions", back, 0, said);
+    import_decisions(&other, back, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 4), "%s", said);
+    import_decisions(&other, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "duplicates"), 4), "by way of the first: %s", said);
+    stage_close(&one);
+    stage_close(&other);
+    cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, unlink(back)));
     cr_assert(zero(int, rmdir(dir)));
 }
 

@@ -3,6 +3,7 @@
 /* See patterns.h. */
 #include "sidecar/patterns.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -150,6 +151,8 @@ static sona_err read_numbers(const struct reading *r, const json_t *o, struct so
         if (!sona_sidecar_lines_real(o, reals[i].key, reals[i].to))
             return sona_sidecar_lines_refuse(&r->lines, r->reterr, SONA_E_NOT_FINITE,
                                              "\"%s\" must be a finite number", reals[i].key);
+    if (!json_object_get(o, "mass")) /* none would not outlive the next cycle */
+        row->mass = row->weight;
     if (!sona_sidecar_lines_count(o, "cluster_size", 10000000, &size))
         return sona_sidecar_lines_refuse(&r->lines, r->reterr, SONA_E_RANGE,
                                          "\"cluster_size\" must be a whole number, 0 to 1e7");
@@ -196,9 +199,10 @@ static sona_err read_examples(const struct reading *r, const json_t *o, struct s
         const char *text = json_string_value(value);
         char *end = NULL;
 
+        errno = 0;
         if (text && text[0] >= '0' && text[0] <= '9')
             row->example[i] = strtoull(text, &end, 10);
-        if (!end || *end != '\0')
+        if (!end || *end != '\0' || errno == ERANGE)
             return sona_sidecar_lines_refuse(&r->lines, r->reterr, SONA_E_FORMAT,
                                              "\"examples\"[%zu] must be an id as text, such as "
                                              "\"4294967297\"",

@@ -122,6 +122,21 @@ static void add_part(const struct sona_model_layout *layout, struct sona_model_b
         sum[k] += more[k];
 }
 
+/* Neither of them without mass, as rows of a file may be, nor opposite and of one mass. */
+static bool has_mean(const struct sona_model_layout *layout, const struct sona_model_bank *a,
+                     const struct sona_model_bank *b)
+{
+    const float *x = part_of(a, layout->bank_centroid), *y = part_of(b, layout->bank_centroid);
+    float square = 0;
+
+    for (uint32_t i = 0; i < layout->dim_padded; i++) {
+        float sum = a->mass * x[i] + b->mass * y[i];
+
+        square += sum * sum;
+    }
+    return square > 1e-30f; /* below, its length could not be made 1 */
+}
+
 /* What row `from` knows goes to row `to`, which keeps the older name. */
 static void merge(const struct sona_model_layout *layout, struct sona_model_bank *to,
                   const struct sona_model_bank *from)
@@ -131,8 +146,9 @@ static void merge(const struct sona_model_layout *layout, struct sona_model_bank
     uint32_t examples =
         from->n_examples < SONA_PATTERN_EXAMPLES ? from->n_examples : SONA_PATTERN_EXAMPLES;
 
-    for (uint32_t i = 0; i < layout->dim_padded; i++)
-        x[i] = to->mass * x[i] + from->mass * y[i];
+    if (has_mean(layout, to, from))
+        for (uint32_t i = 0; i < layout->dim_padded; i++)
+            x[i] = to->mass * x[i] + from->mass * y[i];
     for (uint32_t i = from->n_examples - examples; i < from->n_examples; i++)
         to->example[to->n_examples++ % SONA_PATTERN_EXAMPLES] =
             from->example[i % SONA_PATTERN_EXAMPLES];
@@ -182,7 +198,7 @@ uint32_t sona_learner_bank_merge(const struct sona_model_layout *layout, void *c
 /* ---- rows from outside ---- */
 
 #define GIVEN_MAX 1e7f /* evidence of one row that is brought: a float counts no further */
-#define HELD_MAX  1e8f /* evidence that a row may come to by being brought again and again */
+#define HELD_MAX  9e6f /* that it may come to by being brought again and again: it may go on so */
 #define SIDE      1e-3 /* how far the length of a centroid may be from 1 */
 
 static const struct sona_model_bank *given_row(const struct sona_model_layout *layout,
@@ -289,6 +305,10 @@ static void add_to(const struct sona_model_layout *layout, struct sona_model_ban
     if (to->cluster_size > UINT32_MAX - given->cluster_size)
         to->cluster_size = UINT32_MAX - given->cluster_size;
     merge(layout, to, given);
+    if (to->cluster_size > (uint32_t)GIVEN_MAX)
+        to->cluster_size = (uint32_t)GIVEN_MAX;
+    if (to->access_count >= SONA_LEARNER_BANK_NUMBERS)
+        to->access_count = SONA_LEARNER_BANK_NUMBERS - 1;
     to->id = id;
     to->created_at = created_at;
     bound(layout, to);

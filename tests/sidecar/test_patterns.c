@@ -228,7 +228,43 @@ Test(patterns, brought_again_and_again_stay_within_what_a_state_is_loaded_with)
         cr_assert(eq(int, take(l, text, n, &report), SONA_OK));
     cr_expect(eq(u32, report.patterns, 1));
     cr_expect(eq(int, sona_model_validate_cold(&l->layout, sona_learner_cold(l)), SONA_OK));
+    char *file = file_of(l, &n);
+    cr_expect(eq(int, take(l, file, n, &report), SONA_OK), "what it has become is a file, too");
+    free(file);
     free(l);
+}
+
+/* By hand: what a pattern needs and no more. */
+Test(patterns, without_a_mass_are_found_where_they_were_after_another_of_them_and_a_cycle)
+{
+    static const char *const more[] = {"", ",\"mass\":0"};
+    struct dice dice = dice_open("patterns without a mass");
+    const sona_config config = learner_config();
+
+    for (size_t k = 0; k < 2; k++) {
+        struct sona_learner *l = learner_open(&config, 3);
+        char text[1024];
+        sona_bank_report report;
+        size_t n = (size_t)snprintf(text, sizeof text,
+                                    "{\"format\":\"sona-patterns-1\",\"dim\":32}\n"
+                                    "{\"id\":1,\"weight\":5%s,\"centroid\":[1",
+                                    more[k]);
+
+        for (int i = 1; i < DIM; i++)
+            n += (size_t)snprintf(text + n, sizeof text - n, ",0");
+        n += (size_t)snprintf(text + n, sizeof text - n, "]}\n");
+        for (int i = 0; i < 2; i++)
+            cr_assert(eq(int, take(l, text, n, &report), SONA_OK));
+        cr_expect(eq(u32, report.patterns, 1));
+        cr_expect(eq(
+            flt,
+            sona_model_bank_part(&l->layout, sona_learner_cold(l), 0, l->layout.bank_centroid)[0],
+            1));
+        instruct(l, &config, 6, 8, 30, &dice);
+        if (k == 0)
+            cr_expect(eq(u64, sona_model_bank_row(&l->layout, sona_learner_cold(l), 0)->id, 1));
+        free(l);
+    }
 }
 
 /* A file with one text in the place of another. */
@@ -242,6 +278,11 @@ static char *altered(const char *file, const char *old, const char *new)
     (void)sprintf(ret + (at - file), "%s%s", new, at + strlen(old));
     return ret;
 }
+
+/* 35 bytes are quoted of them behind the words: what is left is half of one. */
+#define ACCENTS                                                                                  \
+    "\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9\u00e9" \
+    "\u00e9\u00e9"
 
 Test(patterns, that_are_none_are_refused_by_their_line)
 {
@@ -261,6 +302,10 @@ Test(patterns, that_are_none_are_refused_by_their_line)
         {"\"route-1\"", "\"route-9\"", "line 2: there is no enabled route \"route-9\"",
          SONA_E_ROUTE},
         {"{\"outcomes\"", "{\"income\"", "\"routes\" says of", SONA_E_FORMAT},
+        {"\"route-1\"", "\"\\u001b[2J\\u009b1mroutes with many of " ACCENTS ACCENTS "\"",
+         "\"?[2J??1mroutes with many of " ACCENTS "?\" here", SONA_E_ROUTE},
+        {"\"examples\":[\"", "\"examples\":[\"99999999999999999999",
+         "\"examples\"[0] must be an id", SONA_E_FORMAT},
         {"\"examples\":[\"", "\"examples\":[\"x", "\"examples\"[0] must be an id", SONA_E_FORMAT},
         {"\"centroid\":[", "\"centroid\":[0,", "\"centroid\" has 33 numbers", SONA_E_SHAPE},
         {"\"centroid\":[", "\"centroid\":[true,", "\"centroid\" has 33 numbers", SONA_E_SHAPE},

@@ -351,6 +351,11 @@ static sona_err read_decisions(const struct sona_http_server *server,
         return sona_shm_diag_set(reterr, SONA_E_BUSY, 0,
                                  "another import of decisions is under way; wait for its end");
     sona_err err = place_of(server->sidecar, &place, &routes, reterr);
+    /* What is known is what was committed: the same lines would be learned again meanwhile. */
+    if (err == SONA_OK && sona_store_health(place.store, NULL) != SONA_OK)
+        err = sona_shm_diag_set(reterr, SONA_E_BUSY, 0,
+                                "the journal cannot be written now; see sonactl health, and import "
+                                "again when it can");
     if (err == SONA_OK)
         err = sona_sidecar_decisions_read(
             &place, bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "", bytes, ret, reterr);
@@ -451,8 +456,8 @@ void sona_http_control(struct sona_http_server *server, struct evhttp_request *r
 
 /* ---- answers ---- */
 
-/* The request of a ticket, which is free now; null: whoever asked has gone. */
-static struct evhttp_request *redeem(struct sona_http_ticket *t)
+/* The request of a ticket, which waits for the learner without it; null: whoever asked has gone. */
+static struct evhttp_request *detach(struct sona_http_ticket *t)
 {
     struct evhttp_request *request = t->request;
 
@@ -460,9 +465,16 @@ static struct evhttp_request *redeem(struct sona_http_ticket *t)
         evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
         sona_http_deadline(t->server, request, sona_sidecar_now_ms() + SONA_HTTP_REPLY_MS);
     }
-    t->number = 0;
     t->request = NULL;
+    t->deadline_ms = SONA_HTTP_NEVER;
     return request;
+}
+
+/* The same; the ticket is free now. */
+static struct evhttp_request *redeem(struct sona_http_ticket *t)
+{
+    t->number = 0;
+    return detach(t);
 }
 
 static void *write_patterns(const struct sona_sidecar *s, const struct sona_sidecar_patterns *p,
@@ -523,7 +535,8 @@ void sona_http_commands_expire(struct sona_http *http, uint64_t now_ms)
     for (uint32_t k = 0; k < SONA_SIDECAR_COMMANDS_MAX; k++) {
         struct sona_http_ticket *t = &http->ticket[k];
         bool late = t->number != 0 && now_ms >= t->deadline_ms;
-        struct evhttp_request *request = late ? redeem(t) : NULL;
+        /* An import is under way until the learner says that it is not: see is_importing(). */
+        struct evhttp_request *request = late ? detach(t) : NULL;
 
         if (request)
             sona_http_reply_refusal(request, 504, SONA_E_TIMEOUT,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * Copyright (c) 2026 The SONA authors */
-/* What the learner thread does with what a command carries along: fill a file, or take it; routes. */
+/* What the learner thread does with what a command brings along: files are filled or taken; routes
+ * that are gone are used up. */
 #ifndef SONA_SIDECAR_CARRY_H
 #define SONA_SIDECAR_CARRY_H
 

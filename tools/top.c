@@ -86,12 +86,16 @@ static double real(const json_t *o, const char *key)
     return json_number_value(json_object_get(o, key));
 }
 
-/* What a counter grew by; a sidecar that started again counts from zero. */
+/* What a counter grew by. One that went back counts from zero if the sidecar started again; else
+ * the learner is an older one by a rollback, and nothing happened in this second that can be told.
+ */
 static json_int_t grown(const struct look *from, const struct look *to, const char *key)
 {
     json_int_t before = whole(from->stats, key), after = whole(to->stats, key);
 
-    return after >= before ? after - before : after;
+    if (after >= before)
+        return after - before;
+    return real(to->status, "uptime_s") < real(from->status, "uptime_s") ? after : 0;
 }
 
 static void put(json_t *o, const char *key, json_t *value)

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +58,62 @@ Test(top, a_second_has_rates_shares_and_ages, .timeout = 60)
     cr_expect(gt(dbl, share, 0.999));
     cr_expect(lt(dbl, share, 1.001));
     json_decref(o);
+    stage_close(&stage);
+}
+
+/* Counters go back to those of the generation, which is not how many there were in a second. */
+Test(top, a_rollback_is_no_burst_of_outcomes, .timeout = 60)
+{
+    char said[8192], name[32];
+    struct stage stage;
+    struct load load;
+    int n = 0, status;
+
+    stage_open_kept(&stage, NULL);
+    load_start(&load, &stage);
+    load_await(&load, 1000);
+    load_stop(&load);
+    (void)stage_await(&stage, "clients_reclaimed", 1);
+    uint64_t kept = stage_counter(&stage, "learned");
+    cr_assert(zero(int, stage_sonactl(&stage, "generations save", said, sizeof said)), "%s", said);
+    load_start(&load, &stage);
+    load_await(&load, 500);
+    load_stop(&load);
+    (void)stage_await(&stage, "clients_reclaimed", 2);
+    (void)snprintf(name, sizeof name, "/tmp/sona-top-XXXXXX");
+    int fd = mkstemp(name);
+    cr_assert(ge(int, fd, 0));
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)dup2(fd, STDOUT_FILENO);
+        (void)execl(getenv("SONA_SONACTL"), "sonactl", "--instance", stage.spawn.instance,
+                    "--runtime-dir", stage.spawn.runtime_dir, "top", "--json", "--count", "2",
+                    (char *)NULL);
+        _exit(127);
+    }
+    uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
+    struct stat st = {.st_size = 0};
+    while (st.st_size == 0 && stage_now_ms() < end) { /* it has looked at the counters of now */
+        cr_assert(zero(int, fstat(fd, &st)));
+        stage_pause();
+    }
+    cr_assert(zero(int, stage_sonactl(&stage, "generations rollback 1", said, sizeof said)), "%s",
+              said);
+    cr_assert(eq(u64, stage_counter(&stage, "learned"), kept));
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    cr_assert(zero(int, status));
+    FILE *f = fopen(name, "r");
+    cr_assert(ne(ptr, f, NULL));
+    for (; fgets(said, sizeof said, f); n++) {
+        json_t *o = line_of(said, 0);
+
+        cr_expect(eq(dbl, real(o, "learned_per_s"), 0), "second %d", n);
+        json_decref(o);
+    }
+    cr_expect(eq(int, n, 2));
+    (void)fclose(f);
+    (void)close(fd);
+    (void)unlink(name);
     stage_close(&stage);
 }
 

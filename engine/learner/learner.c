@@ -375,11 +375,20 @@ static sona_err learn_where_seen(struct sona_learner *l, const struct sona_learn
     return err;
 }
 
+/* A state outlives the clock that it was dated by, as where the machine is started again: what is
+ * further back than an interval is another clock, and the interval begins with it. */
+static void hold_clock(struct sona_learner *l, uint64_t now_ms)
+{
+    if (l->last_cycle_ms > now_ms && l->last_cycle_ms - now_ms > l->config.background_interval_ms)
+        l->last_cycle_ms = now_ms;
+}
+
 sona_err sona_learner_learn(struct sona_learner *learner, const struct sona_learner_event *event)
 {
     SONA_MODEL_KERNELS(&learner->layout);
     sona_err err;
 
+    hold_clock(learner, event->now_ms);
     switch (event->kind) {
     case SONA_LEARNER_QUERY:
         return observe(learner, event);

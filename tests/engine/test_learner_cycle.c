@@ -226,6 +226,26 @@ Test(cycle, comes_after_the_interval_when_there_is_something_new)
     free(l);
 }
 
+Test(cycle, comes_after_the_interval_of_a_clock_that_began_again)
+{
+    struct dice dice = dice_open("comes_after_the_interval_of_a_clock_that_began_again");
+    sona_config config = learner_config();
+    struct sona_learner_job *job = job_open(&config);
+    sona_cycle_report report;
+
+    config.background_interval_ms = 1000;
+    struct sona_learner *l = learner_open(&config, 3);
+    teach_topics(l, 1, 3, &dice);
+    cr_assert(eq(int, sona_learner_cycle_start(l, job, 1u << 30), 1));
+    sona_learner_cycle_run(job);
+    sona_learner_cycle_install(l, job, &report);
+    teach_topics(l, 1, 3, &dice); /* at 0: the machine was started again */
+    cr_assert(eq(int, sona_learner_cycle_due(l, 999), 0));
+    cr_assert(eq(int, sona_learner_cycle_due(l, 1000), 1));
+    free(job);
+    free(l);
+}
+
 Test(cycle, is_refused_when_one_runs_when_nothing_is_new_and_when_switched_off)
 {
     struct dice dice =

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -222,6 +223,15 @@ uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value
         stage_pause();
     }
     return n;
+}
+
+void stage_limit_files(const struct stage *stage, uint64_t bytes)
+{
+    struct rlimit limit;
+
+    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, NULL, &limit)));
+    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
+    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, &limit, NULL)));
 }
 
 int stage_sonactl(const struct stage *stage, const char *arguments, char *ret, size_t size)

@@ -65,6 +65,10 @@ void stage_await_waits(const struct stage *stage, bool yes);
 /* Wait until the counter (or gauge) reaches `value`; returns what it is then. */
 uint64_t stage_await(const struct stage *stage, const char *name, uint64_t value);
 
+/* No file of the sidecar grows beyond so much, as on a full disk; UINT64_MAX: there is room again.
+ */
+void stage_limit_files(const struct stage *stage, uint64_t bytes);
+
 /* Run sonactl on this instance; returns its exit status and what it printed. */
 int stage_sonactl(const struct stage *stage, const char *arguments, char *ret, size_t size);
 

@@ -336,6 +336,36 @@ Test(jsonl, outcomes_of_one_id_are_told_apart_by_where_they_were_told_by_whichev
     cr_assert(zero(int, rmdir(dir)));
 }
 
+/* What was learned is known when it is committed: nobody may bring it again before. */
+Test(jsonl, decisions_are_not_learned_twice_while_the_disk_is_full, .timeout = 120)
+{
+    static const char lines[] =
+        "{\"format\":\"sona-decisions-1\",\"dim\":16}\n"
+        "{\"kind\":\"outcome\",\"id\":\"d1\",\"route\":\"a\",\"quality\":0.5," X16 "}\n";
+    char dir[] = "/tmp/sona-jsonl-XXXXXX", file[64], said[2048], arguments[128];
+    uint64_t end = stage_now_ms() + 30000;
+    struct stage stage;
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    (void)snprintf(file, sizeof file, "%s/d.jsonl", dir);
+    (void)snprintf(arguments, sizeof arguments, "--json import decisions --file '%s'", file);
+    write_file(file, lines);
+    stage_open_kept(&stage, NULL);
+    stage_limit_files(&stage, 4096);
+    import_decisions(&stage, file, 0, said);
+    cr_expect(eq(i64, number_of(said, "taken"), 1), "%s", said);
+    transfer(&stage, "import decisions", file, 1, said);
+    cr_expect(ne(ptr, strstr(said, "the journal cannot be written now"), NULL), "%s", said);
+    stage_limit_files(&stage, UINT64_MAX);
+    while (stage_sonactl(&stage, arguments, said, sizeof said) != 0 && stage_now_ms() < end)
+        stage_pause();
+    cr_expect(eq(i64, number_of(said, "duplicates"), 1), "%s", said);
+    cr_expect(eq(u64, stage_counter(&stage, "learned"), 1));
+    stage_close(&stage);
+    cr_assert(zero(int, unlink(file)));
+    cr_assert(zero(int, rmdir(dir)));
+}
+
 /* A rollback to before an import makes it as if it had not been, and it can be taken again. */
 Test(jsonl, a_rollback_forgets_which_decisions_were_imported, .timeout = 60)
 {

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,15 +142,6 @@ Test(store, a_newer_schema_is_refused_and_left_as_it_is, .timeout = 60)
     stage_close(&stage);
 }
 
-static void limit_files(const struct stage *stage, rlim_t bytes)
-{
-    struct rlimit limit;
-
-    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, NULL, &limit)));
-    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
-    cr_assert(zero(int, prlimit(stage->spawn.pid, RLIMIT_FSIZE, &limit, NULL)));
-}
-
 /* No file grows any more, as on a full disk; then there is room again. */
 Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .timeout = 120)
 {
@@ -163,7 +153,7 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
     learn_here(&stage, 50);
     sona_client *client = stage_client(&stage, 1);
     sona_lane *lane = stage_lane(client);
-    limit_files(&stage, 4096);
+    stage_limit_files(&stage, 4096);
     teach(lane, 50);
     stage_await_waits(&stage, true);
     for (uint32_t i = 0; i < 1000; i++) {
@@ -171,7 +161,7 @@ Test(store, on_a_full_disk_clients_decide_and_what_they_told_is_learned_later, .
         cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
         stage_pause();
     }
-    limit_files(&stage, RLIM_INFINITY);
+    stage_limit_files(&stage, UINT64_MAX);
     cr_expect(eq(u64, stage_await(&stage, "learned", 100), 100));
     stage_await_waits(&stage, false);
     sona_lane_release(&lane);
@@ -191,7 +181,7 @@ Test(store, who_waits_for_a_full_disk_can_be_stopped_and_knows_it_all_afterwards
     learn_here(&stage, 50);
     sona_client *client = stage_client(&stage, 1);
     sona_lane *lane = stage_lane(client);
-    limit_files(&stage, 4096);
+    stage_limit_files(&stage, 4096);
     teach(lane, 50);
     stage_await_waits(&stage, true);
     (void)stage_await(&stage, "joined", 100);

@@ -13,13 +13,17 @@
 #include <sona/error.h>
 #include <sona/model.h>
 
+/* Bytes of a line, several times those of the widest row: as JSON in memory it takes fifty times as
+ * many. */
+#define SONA_SIDECAR_LINE_MAX (1u << 20)
+
 struct sona_sidecar_lines {
     const char *at, *end;
     uint64_t number; /* of the line that was read last, from 1 */
 };
 
 /* The next line that is not empty, as an object that the caller gives back; null with SONA_OK:
- * there is none. SONA_E_FORMAT names the line. */
+ * there is none. SONA_E_FORMAT and SONA_E_LIMIT name the line. */
 sona_err sona_sidecar_lines_next(struct sona_sidecar_lines *lines, json_t **ret, sona_diag *reterr);
 /* "line N: " and the sentence. */
 __attribute__((format(printf, 4, 5))) sona_err

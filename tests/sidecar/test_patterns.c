@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/learner/bank.h"
+#include "sidecar/lines.h"
 #include "sidecar/patterns.h"
 #include "tests/engine/learner_fixture.h"
 
@@ -326,6 +327,11 @@ Test(patterns, that_are_none_are_refused_by_their_line)
         cr_expect(ne(ptr, strstr(diag.text, cases[i].words), NULL), "%s", diag.text);
         free(bad);
     }
+    char *wide = malloc(SONA_SIDECAR_LINE_MAX + 1);
+    memset(wide, '[', SONA_SIDECAR_LINE_MAX + 1);
+    cr_expect(eq(int, read_text(l, wide, SONA_SIDECAR_LINE_MAX + 1, &p, &diag), SONA_E_LIMIT), "%s",
+              diag.text);
+    free(wide);
     cr_expect(eq(int, read_text(l, "", 0, &p, &diag), SONA_E_FORMAT), "an empty file");
     cr_expect(eq(int, read_text(l, "\n \n", 3, &p, &diag), SONA_E_FORMAT), "a blank one");
     free(text);

@@ -81,7 +81,8 @@ sona_err sona_sidecar_lines_next(struct sona_sidecar_lines *lines, json_t **ret,
             continue;
         if (n > SONA_SIDECAR_LINE_MAX)
             return sona_sidecar_lines_refuse(lines, reterr, SONA_E_LIMIT,
-                                             "a line has at most %u bytes, and this one %zu",
+                                             "a line has at most %u bytes, and this one %zu; is "
+                                             "an end of line missing?",
                                              SONA_SIDECAR_LINE_MAX, n);
         *ret = json_loadb(line, n, JSON_REJECT_DUPLICATES, &error);
         if (!*ret)

@@ -13,8 +13,8 @@
 #include <sona/error.h>
 #include <sona/model.h>
 
-/* Bytes of a line, several times those of the widest row: as JSON in memory it takes fifty times as
- * many. */
+/* Bytes of a line, several times those of the widest row: as JSON in memory it takes up to some
+ * twenty times as many. */
 #define SONA_SIDECAR_LINE_MAX (1u << 20)
 
 struct sona_sidecar_lines {

@@ -347,6 +347,37 @@ static void configure_of_old(struct scene *s)
     tell_outcome(s);
 }
 
+/* The same adapters, but for one number. */
+static void import_adapters(struct scene *s)
+{
+    struct sona_sidecar_adapters *adapters = sona_sidecar_adapters_make(&s->layout);
+
+    cr_assert(ne(ptr, adapters, NULL));
+    sona_learner_adapters_copy(s->core.learner, adapters->value);
+    adapters->value[adapters->n - 1] += 0.125f;
+    cr_assert(sona_sidecar_chronicle_adapters(&s->chronicle, adapters));
+    cr_assert(eq(int, sona_learner_adapters_take(s->core.learner, adapters->value), SONA_OK));
+    free(adapters);
+}
+
+/* What a cycle has found, once more. */
+static void import_patterns(struct scene *s)
+{
+    struct sona_sidecar_patterns *bank =
+        sona_sidecar_patterns_make(&s->layout, s->layout.bank.count);
+    sona_bank_report report;
+
+    cr_assert(ne(ptr, bank, NULL));
+    bank->n = sona_learner_bank_rows(s->core.learner, bank->row);
+    cr_assert(gt(u32, bank->n, 0));
+    bank->n = 1;
+    cr_assert(sona_sidecar_chronicle_patterns(&s->chronicle, bank));
+    cr_assert(eq(int, sona_learner_bank_add(s->core.learner, bank->row, 1, &report), SONA_OK));
+    free(bank);
+}
+
+REPLAYED(adapters_are_imported_again, import_adapters)
+REPLAYED_AFTER(run_cycle, patterns_are_imported_again, import_patterns)
 REPLAYED(a_route_is_added_again, add_route)
 REPLAYED(a_route_is_retired_again, retire_route)
 REPLAYED(a_route_has_its_mode_again, observe_route)
@@ -385,5 +416,185 @@ Test(chronicle, a_record_that_makes_no_sense_is_named_and_not_passed_over)
     cr_expect(ne(ptr, strstr(fixture_diag.text, number), NULL), "%s", fixture_diag.text);
     sona_store_close(&c.store);
     sona_sidecar_core_done(&again);
+    sona_sidecar_core_done(&s.core);
+}
+
+/* A payload of the journal as it may be after other hands: words first, bytes behind. */
+static struct {
+    uint64_t n, at;
+    unsigned char rest[60000];
+} payload;
+
+/* The record is refused, named, and the learner as before. */
+static void expect_refused(struct sona_sidecar_replay *r, const char *why,
+                           const struct sona_store_record *record)
+{
+    struct sona_store_record at = *record;
+    size_t n;
+    void *before = bytes_of(r->core, &n);
+
+    at.position = 4711;
+    r->bad = 0;
+    cr_expect(not(sona_sidecar_replay_record(r, &at)), "%s: kind %u, %u floats, %u bytes", why,
+              at.kind, at.x_n, at.payload_bytes);
+    cr_expect(eq(u64, r->bad, 4711), "%s", why);
+    cr_expect(same(r->core, before, n), "%s", why);
+    free(before);
+}
+
+static struct sona_store_record part_of(uint32_t kind, uint64_t n, uint64_t at, uint32_t bytes)
+{
+    payload.n = n;
+    payload.at = at;
+    return (struct sona_store_record){
+        .kind = kind, .payload = &payload, .payload_bytes = 16 + bytes};
+}
+
+Test(chronicle, a_record_of_the_wrong_shape_is_refused_and_changes_nothing)
+{
+    static float x[PADDED];
+    struct sona_sidecar_replay r;
+    struct scene s;
+
+    open_scene(&s);
+    cr_assert(
+        eq(int, sona_sidecar_replay_begin(&r, &s.chronicle, &s.core, &fixture_diag), SONA_OK));
+    const struct sona_store_record refused[] = {
+        {.kind = SONA_STORE_outcome, .x = x, .x_n = DIM - 1},
+        {.kind = SONA_STORE_query, .x = x, .x_n = DIM, .base = x, .base_n = DIM},
+        {.kind = SONA_STORE_steps, .x = x, .x_n = DIM},
+        {.kind = SONA_STORE_query, .x = x, .x_n = DIM, .p_sample = 0.5f}, /* thinned: not exact */
+        {.kind = SONA_STORE_tick},
+        {.kind = 63},
+        {.kind = SONA_STORE_command, .payload = &payload, .payload_bytes = 4},
+        {.kind = SONA_STORE_config, .payload = &payload, .payload_bytes = 4},
+        {.kind = SONA_STORE_config, .payload = &payload, .payload_bytes = sizeof payload},
+        {.kind = SONA_STORE_adapters, .payload = &payload, .payload_bytes = 15},
+        {.kind = SONA_STORE_adapters, .payload = &payload, .payload_bytes = sizeof payload},
+        {.kind = SONA_STORE_patterns, .payload = &payload, .payload_bytes = 15},
+        {.kind = SONA_STORE_patterns, .payload = &payload, .payload_bytes = sizeof payload},
+        {.kind = SONA_STORE_cycle_install},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
+        expect_refused(&r, "of the table", &refused[i]);
+    const uint64_t floats = sona_learner_adapters_floats(&s.layout.geometry);
+    const uint32_t row = (uint32_t)s.layout.bank.stride;
+    struct sona_store_record part = part_of(SONA_STORE_adapters, floats + 1, 0, 64);
+    expect_refused(&r, "adapters of another geometry", &part);
+    part = part_of(SONA_STORE_adapters, floats, floats, 0);
+    expect_refused(&r, "adapters beyond the end", &part);
+    part = part_of(SONA_STORE_adapters, floats, 0, 64);
+    expect_refused(&r, "adapters cut short", &part);
+    part = part_of(SONA_STORE_patterns, SONA_SIDECAR_PATTERNS_BYTES_MAX + 1, 0, 64);
+    expect_refused(&r, "more patterns than a journal takes", &part);
+    part = part_of(SONA_STORE_patterns, row + 1, 0, row + 1);
+    expect_refused(&r, "half a pattern", &part);
+    part = part_of(SONA_STORE_patterns, row, row, 0);
+    expect_refused(&r, "patterns beyond the end", &part);
+    part = part_of(SONA_STORE_patterns, row, 0, row - 1);
+    expect_refused(&r, "a pattern cut short", &part);
+    sona_sidecar_replay_end(&r);
+    sona_store_close(&s.chronicle.store);
+    sona_sidecar_core_done(&s.core);
+}
+
+/* The power failed between two parts: nobody was answered, the rest is not missed. */
+Test(chronicle, parts_without_their_beginning_are_passed_over)
+{
+    struct sona_sidecar_replay r;
+    struct scene s;
+    size_t n;
+
+    open_scene(&s);
+    void *before = bytes_of(&s.core, &n);
+    cr_assert(
+        eq(int, sona_sidecar_replay_begin(&r, &s.chronicle, &s.core, &fixture_diag), SONA_OK));
+    const uint64_t floats = sona_learner_adapters_floats(&s.layout.geometry);
+    const uint32_t row = (uint32_t)s.layout.bank.stride;
+    struct sona_store_record part = part_of(SONA_STORE_adapters, floats, floats - 1, 4);
+    cr_expect(sona_sidecar_replay_record(&r, &part));
+    part = part_of(SONA_STORE_patterns, 2 * row, row, row);
+    cr_expect(sona_sidecar_replay_record(&r, &part));
+    cr_expect(eq(u64, r.bad, 0));
+    cr_expect(same(&s.core, before, n));
+    sona_sidecar_replay_end(&r);
+    sona_store_close(&s.chronicle.store);
+    sona_sidecar_core_done(&s.core);
+    free(before);
+}
+
+Test(chronicle, what_came_from_files_is_numbered_apart_and_learned_again)
+{
+    const struct sona_store_options options = fixture_options();
+    const struct sona_store_import imports[2] = {{.key = 7}, {.key = 8, .source = 3}};
+    struct event e[2];
+    struct sona_sidecar_joined *joined[2];
+    struct sona_sidecar_resumed resumed;
+    struct sona_sidecar_core again;
+    struct scene s;
+    size_t n;
+
+    open_scene(&s);
+    for (uint32_t k = 0; k < 2; k++) {
+        e[k] = (struct event){.joined = {.kind = SONA_LEARNER_QUERY_OUTCOME,
+                                         .id = 1000 + k,
+                                         .now_ms = s.now_ms += 10,
+                                         .route = k,
+                                         .quality = 0.75f,
+                                         .propensity = 0.5f}};
+        e[k].x[k] = 1;
+        joined[k] = &e[k].joined;
+    }
+    uint64_t events = s.chronicle.events;
+    cr_assert(sona_sidecar_chronicle_imports(&s.chronicle, joined, imports, 2));
+    for (uint32_t k = 0; k < 2; k++) {
+        sona_learner_imported(s.core.learner);
+        (void)sona_sidecar_core_learn(&s.core, joined[k]);
+    }
+    cr_expect(eq(u64, s.chronicle.imports, 2));
+    cr_expect(eq(u64, s.chronicle.events, events), "no event of a client");
+    s.chronicle.every = true;
+    cr_expect(sona_sidecar_chronicle_imports_kept(&s.chronicle, s.chronicle.position));
+    cr_expect(sona_sidecar_chronicle_imports_known(&s.chronicle, s.chronicle.position));
+    cr_expect(not(sona_sidecar_chronicle_imports_known(&s.chronicle, s.chronicle.position + 1)));
+    void *after = bytes_of(&s.core, &n);
+    sona_store_close(&s.chronicle.store);
+    struct sona_sidecar_chronicle c = {.dim = DIM, .dim_padded = PADDED};
+    cr_assert(eq(int, sona_store_open(&c.store, &options, &fixture_diag), SONA_OK));
+    make_core(&s, &again);
+    cr_assert(eq(int, sona_sidecar_chronicle_resume(&c, &again, &resumed, &fixture_diag), SONA_OK));
+    cr_expect(eq(u64, c.imports, 2));
+    cr_expect(same(&again, after, n));
+    sona_store_close(&c.store);
+    sona_sidecar_core_done(&again);
+    sona_sidecar_core_done(&s.core);
+    free(after);
+}
+
+Test(chronicle, without_a_journal_everything_is_taken_but_what_came_from_files)
+{
+    struct sona_sidecar_chronicle c = {.dim = DIM, .dim_padded = PADDED};
+    const struct sona_store_import import = {.key = 7};
+    struct event e = {.joined = {.kind = SONA_LEARNER_QUERY_OUTCOME}};
+    struct sona_sidecar_joined *joined = &e.joined;
+    struct sona_sidecar_resumed resumed = {.generation = 77};
+    struct scene s;
+
+    open_scene(&s);
+    struct sona_sidecar_adapters *adapters = sona_sidecar_adapters_make(&s.layout);
+    struct sona_sidecar_patterns *patterns = sona_sidecar_patterns_make(&s.layout, 1);
+    patterns->n = 1;
+    cr_expect(eq(u32, sona_sidecar_chronicle_events(&c, &joined, 1), 1));
+    cr_expect(sona_sidecar_chronicle_cycle(&c, SONA_STORE_cycle_start, 1));
+    cr_expect(sona_sidecar_chronicle_adapters(&c, adapters));
+    cr_expect(sona_sidecar_chronicle_patterns(&c, patterns));
+    cr_expect(not(sona_sidecar_chronicle_imports(&c, &joined, &import, 1)), "it would come twice");
+    cr_expect(eq(u64, c.imports, 0));
+    cr_expect(
+        eq(int, sona_sidecar_chronicle_resume(&c, &s.core, &resumed, &fixture_diag), SONA_OK));
+    cr_expect(eq(u64, resumed.generation, 0));
+    free(adapters);
+    free(patterns);
+    sona_store_close(&s.chronicle.store);
     sona_sidecar_core_done(&s.core);
 }

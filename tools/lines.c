@@ -259,7 +259,7 @@ static sona_err write_page(struct writing *w, char *page, sona_diag *reterr)
         return sona_tools_fail(reterr, SONA_E_FORMAT, "the sidecar's answer is no page");
     }
     w->end = (uint64_t)json_integer_value(json_object_get(head, "end"));
-    if (w->last == 0)
+    if (!w->headed && (w->last == 0 || w->last > w->end))
         w->last = w->end; /* of the journal when it began; it may grow meanwhile */
     (void)json_object_del(head, "next");
     (void)json_object_del(head, "end");

@@ -395,14 +395,19 @@ Test(kernels, fix_of_every_row_rounds_to_the_nearest_whole_number_ties_to_even)
     on_every_row("fix", check_fix);
 }
 
+/* The first whole word at or behind p, which has a float to spare. */
+static const float *word_at(const float *p)
+{
+    return (uintptr_t)p % sizeof(uint64_t) == 0 ? p : p + 1;
+}
+
 static void check_differ(const struct sona_kernels *row, size_t n, struct room rooms[4],
                          struct dice *dice)
 {
     const size_t words = SONA_KERNELS_SIGN_WORDS;
     size_t n_rows = n % 71;
-    /* Flush with either end of a room, or at any float: as words they may lie askew. */
-    const float *rows = room_put(&rooms[0], dice, n_rows * words * 2);
-    const float *x = room_put(&rooms[1], dice, words * 2);
+    const float *rows = word_at(room_put(&rooms[0], dice, n_rows * words * 2 + 1));
+    const float *x = word_at(room_put(&rooms[1], dice, words * 2 + 1));
     int16_t *place = room_put_whole(&rooms[2], dice, n_rows);
     row->differ((const void *)rows, n_rows, (const void *)x, (uint16_t *)place);
     for (size_t r = 0; r < n_rows; r++) {

@@ -40,9 +40,9 @@
 #define DIM       16u
 #define AT_ONCE   4u /* machines */
 #define ROOM      (1u << 30)
-#define ENOUGH    20u /* cuts: in some of them something was learned before */
-#define CHAIN     5u  /* cuts of one state directory */
-#define LIFE_MS   4000u
+#define ENOUGH    20u      /* cuts: in some of them something was learned before */
+#define CHAIN     5u       /* cuts of one state directory */
+#define LIFE_MS   10000u   /* a sanitizer needs most of it */
 #define WINDOW_US 1000000u /* what the interval promises */
 #define SEQS      (1u << 20)
 #define SAMPLES   4096u
@@ -415,7 +415,7 @@ static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t s
         for (uint32_t k = 0; k < CHAIN && cut < cuts; k++, cut++) {
             /* At work, or sooner. */
             uint32_t operations =
-                k % 2 == 0 ? 300 + dice_below(&dice, 4000) : 1 + dice_below(&dice, 300);
+                k % 2 == 0 ? 300 + dice_below(&dice, 1500) : 1 + dice_below(&dice, 300);
 
             if (!live(&m, operations))
                 _exit(2); /* its files stay */

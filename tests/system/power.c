@@ -40,12 +40,19 @@
 #define DIM       16u
 #define AT_ONCE   4u /* machines */
 #define ROOM      (1u << 30)
-#define ENOUGH    20u      /* cuts: in some of them something was learned before */
-#define CHAIN     5u       /* cuts of one state directory */
-#define LIFE_MS   10000u   /* a sanitizer needs most of it */
+#define ENOUGH    20u /* cuts: in some of them something was learned before */
+#define CHAIN     5u  /* cuts of one state directory */
+#define LIFE_MS   10000u
 #define WINDOW_US 1000000u /* what the interval promises */
 #define SEQS      (1u << 20)
 #define SAMPLES   4096u
+
+/* Operations of the disk after which it is at work. A sanitizer's has 30 a second. */
+#ifdef __SANITIZE_ADDRESS__
+#define AT_WORK 50u
+#else
+#define AT_WORK 300u
+#endif
 
 /* What the client of one life said, written down before it was said. */
 struct said {
@@ -414,8 +421,8 @@ static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t s
             _exit(1);
         for (uint32_t k = 0; k < CHAIN && cut < cuts; k++, cut++) {
             /* At work, or sooner. */
-            uint32_t operations =
-                k % 2 == 0 ? 300 + dice_below(&dice, 1500) : 1 + dice_below(&dice, 300);
+            uint32_t operations = k % 2 == 0 ? AT_WORK + dice_below(&dice, 5 * AT_WORK)
+                                             : 1 + dice_below(&dice, AT_WORK);
 
             if (!live(&m, operations))
                 _exit(2); /* its files stay */

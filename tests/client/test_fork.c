@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "client_fixture.h"
+#include "tests/support/settled.h"
 
 TestSuite(forks, .init = client_start, .fini = client_stop);
 
@@ -16,7 +17,7 @@ TestSuite(forks, .init = client_start, .fini = client_stop);
 static int in_child(int (*child)(void))
 {
     int status;
-    pid_t pid = fork();
+    pid_t pid = settled_fork();
 
     if (pid == 0)
         _exit(child());
@@ -179,7 +180,7 @@ Test(forks, the_parents_lanes_meet_no_page_fault_after_a_fork)
     for (int i = 0; i < 10; i++)
         cr_assert(eq(int, sona_decide(lane, x, FAKE_DIM, NULL, &d), SONA_OK));
     (void)faults();
-    pid_t pid = fork();
+    pid_t pid = settled_fork();
     if (pid == 0) {
         char byte;
 

@@ -14,6 +14,7 @@
 
 #include "raw.h"
 #include "sidecar/ledger.h"
+#include "tests/support/settled.h"
 
 #define AT_WRAP (UINT64_C(1) << 32)
 
@@ -491,7 +492,7 @@ Test(restart, workers_of_a_prefork_server_come_back_each_with_its_own_lanes, .ti
     cr_assert(ne(ptr, shared, MAP_FAILED));
     sona_client *client = stage_client(&stage, 1); /* connects, and never says anything */
     for (int k = 0; k < 2; k++)
-        if ((pid[k] = fork()) == 0)
+        if ((pid[k] = settled_fork()) == 0)
             serve_as_worker(&stage, client, &shared->committed[k], &shared->stop);
     for (int k = 0; k < 2; k++)
         while (atomic_load(&shared->committed[k]) < 20)

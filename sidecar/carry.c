@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "engine/model/block.h"
 #include "shm/diag.h"
 #include "shm/fault.h"
 
@@ -119,9 +120,8 @@ sona_err sona_sidecar_carry_routes(struct sona_sidecar_core *core,
                                    sona_diag *reterr)
 {
     struct sona_model_view view = sona_learner_view(core->learner);
-    sona_route_info ignored[SONA_ROUTES_MAX];
 
-    for (uint32_t k = sona_model_routes(&view, ignored, SONA_ROUTES_MAX); k < n_before; k++) {
+    for (uint32_t k = sona_model_n_routes(&view); k < n_before; k++) {
         struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
 
         (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "rolled-back-%u", k);

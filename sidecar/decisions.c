@@ -216,11 +216,15 @@ static sona_err read_decision(const struct reading *r, const json_t *o,
     return err;
 }
 
-static void name_line(struct sona_sidecar_decisions *d, uint64_t line, const char *text)
+/* What sona_sidecar_lines_refuse() said, its line as a number of its own. */
+static void name_line(struct sona_sidecar_decisions *d, uint64_t line, const sona_diag *why)
 {
+    int at = 0;
+
+    (void)sscanf(why->text, "line %*u: %n", &at);
     d->n_refused++;
-    (void)json_array_append_new(d->refused,
-                                json_pack("{s:I, s:s}", "line", (json_int_t)line, "text", text));
+    (void)json_array_append_new(
+        d->refused, json_pack("{s:I, s:s}", "line", (json_int_t)line, "text", why->text + at));
 }
 
 static bool is_twice(const struct sona_sidecar_decisions *d, uint64_t key)
@@ -237,12 +241,10 @@ static void take_line(struct reading *r, const json_t *o)
     struct sona_sidecar_decisions *d = r->d;
     struct sona_store_import import;
     sona_diag diag;
-    int at = 0;
 
     d->lines++;
     if (read_decision(r, o, d->joined[d->n], &import, &diag) != SONA_OK) {
-        (void)sscanf(diag.text, "line %*u: %n", &at);
-        name_line(d, r->lines.number, diag.text + at);
+        name_line(d, r->lines.number, &diag);
         return;
     }
     if (import.source == r->own || is_twice(d, import.key)) {
@@ -292,7 +294,6 @@ static sona_err read_all(struct reading *r, sona_diag *reterr)
     json_decref(o);
     while (err == SONA_OK) {
         sona_err line = sona_sidecar_lines_next(&r->lines, &o, &diag);
-        int at = 0;
 
         if (line == SONA_OK && !o)
             break;
@@ -304,8 +305,7 @@ static sona_err read_all(struct reading *r, sona_diag *reterr)
             take_line(r, o);
         } else {
             r->d->lines++;
-            (void)sscanf(diag.text, "line %*u: %n", &at);
-            name_line(r->d, r->lines.number, diag.text + at);
+            name_line(r->d, r->lines.number, &diag);
         }
         json_decref(o);
     }
@@ -368,7 +368,6 @@ struct page {
 
 static void put_row(const struct page *p, const struct sona_store_record *r, const char *kind)
 {
-    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
     struct sona_store_import import;
     const char *name = NULL;
 
@@ -387,17 +386,14 @@ static void put_row(const struct page *p, const struct sona_store_record *r, con
     } else if (r->route != SONA_ROUTE_NONE) {
         (void)fprintf(p->to, ",\"route\":%u", r->route);
     }
-    if (memcmp(&r->lane, &imports, sizeof imports) == 0 && r->payload_bytes == sizeof import) {
-        memcpy(&import, r->payload, sizeof import);
+    if (sona_store_import_of(r, &import))
         (void)fprintf(p->to, ",\"source\":\"%016" PRIx64 "\",\"key\":\"%016" PRIx64 "\"",
                       import.source, import.key);
-    }
     if (r->unrecorded > 0)
-        (void)fprintf(p->to, ",\"share\":%.9g", 1 - r->unrecorded / 65536.0);
+        (void)fprintf(p->to, ",\"share\":%.9g", sona_store_share_of(r));
     if (r->p_sample > 0)
         (void)fprintf(p->to, ",\"p_sample\":%.9g", (double)r->p_sample);
-    if (r->x_n > 0)
-        sona_sidecar_lines_put_vector(p->to, "x", r->x, r->x_n);
+    sona_store_put_vector(p->to, "x", r->x, r->x_n);
     (void)fputs("}\n", p->to);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include "engine/model/block.h"
 #include "shm/diag.h"
 #include "shm/fault.h"
 #include "sidecar/carry.h"
@@ -223,8 +224,7 @@ static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
 {
     const sona_config now = *sona_learner_configuration(l->core.learner);
     struct sona_model_view view = sona_learner_view(l->core.learner);
-    sona_route_info ignored[SONA_ROUTES_MAX];
-    uint32_t n_routes = sona_model_routes(&view, ignored, SONA_ROUTES_MAX);
+    uint32_t n_routes = sona_model_n_routes(&view);
     sona_err err = sona_sidecar_core_load(&l->core, bytes, n, &l->command.diag);
 
     free(bytes);

@@ -202,14 +202,3 @@ void sona_sidecar_lines_put_text(FILE *to, const char *text)
     free(quoted);
     json_decref(o);
 }
-
-void sona_sidecar_lines_put_vector(FILE *to, const char *key, const float *x, uint32_t n)
-{
-    (void)fprintf(to, ",\"%s\":[", key);
-    for (uint32_t i = 0; i < n; i++)
-        if (isfinite(x[i]))
-            (void)fprintf(to, "%s%.9g", i > 0 ? "," : "", (double)x[i]);
-        else /* JSON has none; f16 rounds what is beyond it so */
-            (void)fprintf(to, "%snull", i > 0 ? "," : "");
-    (void)fputc(']', to);
-}

@@ -46,8 +46,7 @@ const char *sona_sidecar_lines_stranger(const json_t *o, const char *const *know
 const sona_route_info *sona_sidecar_lines_route(const sona_route_info *routes, uint32_t n,
                                                 const char *name);
 
-/* A JSON string, quotes and all; a number with all its bits. */
+/* A JSON string, quotes and all. */
 void sona_sidecar_lines_put_text(FILE *to, const char *text);
-void sona_sidecar_lines_put_vector(FILE *to, const char *key, const float *x, uint32_t n);
 
 #endif

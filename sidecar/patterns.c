@@ -12,6 +12,7 @@
 #include "engine/learner/bank.h"
 #include "engine/learner/learner.h"
 #include "sidecar/lines.h"
+#include "sidecar/store/store.h"
 
 #define FORMAT "sona-patterns-1"
 
@@ -85,8 +86,8 @@ static void put_row(FILE *to, const struct sona_model_layout *layout, const sona
                       row->example[(row->n_examples - kept + i) % SONA_PATTERN_EXAMPLES]);
     (void)fputc(']', to);
     put_routes(to, layout, routes, n_routes, row);
-    sona_sidecar_lines_put_vector(to, "centroid", part_of(row, layout->bank_centroid),
-                                  layout->geometry.dim);
+    sona_store_put_vector(to, "centroid", part_of(row, layout->bank_centroid),
+                          layout->geometry.dim);
     (void)fputs("}\n", to);
 }
 
@@ -267,7 +268,7 @@ static sona_err read_row(const struct reading *r, const json_t *o, struct sona_m
                                         part_of(row, r->layout->bank_centroid), r->reterr);
     if (err != SONA_OK)
         return err;
-    err = sona_learner_bank_row_check(r->layout, row);
+    err = sona_learner_bank_check(r->layout, row);
     if (err == SONA_OK)
         return SONA_OK;
     return sona_sidecar_lines_refuse(&r->lines, r->reterr, err,

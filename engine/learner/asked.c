@@ -158,11 +158,6 @@ uint32_t sona_learner_bank_rows(const struct sona_learner *l, void *ret)
     return n;
 }
 
-sona_err sona_learner_bank_row_check(const struct sona_model_layout *layout, const void *row)
-{
-    return sona_learner_bank_check(layout, row);
-}
-
 sona_err sona_learner_bank_add(struct sona_learner *l, const void *rows, uint32_t n,
                                sona_bank_report *ret)
 {

@@ -37,7 +37,7 @@ uint32_t sona_learner_bank_prune(const struct sona_model_layout *layout, void *c
 /* Merge rows [from, from + rows) with every later one that is so alike; returns how many went. */
 uint32_t sona_learner_bank_merge(const struct sona_model_layout *layout, void *cold,
                                  float similarity, uint32_t from, uint32_t rows);
-/* Could the bank have made this row itself? See sona_learner_bank_row_check(). */
+/* Could the bank have made this row itself? SONA_E_NOT_FINITE, SONA_E_RANGE: no. */
 sona_err sona_learner_bank_check(const struct sona_model_layout *layout, const void *row);
 /* Take rows that were checked, each as sona_learner_bank_merge() would: into the likest row of
  * those that are there now, when they are at least so alike, else as a row of its own. Rows that

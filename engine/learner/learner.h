@@ -172,11 +172,10 @@ sona_err sona_learner_consolidate(struct sona_learner *learner, float similarity
  * The rows of the bank as they lie in it, layout.bank.stride bytes each (struct sona_model_bank and
  * its parts), and such rows taken into it (sona_learner_bank_take()); no cycle is running.
  * `ret`: room for layout.bank.count rows, aligned as they are; returns how many there are.
- * SONA_E_NOT_FINITE, SONA_E_RANGE: a row that the bank could not have made; check says which.
+ * SONA_E_NOT_FINITE, SONA_E_RANGE: a row that sona_learner_bank_check() refuses.
  * SONA_E_LIMIT: the bank has no room. Then nothing of it changed but for searches that were noted.
  */
 uint32_t sona_learner_bank_rows(const struct sona_learner *learner, void *ret);
-sona_err sona_learner_bank_row_check(const struct sona_model_layout *layout, const void *row);
 sona_err sona_learner_bank_add(struct sona_learner *learner, const void *rows, uint32_t n,
                                sona_bank_report *ret);
 

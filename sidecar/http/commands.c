@@ -105,14 +105,23 @@ static void answer_question(const struct sona_sidecar *s, struct evhttp_request 
         sona_http_reply_error(request, &diag);
 }
 
+/* The body in one piece, which goes with the request; "" when it has none. */
+static const char *body_of(struct evhttp_request *request, size_t *ret_bytes)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(request);
+
+    *ret_bytes = evbuffer_get_length(in);
+    return *ret_bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "";
+}
+
 static sona_err read_body(struct evhttp_request *request, const struct sona_control_command *row,
                           struct sona_control_request *ret, sona_diag *reterr)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t bytes = evbuffer_get_length(in);
-    const char *text = bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "{}";
+    size_t bytes;
+    const char *text = body_of(request, &bytes);
 
-    return sona_http_arguments_read(row, text, bytes > 0 ? bytes : 2, ret, reterr);
+    return sona_http_arguments_read(row, bytes > 0 ? text : "{}", bytes > 0 ? bytes : 2, ret,
+                                    reterr);
 }
 
 static void free_text(const void *text, size_t bytes, void *arg)
@@ -228,14 +237,14 @@ static bool is_live(const struct sona_sidecar *s)
 static sona_err read_adapters(const struct sona_sidecar *s, struct evhttp_request *request,
                               uint32_t what, struct sona_sidecar_adapters **ret, sona_diag *reterr)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t bytes = evbuffer_get_length(in);
     const sona_config *config = &s->options->config;
+    size_t bytes;
+    const char *text = body_of(request, &bytes);
 
     if (what == SONA_CONTROL_IMPORT_ADAPTERS)
-        return sona_sidecar_adapters_read(
-            &s->layout, config->lora_alpha / (float)config->micro_lora_rank,
-            bytes > 0 ? (const void *)evbuffer_pullup(in, -1) : "", bytes, ret, reterr);
+        return sona_sidecar_adapters_read(&s->layout,
+                                          config->lora_alpha / (float)config->micro_lora_rank, text,
+                                          bytes, ret, reterr);
     *ret = sona_sidecar_adapters_make(&s->layout);
     return *ret ? SONA_OK
                 : sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "no memory for the adapters");
@@ -258,16 +267,14 @@ static sona_route_info *copy_routes(const struct sona_sidecar *s, uint32_t *ret_
 static sona_err read_patterns(const struct sona_sidecar *s, struct evhttp_request *request,
                               uint32_t what, struct sona_sidecar_patterns **ret, sona_diag *reterr)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t bytes = evbuffer_get_length(in);
+    size_t bytes;
+    const char *text = body_of(request, &bytes);
     uint32_t n = 0;
     sona_route_info *routes = NULL;
     sona_err err = SONA_OK;
 
     if (what == SONA_CONTROL_IMPORT_PATTERNS && (routes = copy_routes(s, &n)) != NULL)
-        err = sona_sidecar_patterns_read(&s->layout, routes, n,
-                                         bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "",
-                                         bytes, ret, reterr);
+        err = sona_sidecar_patterns_read(&s->layout, routes, n, text, bytes, ret, reterr);
     else if (what == SONA_CONTROL_EXPORT_PATTERNS)
         *ret = sona_sidecar_patterns_make(&s->layout, s->layout.bank.count);
     free(routes);
@@ -342,9 +349,9 @@ static sona_err read_decisions(const struct sona_http_server *server,
                                struct evhttp_request *request, struct sona_sidecar_decisions **ret,
                                sona_diag *reterr)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(request);
-    size_t bytes = evbuffer_get_length(in);
     struct sona_sidecar_decisions_place place;
+    size_t bytes;
+    const char *text = body_of(request, &bytes);
     sona_route_info *routes;
 
     if (is_importing(server))
@@ -357,8 +364,7 @@ static sona_err read_decisions(const struct sona_http_server *server,
                                 "the journal cannot be written now; see sonactl health, and import "
                                 "again when it can");
     if (err == SONA_OK)
-        err = sona_sidecar_decisions_read(
-            &place, bytes > 0 ? (const char *)evbuffer_pullup(in, -1) : "", bytes, ret, reterr);
+        err = sona_sidecar_decisions_read(&place, text, bytes, ret, reterr);
     free(routes);
     return err;
 }

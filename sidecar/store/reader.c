@@ -5,6 +5,7 @@
  * transaction, since a reader that stays keeps the WAL from starting over.
  */
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -185,19 +186,16 @@ static const char *kind_name(uint32_t kind)
     }
 }
 
-static void print_vector(FILE *file, const char *name, const float *x, uint32_t n)
+void sona_store_put_vector(FILE *to, const char *key, const float *x, uint32_t n)
 {
-    if (n == 0)
-        return;
-    (void)fprintf(file, ",\"%s\":[", name);
     for (uint32_t i = 0; i < n; i++) {
+        if (i == 0)
+            (void)fprintf(to, ",\"%s\":[", key);
         /* JSON has no infinity: f16 rounds beyond 65504 to it. */
-        if (x[i] - x[i] == 0)
-            (void)fprintf(file, "%s%.9g", i ? "," : "", (double)x[i]);
-        else
-            (void)fprintf(file, "%snull", i ? "," : "");
+        (void)fprintf(to, isfinite(x[i]) ? "%s%.9g" : "%snull", i > 0 ? "," : "", (double)x[i]);
     }
-    (void)fputc(']', file);
+    if (n > 0)
+        (void)fputc(']', to);
 }
 
 static bool print_row(void *context, const struct sona_store_record *r)
@@ -222,11 +220,11 @@ static bool print_row(void *context, const struct sona_store_record *r)
         (void)fprintf(file, ",\"lane\":\"%016" PRIx64 "%016" PRIx64 "\",\"lane_seq\":%" PRIu64,
                       r->lane.word[0], r->lane.word[1], r->lane_seq);
     if (r->unrecorded > 0)
-        (void)fprintf(file, ",\"share\":%.9g", 1 - r->unrecorded / 65536.0);
+        (void)fprintf(file, ",\"share\":%.9g", sona_store_share_of(r));
     if (r->p_sample > 0)
         (void)fprintf(file, ",\"p_sample\":%.9g", (double)r->p_sample);
-    print_vector(file, "x", r->x, r->x_n);
-    print_vector(file, "base", r->base, r->base_n);
+    sona_store_put_vector(file, "x", r->x, r->x_n);
+    sona_store_put_vector(file, "base", r->base, r->base_n);
     if (r->payload_bytes > 0) {
         (void)fputs(",\"payload\":\"", file);
         for (uint32_t i = 0; i < r->payload_bytes; i++)

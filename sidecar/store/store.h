@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <sona/error.h>
 
@@ -112,6 +113,24 @@ struct sona_store_record {
     uint32_t x_n, base_n, payload_bytes;
 };
 
+/* What a record that came from a file is known by; false: it came from no file. */
+static inline bool sona_store_import_of(const struct sona_store_record *r,
+                                        struct sona_store_import *ret)
+{
+    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
+
+    if (memcmp(&r->lane, &imports, sizeof imports) != 0 || r->payload_bytes != sizeof *ret)
+        return false;
+    memcpy(ret, r->payload, sizeof *ret);
+    return true;
+}
+
+/* Of the records that this one stands for, the share that was written: in (0, 1]. */
+static inline double sona_store_share_of(const struct sona_store_record *r)
+{
+    return 1 - r->unrecorded / 65536.0;
+}
+
 enum sona_store_durability {
     SONA_STORE_PROCESS,  /* synced by checkpoints only: a power failure costs what came since */
     SONA_STORE_INTERVAL, /* synced twice a second: it costs at most the last second */
@@ -194,6 +213,9 @@ sona_err sona_store_health(struct sona_store *store, sona_diag *reterr);
 typedef bool sona_store_visitor(void *context, const struct sona_store_record *record);
 sona_err sona_store_replay(struct sona_store *store, uint64_t from, sona_store_visitor *visit,
                            void *context, sona_diag *reterr);
+/* `,"key":[...]` with all bits of the numbers, null for what JSON has none for; nothing of n = 0.
+ */
+void sona_store_put_vector(FILE *to, const char *key, const float *x, uint32_t n);
 /* Write rows `from`..`to` as JSON lines, vectors included when they are kept. */
 sona_err sona_store_export(struct sona_store *store, uint64_t from, uint64_t to, FILE *file,
                            sona_diag *reterr);

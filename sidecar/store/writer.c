@@ -146,12 +146,10 @@ static int insert(struct sona_store *store, struct group *g)
 /* Note the key of a record that came from a file. */
 static int remember(struct sona_store *store, const struct sona_store_record *r)
 {
-    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
     struct sona_store_import import;
 
-    if (memcmp(&r->lane, &imports, sizeof imports) != 0 || r->payload_bytes != sizeof import)
+    if (!sona_store_import_of(r, &import))
         return SQLITE_OK;
-    memcpy(&import, r->payload, sizeof import);
     sona_store_bind(store->sql[SONA_STORE_SQL_imported], 1, import.key);
     sona_store_bind(store->sql[SONA_STORE_SQL_imported], 2, r->position);
     return sona_store_sql_finish(store->sql[SONA_STORE_SQL_imported]);

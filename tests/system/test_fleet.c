@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -350,15 +349,6 @@ Test(fleet, one_that_cannot_start_is_told_by_name_and_comes_up_when_it_is_mended
     close_scene(&s);
 }
 
-static void limit_files(const struct scene *s, rlim_t bytes)
-{
-    struct rlimit limit;
-
-    cr_assert(zero(int, prlimit(s->spawn.pid, RLIMIT_FSIZE, NULL, &limit)));
-    limit.rlim_cur = bytes < limit.rlim_max ? bytes : limit.rlim_max;
-    cr_assert(zero(int, prlimit(s->spawn.pid, RLIMIT_FSIZE, &limit, NULL)));
-}
-
 Test(fleet, while_the_disk_of_one_is_full_the_others_learn, .timeout = 60)
 {
     struct scene s;
@@ -368,12 +358,12 @@ Test(fleet, while_the_disk_of_one_is_full_the_others_learn, .timeout = 60)
     sona_client *client[] = {stage_client(&kept, 1), stage_client(&unkept, 1)};
     sona_lane *lane[] = {stage_lane(client[0]), stage_lane(client[1])};
 
-    limit_files(&s, 4096);
+    stage_limit_files(&kept, 4096);
     teach_lane(lane[0], 0);
     await_log(&s, "instance=kept@ event=journal_", 1);
     teach_lane(lane[1], 0);
     (void)stage_await(&unkept, "learned", 50);
-    limit_files(&s, RLIM_INFINITY);
+    stage_limit_files(&kept, UINT64_MAX);
     (void)stage_await(&kept, "learned", 50);
     for (int i = 0; i < 2; i++) {
         sona_lane_release(&lane[i]);

@@ -16,6 +16,7 @@
 #include "shm/diag.h"
 #include "shm/fault.h"
 #include "sidecar/log.h"
+#include "sidecar/parts.h"
 
 #define FLUSH_MS 1000u /* at a time, with durability "every" */
 
@@ -153,50 +154,35 @@ sona_err sona_sidecar_chronicle_configure(struct sona_sidecar_chronicle *c,
     return err;
 }
 
-/* ---- adapters ---- */
+/* ---- what comes in several records, all or none of them ---- */
 
-#define PART_FLOATS 8192u
-
-/* The payload of one record: where its floats belong. */
-struct part {
-    uint64_t n, at; /* of all, and before these */
-    float value[PART_FLOATS];
-};
-static_assert(sizeof(struct part) <= SONA_STORE_PAYLOAD_MAX, "a payload");
-static_assert(SONA_SIDECAR_ADAPTERS_BYTES_MAX / (PART_FLOATS * sizeof(float)) <
-                  SONA_STORE_BATCH_MAX,
+static_assert(SONA_SIDECAR_ADAPTERS_BYTES_MAX / SONA_SIDECAR_PART_BYTES < SONA_STORE_BATCH_MAX &&
+                  SONA_SIDECAR_PATTERNS_BYTES_MAX / SONA_SIDECAR_PART_BYTES < SONA_STORE_BATCH_MAX,
               "an append");
 
-static uint32_t part_floats(uint64_t n, uint64_t at)
+static bool append_parts(struct sona_sidecar_chronicle *c, enum sona_store_kind kind,
+                         const void *value, uint64_t n, uint32_t unit)
 {
-    return (uint32_t)(n - at < PART_FLOATS ? n - at : PART_FLOATS);
+    uint32_t count;
+
+    if (!c->store || n == 0)
+        return true;
+    struct sona_store_record *records = sona_sidecar_parts_cut(kind, value, n, unit, &count);
+    bool ret = records && took(c, sona_store_append(c->store, records, count, &c->position));
+    free(records);
+    return ret;
 }
 
 bool sona_sidecar_chronicle_adapters(struct sona_sidecar_chronicle *c,
                                      const struct sona_sidecar_adapters *adapters)
 {
-    uint32_t count = (uint32_t)((adapters->n + PART_FLOATS - 1) / PART_FLOATS);
-    struct sona_store_record *records = calloc(count, sizeof *records);
-    struct part *parts = calloc(count, sizeof *parts);
-    bool ret = !c->store;
+    return append_parts(c, SONA_STORE_adapters, adapters->value, adapters->n, sizeof(float));
+}
 
-    for (uint32_t i = 0; !ret && records && parts && i < count; i++) {
-        uint64_t at = (uint64_t)i * PART_FLOATS;
-        uint32_t n = part_floats(adapters->n, at);
-
-        parts[i].n = adapters->n;
-        parts[i].at = at;
-        memcpy(parts[i].value, adapters->value + at, n * sizeof(float));
-        records[i] = (struct sona_store_record){
-            .kind = SONA_STORE_adapters,
-            .payload = &parts[i],
-            .payload_bytes = (uint32_t)(offsetof(struct part, value) + n * sizeof(float))};
-    }
-    if (!ret && records && parts)
-        ret = took(c, sona_store_append(c->store, records, count, &c->position));
-    free(records);
-    free(parts);
-    return ret;
+bool sona_sidecar_chronicle_patterns(struct sona_sidecar_chronicle *c,
+                                     const struct sona_sidecar_patterns *patterns)
+{
+    return append_parts(c, SONA_STORE_patterns, patterns->row, patterns->n * patterns->bytes, 1);
 }
 
 /* ---- decisions ---- */
@@ -231,50 +217,6 @@ bool sona_sidecar_chronicle_imports_known(const struct sona_sidecar_chronicle *c
            sona_store_health(c->store, NULL) != SONA_OK;
 }
 
-/* ---- patterns ---- */
-
-#define PART_BYTES 32768u
-
-/* The payload of one record: which bytes of the rows it has. */
-struct rows_part {
-    uint64_t n, at; /* of all, and before these */
-    unsigned char value[PART_BYTES];
-};
-static_assert(sizeof(struct rows_part) <= SONA_STORE_PAYLOAD_MAX, "a payload");
-static_assert(SONA_SIDECAR_PATTERNS_BYTES_MAX / PART_BYTES < SONA_STORE_BATCH_MAX, "an append");
-
-static uint32_t part_bytes(uint64_t n, uint64_t at)
-{
-    return (uint32_t)(n - at < PART_BYTES ? n - at : PART_BYTES);
-}
-
-bool sona_sidecar_chronicle_patterns(struct sona_sidecar_chronicle *c,
-                                     const struct sona_sidecar_patterns *patterns)
-{
-    uint64_t n = patterns->n * patterns->bytes;
-    uint32_t count = (uint32_t)((n + PART_BYTES - 1) / PART_BYTES);
-    struct sona_store_record *records = calloc(count + 1, sizeof *records);
-    struct rows_part *parts = calloc(count + 1, sizeof *parts);
-    bool ret = !c->store || count == 0;
-
-    for (uint32_t i = 0; !ret && records && parts && i < count; i++) {
-        uint64_t at = (uint64_t)i * PART_BYTES;
-
-        parts[i].n = n;
-        parts[i].at = at;
-        memcpy(parts[i].value, patterns->row + at, part_bytes(n, at));
-        records[i] = (struct sona_store_record){
-            .kind = SONA_STORE_patterns,
-            .payload = &parts[i],
-            .payload_bytes = (uint32_t)offsetof(struct rows_part, value) + part_bytes(n, at)};
-    }
-    if (!ret && records && parts)
-        ret = took(c, sona_store_append(c->store, records, count, &c->position));
-    free(records);
-    free(parts);
-    return ret;
-}
-
 /* ---- resume ---- */
 
 static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_record *record)
@@ -282,7 +224,7 @@ static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_
     const struct sona_sidecar_chronicle *c = r->chronicle;
     struct sona_sidecar_joined *j = r->joined;
     uint32_t vectors = sona_sidecar_joined_vectors(record->kind);
-    const struct sona_store_lane imports = SONA_STORE_IMPORTS;
+    struct sona_store_import import;
 
     if (record->x_n != (vectors > 0 ? c->dim : 0) || record->base_n != (vectors > 1 ? c->dim : 0) ||
         record->p_sample != 0)
@@ -307,7 +249,7 @@ static bool replay_event(struct sona_sidecar_replay *r, const struct sona_store_
         memcpy(sona_sidecar_joined_x(j), record->x, c->dim * sizeof(float));
     if (vectors > 1)
         memcpy(sona_sidecar_joined_base(j, c->dim_padded), record->base, c->dim * sizeof(float));
-    if (memcmp(&record->lane, &imports, sizeof imports) == 0)
+    if (sona_store_import_of(record, &import))
         sona_learner_imported(r->core->learner);
     (void)sona_sidecar_core_learn(r->core, j); /* a refusal is counted, as it was */
     return true;
@@ -361,30 +303,17 @@ static bool replay_config(struct sona_sidecar_replay *r, const struct sona_store
     return true;
 }
 
-/* Taken with the last part. Parts that end early, as before a failure of the power, were never
- * answered for: the next first part begins anew. */
+/* Taken with the last part. */
 static bool replay_adapters(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
-    const struct sona_model_layout *layout = r->core->layout;
-    struct part part;
+    struct sona_sidecar_part part;
 
     if (!r->adapters)
-        r->adapters = sona_sidecar_adapters_make(layout);
-    if (!r->adapters || record->payload_bytes < offsetof(struct part, value) ||
-        record->payload_bytes > sizeof part)
+        r->adapters = sona_sidecar_adapters_make(r->core->layout);
+    if (!r->adapters || !sona_sidecar_part_read(record, sizeof(float), &part) ||
+        part.n != r->adapters->n)
         return false;
-    memcpy(&part, record->payload, record->payload_bytes);
-    if (part.n != r->adapters->n || part.at >= part.n ||
-        record->payload_bytes !=
-            offsetof(struct part, value) + part_floats(part.n, part.at) * sizeof(float))
-        return false;
-    if (part.at == 0)
-        r->floats = 0;
-    if (part.at != r->floats)
-        return true;
-    memcpy(r->adapters->value + part.at, part.value, part_floats(part.n, part.at) * sizeof(float));
-    r->floats += part_floats(part.n, part.at);
-    if (r->floats == part.n)
+    if (sona_sidecar_part_join(&part, r->adapters->value, &r->floats))
         (void)sona_learner_adapters_take(r->core->learner, r->adapters->value);
     return true;
 }
@@ -393,31 +322,21 @@ static bool replay_adapters(struct sona_sidecar_replay *r, const struct sona_sto
 static bool replay_patterns(struct sona_sidecar_replay *r, const struct sona_store_record *record)
 {
     const struct sona_model_layout *layout = r->core->layout;
-    struct sona_sidecar_patterns *p = r->patterns;
     sona_bank_report ignored;
-    struct rows_part part;
+    struct sona_sidecar_part part;
 
-    if (record->payload_bytes < offsetof(struct rows_part, value) ||
-        record->payload_bytes > sizeof part)
-        return false;
-    memcpy(&part, record->payload, record->payload_bytes);
-    if (part.n > SONA_SIDECAR_PATTERNS_BYTES_MAX || part.n % layout->bank.stride != 0 ||
-        part.at >= part.n ||
-        record->payload_bytes != offsetof(struct rows_part, value) + part_bytes(part.n, part.at))
+    if (!sona_sidecar_part_read(record, 1, &part) || part.n > SONA_SIDECAR_PATTERNS_BYTES_MAX ||
+        part.n % layout->bank.stride != 0)
         return false;
     if (part.at == 0) {
-        free(p);
-        p = r->patterns =
-            sona_sidecar_patterns_make(layout, (uint32_t)(part.n / layout->bank.stride));
-        r->pattern_bytes = 0;
-        if (!p)
+        free(r->patterns);
+        r->patterns = sona_sidecar_patterns_make(layout, (uint32_t)(part.n / layout->bank.stride));
+        if (!r->patterns)
             return false;
     }
-    if (!p || part.at != r->pattern_bytes || part.n != p->room * p->bytes)
-        return true;
-    memcpy(p->row + part.at, part.value, part_bytes(part.n, part.at));
-    r->pattern_bytes += part_bytes(part.n, part.at);
-    if (r->pattern_bytes == part.n)
+    struct sona_sidecar_patterns *p = r->patterns;
+    if (p && part.n == p->room * p->bytes &&
+        sona_sidecar_part_join(&part, p->row, &r->pattern_bytes))
         (void)sona_learner_bank_add(r->core->learner, p->row, p->room, &ignored);
     return true;
 }

@@ -90,7 +90,7 @@ struct sona_sidecar_replay {
     struct sona_sidecar_joined *joined; /* room for one with its vectors */
     struct sona_sidecar_change *change;
     struct sona_sidecar_adapters *adapters; /* null, or as much of them as was read */
-    size_t floats;                          /* of them */
+    uint64_t floats;                        /* of them */
     struct sona_sidecar_patterns *patterns; /* the same */
     uint64_t pattern_bytes;
     uint64_t replayed, bad; /* bad: position of a record that cannot be done */

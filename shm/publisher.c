@@ -272,6 +272,11 @@ void sona_shm_publisher_grace_end(struct sona_shm_publisher *publisher)
     atomic_store_explicit(&publisher->grace_over, true, memory_order_release); /* [P5] */
 }
 
+const void *sona_shm_publisher_adopted_hot(const struct sona_shm_publisher *publisher)
+{
+    return publisher->segment.adopted ? hot_head(publisher, publisher->current_hot) + 1 : NULL;
+}
+
 uint64_t sona_shm_publisher_current(const struct sona_shm_publisher *publisher)
 {
     /* Relaxed: the word alone counts. */

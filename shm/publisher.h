@@ -86,6 +86,9 @@ bool sona_shm_publisher_adopted(const struct sona_shm_publisher *publisher);
 const char *sona_shm_publisher_renewed(const struct sona_shm_publisher *publisher);
 /* All lanes of the dead sidecar are in the scan: the hazards say it all from now on. Any thread. */
 void sona_shm_publisher_grace_end(struct sona_shm_publisher *publisher);
+/* The hot half that readers see until the first publication, null: none. Before that, by the thread
+ * that publishes. */
+const void *sona_shm_publisher_adopted_hot(const struct sona_shm_publisher *publisher);
 /* The id that `cur` names; 0: none yet. Any thread. */
 uint64_t sona_shm_publisher_current(const struct sona_shm_publisher *publisher);
 

@@ -419,21 +419,12 @@ static sona_err declare(struct sona_sidecar_learner *l,
                         const struct sona_sidecar_learner_options *o, sona_diag *reterr)
 {
     for (uint32_t k = 0; k < o->n_routes; k++) {
-        struct sona_sidecar_command c = {
-            .request = {.what = SONA_CONTROL_ROUTE_ADD, .spec = o->routes[k]}};
-
-        if (sona_sidecar_core_knows(&l->core, o->routes[k].name))
-            continue;
-        if (!sona_sidecar_chronicle_command(&l->chronicle, &c))
-            return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
-                                     "route %s cannot be written to the journal",
-                                     o->routes[k].name);
-        sona_sidecar_command_apply(l->core.learner, &c);
-        if (c.diag.code != SONA_OK) {
-            if (reterr)
-                *reterr = c.diag;
-            return c.diag.code;
-        }
+        sona_err err =
+            sona_sidecar_core_knows(&l->core, o->routes[k].name)
+                ? SONA_OK
+                : sona_sidecar_carry_route(&l->core, &l->chronicle, &o->routes[k], reterr);
+        if (err != SONA_OK)
+            return err;
     }
     return SONA_OK;
 }
@@ -453,6 +444,10 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
         err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, o->config,
                                                resumed.generation == 0 && resumed.replayed == 0,
                                                reterr);
+    if (err == SONA_OK)
+        err = sona_sidecar_carry_shown(&l->core, &l->chronicle,
+                                       sona_shm_publisher_adopted_hot(l->out.publisher), o->routes,
+                                       o->n_routes, reterr);
     if (err == SONA_OK)
         err = declare(l, o, reterr);
     if (err != SONA_OK)

@@ -335,7 +335,7 @@ static void say(const struct stage *stage, const char *arguments)
 
 /* A decision for a route that a rollback takes away, and then its outcome: it is nothing to the
  * route that is added next. */
-Test(routes, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeout = 120)
+static void roll_a_route_back(void (*roll)(struct stage *))
 {
     sona_candidates forced = {.mode = SONA_MODE_OBSERVE};
     struct stage stage;
@@ -353,7 +353,7 @@ Test(routes, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeou
     cr_assert(eq(u32, before.route, 3));
     (void)stage_await(&stage, "decisions", 1);
 
-    say(&stage, "generations rollback 1");
+    roll(&stage);
     say(&stage, "routes add late");
     cr_assert(eq(int, sona_outcome(lane, before.id, 1, NULL), SONA_OK));
     (void)stage_await(&stage, "drop_route_retired", 1);
@@ -366,6 +366,57 @@ Test(routes, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeou
     cr_assert(eq(int, sona_outcome(lane, behind.id, 1, NULL), SONA_OK));
     (void)stage_await(&stage, "learned", 1);
     cr_expect(eq(u64, stage_counter(&stage, "drop_route_retired"), 1));
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+}
+
+static void roll_live(struct stage *stage)
+{
+    say(stage, "generations rollback 1");
+}
+
+/* The client goes on by the last snapshot, in which the route is. */
+static void roll_dead(struct stage *stage)
+{
+    char line[160];
+
+    sona_spawn_kill(&stage->spawn);
+    (void)snprintf(line, sizeof line, "--state-dir '%s' generations rollback 1", stage->state_dir);
+    say(stage, line);
+    stage_reopen(stage);
+}
+
+Test(routes, a_route_behind_a_rollback_gets_no_outcome_of_one_before_it, .timeout = 120)
+{
+    roll_a_route_back(roll_live);
+}
+
+Test(routes, neither_behind_a_rollback_of_a_dead_sidecar, .timeout = 120)
+{
+    roll_a_route_back(roll_dead);
+}
+
+/* Nothing was kept, and what was declared is what readers of the segment know it as. */
+Test(routes, what_is_declared_has_its_rows_again_after_a_death_without_a_state, .timeout = 120)
+{
+    static const char *const more[] = {"--routes=z,c,b,a", NULL};
+    sona_route_info row[8];
+    struct stage stage;
+
+    stage_open(&stage, NULL);
+    say(&stage, "routes add d");
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    sona_spawn_kill(&stage.spawn);
+    stage_reopen_with(&stage, more);
+    (void)stage_await(&stage, "handed_back", 1);
+    static const char *const name[] = {"a", "b", "c", "rolled-back-3", "z"};
+    uint32_t n = 0;
+    cr_assert(eq(int, sona_routes(lane, row, 8, &n), SONA_OK));
+    cr_assert(eq(u32, n, 5));
+    for (uint32_t k = 0; k < 5; k++)
+        cr_expect(eq(str, row[k].name, (char *)(uintptr_t)name[k]));
     sona_lane_release(&lane);
     sona_client_close(&client);
     stage_close(&stage);

@@ -12,6 +12,7 @@ usage: sidecar.py SHIM CLIENT SIDECAR SONACTL [STRIDE [FIRST]]
 import concurrent.futures
 import fcntl
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -38,7 +39,7 @@ EXCEPTIONS = {
 
 
 class Run:
-    """One process of the sidecar: ready, or ended."""
+    """One process of the sidecar: ready, or ended; or neither, within the limit, which is wrong."""
 
     def __init__(self, place, fail=None):
         self.name = place.name
@@ -62,11 +63,15 @@ class Run:
         os.close(told_end)
         self.told_fd = told
         with os.fdopen(ready) as up:
-            self.ready = up.read(1) != ""
+            # Readable with a word, or at the end of the process.
+            self.hung = not select.select([up], [], [], LIMIT_S)[0]
+            self.ready = not self.hung and up.read(1) != ""
 
     def stop(self):
         """Status, as subprocess has it; None: it hung."""
-        if self.process.poll() is None and self.ready:
+        if self.hung:
+            self.process.kill()
+        elif self.process.poll() is None and self.ready:
             self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(LIMIT_S)
@@ -141,7 +146,9 @@ def judge(kind, k):
         fate = "went on" if status == 0 else "said why" if status == 1 and len(last_words(run.said)) > 20 else "?"
         if excepted(status, run.told):
             fate = "excepted"
-        if fate == "?":
+        if run.hung:
+            wrong.append(f"neither ready nor at its end after {LIMIT_S} s")
+        elif fate == "?":
             wrong.append("hung" if status is None else f"status {status}")
         # A name whose removal at a stop is what failed stays, and is the next one's.
         if fate == "said why" and place.left():

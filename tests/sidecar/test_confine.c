@@ -119,6 +119,33 @@ static void try_what_is_needed(struct said *said)
         say(said, "no signal to itself");
 }
 
+#ifdef __x86_64__
+/* The numbers of another ABI would pass a list of ours. In a confined child; how it ended. */
+static int call_by_x32(void)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        if (!sona_sidecar_confine(true).seccomp)
+            _exit(77);
+        (void)syscall(0x40000000 | SYS_getpid);
+        _exit(0);
+    }
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    return status;
+}
+
+Test(confine, a_call_by_the_numbers_of_another_abi_ends_the_process, .timeout = 60)
+{
+    int status = call_by_x32();
+
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip("this kernel takes no seccomp filter");
+    cr_expect(eq(int, WIFSIGNALED(status) ? WTERMSIG(status) : 0, SIGSYS));
+}
+#endif
+
 Test(confine, leaves_what_is_needed_and_nothing_else, .timeout = 60)
 {
     struct said *said =

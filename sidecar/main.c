@@ -14,6 +14,11 @@
 #include "sidecar/memory.h"
 #include "sidecar/sidecar.h"
 
+/* What jemalloc reads when the process starts: one arena, since the threads allocate rarely and
+ * never at the same time for long; .3 MB less than with four for each processor. */
+extern __attribute__((visibility("default"))) const char *malloc_conf;
+const char *malloc_conf = "narenas:1";
+
 static int failed(const char *instance, const sona_diag *diag)
 {
     if (instance)

@@ -380,6 +380,16 @@ static void expire(sona_engine *engine, uint64_t now_ms)
         learn(engine, &joined, now_ms);
 }
 
+/* Of the statistics, what costs nothing to know: the counters, and what waits. */
+static void count(const sona_engine *engine, sona_stats *ret)
+{
+    *ret = (sona_stats){.step = 0};
+    memcpy(ret->counter, sona_learner_counters(engine->learner), sizeof ret->counter);
+    sona_pending_stats(engine->pending, ret);
+    for (int i = 0; i < SONA_COUNTER_COUNT; i++)
+        ret->counter[i] += engine->counter[i];
+}
+
 sona_err sona_engine_flush(sona_engine *engine, uint64_t now_ms, sona_instant_report *ret_report)
 {
     sona_stats before, after;
@@ -387,9 +397,9 @@ sona_err sona_engine_flush(sona_engine *engine, uint64_t now_ms, sona_instant_re
 
     if (engine == NULL)
         return SONA_E_ARGUMENT;
-    sona_engine_stats(engine, &before);
+    count(engine, &before);
     expire(engine, now_ms);
-    sona_engine_stats(engine, &after);
+    count(engine, &after);
     report = (sona_instant_report){
         .learned = after.counter[SONA_COUNTER_learned] - engine->flushed[0],
         .micro_updates = after.counter[SONA_COUNTER_micro_updates] - engine->flushed[1],

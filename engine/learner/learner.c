@@ -187,6 +187,11 @@ const uint64_t *sona_learner_tenant_changes(const struct sona_learner *learner)
     return (const void *)((const unsigned char *)learner + learner->tenant_changes);
 }
 
+const uint64_t *sona_learner_counters(const struct sona_learner *learner)
+{
+    return learner->counter;
+}
+
 uint64_t sona_learner_step(const struct sona_learner *learner)
 {
     return sona_learner_head(learner)->step;

@@ -109,6 +109,8 @@ const uint64_t *sona_learner_tenant_changes(const struct sona_learner *learner);
 /* Events taken so far. An install changes rows without taking a step: readers who wait for an event
  * count events. */
 uint64_t sona_learner_step(const struct sona_learner *learner);
+/* SONA_COUNTER_COUNT of them; what sona_learner_stats() tells is computed, this is kept. */
+const uint64_t *sona_learner_counters(const struct sona_learner *learner);
 
 /* Background loop. due: a cycle should start now. start: copy what it needs into `job` (memory of
  * sona_learner_job_bytes()). run: pure, may be on another thread while learning goes on. install:

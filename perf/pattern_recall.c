@@ -65,7 +65,7 @@ static void *fill(const struct sona_model_layout *l, const struct sona_tools_dat
                 sona_model_bank_part(l, cold, i, l->bank_centroid));
     }
     ((struct sona_model_cold *)cold)->n_bank = n;
-    sona_model_sign_bank(l, cold, 0, n);
+    sona_model_index_bank(l, cold, n);
     return cold;
 }
 

@@ -33,7 +33,7 @@ static void fill_bank(struct sona_learner *l, struct sona_tools_random *dice)
             &l->layout, cold, c,
             l->layout.bank_centroid)[sona_tools_random_below(dice, l->layout.geometry.dim)] = 1;
     }
-    sona_model_sign_bank(&l->layout, cold, 0, cold->n_bank);
+    sona_model_index_bank(&l->layout, cold, cold->n_bank);
 }
 
 static struct sona_learner *fill(const sona_config *config, uint32_t routes,

@@ -356,13 +356,7 @@ bool sona_learner_bank_take(const struct sona_model_layout *layout, void *cold, 
 
 void sona_learner_bank_index(const struct sona_model_layout *layout, void *cold)
 {
-    const struct sona_model_rows *signs = &layout->bank_signs;
-    uint32_t n = head_of(cold)->n_bank;
-
-    sona_model_sign_bank(layout, cold, 0, n);
-    if (n < signs->count) /* equal states are equal bytes */
-        memset(sona_model_floats_of(cold, sona_model_at(signs, n, 0)), 0,
-               (signs->count - n) * signs->stride);
+    sona_model_index_bank(layout, cold, head_of(cold)->n_bank);
 }
 
 void sona_learner_bank_forget_route(const struct sona_model_layout *layout, void *cold, uint32_t k)

@@ -114,6 +114,8 @@ static void tell_model(const struct tour *tour, const struct sona_learner *l)
     tell_rows(tour, "cold.patterns", l->cold, &m->patterns, m->patterns.count);
     tell_rows(tour, "cold.bank", l->cold, &m->bank, cold->n_bank);
     tell_rows(tour, "cold.signs", l->cold, &m->bank_signs, cold->n_bank);
+    /* Follows from the bank, as signatures do, which older states have. */
+    tell(tour, "", l->cold + m->bank_whole.offset, 1, 0, m->cold_bytes - m->bank_whole.offset);
 }
 
 static void tell_tables(const struct tour *tour, const struct sona_learner *l)
@@ -502,6 +504,7 @@ static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
 {
     struct loading loading = {.learner = l, .reader = reader};
     const struct sona_model_hot now = *sona_learner_head(l); /* what is of the configuration */
+    const struct sona_model_cold *cold = sona_learner_cold(l);
 
     sona_learner_parts(l, take_part, &loading);
     if (loading.fault[0] == 0 && sona_learner_gate_watches(&l->config) &&
@@ -511,6 +514,7 @@ static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
         sona_learner_parts(l, check_part, &loading);
     if (loading.fault[0] != 0)
         return sona_state_reader_refuse(reader, loading.fault);
+    sona_model_round_bank(&l->layout, sona_learner_cold(l), cold->n_bank);
     keep_configured(l, &now, saved);
     return SONA_OK;
 }

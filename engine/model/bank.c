@@ -165,6 +165,12 @@ static uint32_t n_bank(const struct sona_model_view *view)
     return sona_model_word_up_to(&sona_model_cold_of(view)->n_bank, view->layout->bank.count);
 }
 
+void sona_model_index_bank(const struct sona_model_layout *layout, void *cold, uint32_t n)
+{
+    sona_model_sign_bank(layout, cold, n);
+    sona_model_round_bank(layout, cold, n);
+}
+
 bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t index, float *ret)
 {
     const struct sona_model_layout *l = view->layout;
@@ -205,14 +211,13 @@ static void fetch(const struct sona_model_view *view, uint32_t index)
         __builtin_prefetch(row + i);
 }
 
-/* Offer the rows on the short list. */
-static uint32_t scan_short(const struct sona_model_view *view, const float *x, float norm,
-                           uint32_t n, uint32_t k, sona_pattern *ret)
+/* Offer the rows on a list. */
+static uint32_t scan_listed(const struct sona_model_view *view, const float *x, float norm,
+                            const uint16_t *row, uint32_t listed, uint32_t k, sona_pattern *ret)
 {
     const struct sona_model_layout *l = view->layout;
     const struct sona_kernels *kernels = sona_kernels_active();
-    uint16_t row[SONA_MODEL_SHORT];
-    uint32_t listed = sona_model_short_list(view, x, n, row), count = 0;
+    uint32_t count = 0;
 
     for (uint32_t i = 0; i < listed; i++) {
         if (i + FETCH_AHEAD < listed)
@@ -224,19 +229,28 @@ static uint32_t scan_short(const struct sona_model_view *view, const float *x, f
     return count;
 }
 
+/* The rows that may be among the k nearest; 0: any. */
+static uint32_t list(const struct sona_model_view *view, const float *x, float norm, uint32_t n,
+                     uint32_t k, uint16_t ret[SONA_MODEL_LISTED])
+{
+    if (n <= SONA_MODEL_SCAN)
+        return sona_model_sieve(view, x, norm, n, k, ret);
+    return k <= SONA_MODEL_SHORT_K ? sona_model_short_list(view, x, n, ret) : 0;
+}
+
 uint32_t sona_model_find_patterns(const struct sona_model_view *view, const float *x, uint32_t k,
                                   sona_pattern *ret)
 {
     SONA_MODEL_KERNELS(view->layout);
-    uint32_t n = n_bank(view), dim = view->layout->dim_padded, count;
+    uint32_t n = n_bank(view), dim = view->layout->dim_padded, listed, count;
+    uint16_t row[SONA_MODEL_LISTED];
     float norm = sqrtf(sona_kernels_active()->dot(x, x, dim));
 
     if (k == 0 || n == 0 || !(norm > 0))
         return 0;
-    if (n > SONA_MODEL_SCAN && k <= SONA_MODEL_SHORT_K)
-        count = scan_short(view, x, norm, n, k, ret);
-    else
-        count = scan(view, x, norm, n, k, ret);
+    listed = list(view, x, norm, n, k, row);
+    count = listed > 0 ? scan_listed(view, x, norm, row, listed, k, ret)
+                       : scan(view, x, norm, n, k, ret);
     if (count < k)
         heapify(ret, count);
     sort_heap(ret, count);

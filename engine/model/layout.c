@@ -149,6 +149,9 @@ static void lay_out_cold(struct sona_model_layout *l)
     if (g->patterns_max > SONA_MODEL_SCAN)
         place_rows(&end, &l->bank_signs, SONA_KERNELS_SIGN_WORDS * sizeof(uint64_t),
                    g->patterns_max);
+    place_rows(&end, &l->bank_whole, align(l->dim_padded * sizeof(int16_t)),
+               g->patterns_max < SONA_MODEL_SCAN ? g->patterns_max : SONA_MODEL_SCAN);
+    l->bank_rough = place(&end, sizeof(uint32_t));
     l->cold_bytes = end;
 }
 

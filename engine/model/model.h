@@ -13,6 +13,7 @@
  *                  (table entry, lifted centroid, centroid, linear prediction at the centroid per
  *                  route)
  *                  | bank rows (entry, centroid, counts and sums per route) | their signatures
+ *                  | the first ones' centroids in whole numbers
  *
  * Pattern rows are the learner's: few, soft cells of the space that decisions are made in. Bank
  * rows are the ReasoningBank that people ask: as many as the data has topics, up to patterns_max.
@@ -54,6 +55,8 @@
 #define SONA_MODEL_SIGNS         256u /* bits of a signature */
 #define SONA_MODEL_SHORT         256u /* rows on a short list */
 #define SONA_MODEL_SHORT_K       16u  /* most patterns that are looked for on a short list */
+#define SONA_MODEL_SIEVE_K       16u  /* most patterns that a sieve is used for */
+#define SONA_MODEL_LISTED        256u /* rows on a list of either */
 #define SONA_MODEL_TYPES         6u   /* values of sona_pattern_type */
 #define SONA_MODEL_TENANT_GROUP  16u  /* keys looked at together: one line of them */
 #define SONA_MODEL_TENANT_PROBES 2u   /* groups that may hold a key */
@@ -120,6 +123,9 @@ struct sona_model_layout {
     size_t bank_n, bank_s;                /* [routes_max] each */
     struct sona_model_rows bank_signs;    /* per bank row: its signature, SONA_MODEL_SIGNS bits; no
                                              rows where a scan of the bank is fast enough */
+    struct sona_model_rows bank_whole;    /* of the first SONA_MODEL_SCAN bank rows: the centroid,
+                                             dim_padded whole numbers, SONA_MODEL_POINT to 1 */
+    size_t bank_rough;                    /* uint32_t, 1: some of them cannot be told so */
 };
 
 /* Start of a hot block. */
@@ -365,11 +371,20 @@ uint64_t sona_model_random(uint64_t seed, uint64_t stream, uint64_t n);
 
 /* Copy the centroid of bank row `index` (dim floats); false when there is no such row. */
 bool sona_model_pattern_centroid(const struct sona_model_view *view, uint32_t index, float *ret);
-/* The signature of a padded vector (signs.c); of bank rows [from, from + count), into the block:
- * owed by whoever changes centroids or moves rows. */
+/* What a search needs beside the first n bank rows, which are all in use, and zeros behind it: owed
+ * by whoever changes centroids or moves rows. Its parts: signatures (signs.c), whole numbers
+ * (sieve.c). */
+void sona_model_index_bank(const struct sona_model_layout *layout, void *cold, uint32_t n);
+void sona_model_sign_bank(const struct sona_model_layout *layout, void *cold, uint32_t n);
+void sona_model_round_bank(const struct sona_model_layout *layout, void *cold, uint32_t n);
+bool sona_model_rounded_bank_is_sound(const struct sona_model_layout *layout, const void *cold,
+                                      uint32_t n);
+/* The signature of a padded vector. */
 void sona_model_signs(const float *x, uint32_t padded, uint64_t ret[SONA_KERNELS_SIGN_WORDS]);
-void sona_model_sign_bank(const struct sona_model_layout *layout, void *cold, uint32_t from,
-                          uint32_t count);
+/* Rows among the first n of a small bank, in the order of the table, that hold the k nearest to x,
+ * whose length is `norm`. Returns how many; 0: it cannot tell, any may be. */
+uint32_t sona_model_sieve(const struct sona_model_view *view, const float *x, float norm,
+                          uint32_t n, uint32_t k, uint16_t ret[SONA_MODEL_SCAN]);
 /* The rows among the first n of a bank with signatures whose signs differ least from those of x, in
  * the order of the table. Returns how many. */
 uint32_t sona_model_short_list(const struct sona_model_view *view, const float *x, uint32_t n,

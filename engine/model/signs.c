@@ -100,19 +100,21 @@ void sona_model_signs(const float *x, uint32_t padded, uint64_t ret[SONA_KERNELS
     memcpy(ret, signs, sizeof signs);
 }
 
-void sona_model_sign_bank(const struct sona_model_layout *layout, void *cold, uint32_t from,
-                          uint32_t count)
+void sona_model_sign_bank(const struct sona_model_layout *layout, void *cold, uint32_t n)
 {
-    if (layout->bank_signs.count == 0)
+    const struct sona_model_rows *rows = &layout->bank_signs;
+
+    if (rows->count == 0)
         return;
-    for (uint32_t i = from; i < from + count; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         uint64_t signs[SONA_KERNELS_SIGN_WORDS];
 
         sona_model_signs(sona_model_bank_part(layout, cold, i, layout->bank_centroid),
                          layout->dim_padded, signs);
-        memcpy(sona_model_floats_of(cold, sona_model_at(&layout->bank_signs, i, 0)), signs,
-               sizeof signs);
+        memcpy(sona_model_floats_of(cold, sona_model_at(rows, i, 0)), signs, sizeof signs);
     }
+    memset(sona_model_floats_of(cold, sona_model_at(rows, n, 0)), 0,
+           (rows->count - n) * rows->stride);
 }
 
 /* Rows that may be on the list: bits that differ above, the index below. */

@@ -256,5 +256,5 @@ sona_err sona_model_validate_cold(const struct sona_model_layout *layout, const 
     for (uint32_t i = 0; i < c->n_bank; i++)
         if (!bank_row_is_sound(l, cold, i))
             return SONA_E_FORMAT;
-    return SONA_OK;
+    return sona_model_rounded_bank_is_sound(l, cold, c->n_bank) ? SONA_OK : SONA_E_FORMAT;
 }

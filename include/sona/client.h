@@ -236,7 +236,8 @@ SONA_API sona_err sona_trajectory_end(sona_lane *lane, uint64_t id, float qualit
  *  Exact up to 256 patterns, and for every k > 16. Of more patterns the 256 whose signatures differ
  *  least from the query's are measured: of encoders' embeddings .97 to .999 of the nearest five
  *  are among them, of features without neighbours fewer (ADR 0036; Charikar 2002).
- *  @cost reads every centroid, 4 dim bytes; beyond 256 patterns 32 bytes of each and 256 centroids
+ *  @cost reads 2 dim bytes of every pattern and few centroids of 4 dim (k > 16: all of those);
+ *        beyond 256 patterns 32 bytes of each and 256 centroids
  *  @return SONA_OK (count 0 without a model); as sona_apply(); SONA_E_RANGE for k = 0 */
 SONA_API sona_err sona_find_patterns(sona_lane *lane, const float *x, uint32_t dim, uint32_t k,
                                      sona_pattern *ret, uint32_t *ret_count);

@@ -48,7 +48,7 @@ void sona_bench_model_init(struct sona_bench_model *ret, uint32_t dim, uint32_t 
     fill(cold, l->base_b, l->dim_padded, base_rank, dim, 4);
     fill(cold, l->bank.offset + l->bank_centroid, l->bank.stride / sizeof(float), cold->n_bank, dim,
          5);
-    sona_model_sign_bank(l, cold, 0, cold->n_bank);
+    sona_model_index_bank(l, cold, cold->n_bank);
 }
 
 void sona_bench_model_done(struct sona_bench_model *model)

@@ -222,7 +222,7 @@ static inline void model_fill_bank(struct model *m, uint32_t n_patterns, struct 
         for (uint32_t i = 0; i < l->geometry.dim; i++)
             centroid[i] /= sqrtf(norm);
     }
-    sona_model_sign_bank(l, m->cold, 0, n_patterns);
+    sona_model_index_bank(l, m->cold, n_patterns);
 }
 
 /* A prepared query. */

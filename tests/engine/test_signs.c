@@ -176,6 +176,6 @@ Test(signs, a_small_bank_has_none)
     g.patterns_max = SONA_MODEL_SCAN;
     model_open(&m, &g);
     cr_assert(eq(u32, m.layout.bank_signs.count, 0));
-    cr_assert(eq(sz, m.layout.cold_bytes,
+    cr_assert(eq(sz, m.layout.bank_whole.offset,
                  m.layout.bank.offset + m.layout.bank.count * m.layout.bank.stride));
 }

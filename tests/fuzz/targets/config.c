@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint32_t mistakes = 0;
     struct sona_sidecar_gather *gather = sona_sidecar_gather_open(told, &mistakes);
-    char *text = malloc(size + 1); /* to the byte: what lies behind it is not read */
+    char *text = malloc(size > 0 ? size : 1); /* to the byte: what lies behind it is not read */
 
     FUZZ_HOLD(gather && text);
     if (size > 0)

@@ -204,7 +204,8 @@ static void correct(struct sim_client *c, uint32_t index)
     if (n == 0)
         return;
     struct sim_word *w = &c->word[at[dice_below(&sim.story, n)]];
-    float quality = 1 - w->quality;
+    /* Something else: the same again would be a duplicate. */
+    float quality = w->quality < 0.5f ? w->quality + 0.5f : w->quality - 0.5f;
     sona_err err = revoke ? sona_outcome_revoke(c->lane[index], w->id)
                           : sona_outcome(c->lane[index], w->id, quality, NULL);
     sim_note(revoke ? "revoke" : "correct", w->id, (uint64_t)err);

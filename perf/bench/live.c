@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "client/client.h"
-#include "engine/model/block.h"
+#include "perf/bench/model.h"
 #include "shm/ring.h"
 #include "shm/wire.h"
 #include "tools/query.h"
@@ -174,16 +174,18 @@ const float *sona_bench_live_query(struct sona_bench_live *live)
            (size_t)sona_tools_random_below(&live->random, SONA_BENCH_QUERIES) * live->shape.dim;
 }
 
+/* Acquire: as every call on the lane; it is between two of them. */
+static struct sona_client_attachment *attached(struct sona_bench_live *live)
+{
+    return atomic_load_explicit(&live->client->att, memory_order_acquire);
+}
+
 void sona_bench_live_drain(struct sona_bench_live *live)
 {
     uint64_t begin = sona_tools_now_ns();
 
     for (;;) {
-        /* Acquire: as every call on the lane; it is between two of them. */
-        struct sona_client_attachment *att =
-            atomic_load_explicit(&live->client->att, memory_order_acquire);
-
-        if (sona_shm_ring_used(&att->port[live->lane->index].ring) == 0)
+        if (sona_shm_ring_used(&attached(live)->port[live->lane->index].ring) == 0)
             return;
         if (sona_tools_now_ns() - begin > LIMIT_NS)
             sona_bench_die("the sidecar takes nothing out of the lane any more");
@@ -222,17 +224,21 @@ void sona_bench_live_settle(struct sona_bench_live *live, bool cycle)
     }
 }
 
-uint32_t sona_bench_live_cells(struct sona_bench_live *live)
+size_t sona_bench_live_decision_bytes(struct sona_bench_live *live)
 {
-    struct sona_client_attachment *att =
-        atomic_load_explicit(&live->client->att, memory_order_acquire);
+    struct sona_client_attachment *att = attached(live);
     _Atomic uint64_t hazard = 0; /* nobody scans it: what is read is only counted */
     struct sona_shm_pin pin;
 
     if (sona_shm_pin(&att->reader, &hazard, &pin) <= 0)
         sona_bench_die("the sidecar has no model");
-    return sona_model_n_patterns(
+    return sona_bench_model_decision_bytes(
         &(struct sona_model_view){.layout = &att->layout, .hot = pin.hot, .cold = pin.cold});
+}
+
+size_t sona_bench_live_search_bytes(struct sona_bench_live *live, uint32_t patterns, uint32_t k)
+{
+    return sona_bench_model_search_bytes(&attached(live)->layout, patterns, k);
 }
 
 uint64_t sona_bench_live_counter(struct sona_bench_live *live, const char *name)

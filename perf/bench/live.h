@@ -53,8 +53,10 @@ const float *sona_bench_live_query(struct sona_bench_live *live);
 void sona_bench_live_drain(struct sona_bench_live *live);
 /* Wait until it has learned all that it took (a command), then run a background cycle, too. */
 void sona_bench_live_settle(struct sona_bench_live *live, bool cycle);
-/* Pattern cells that a decision reads, as of the snapshot of now. */
-uint32_t sona_bench_live_cells(struct sona_bench_live *live);
+/* Bytes that a decision reads, as of the snapshot of now; that a search for k of `patterns` reads.
+ */
+size_t sona_bench_live_decision_bytes(struct sona_bench_live *live);
+size_t sona_bench_live_search_bytes(struct sona_bench_live *live, uint32_t patterns, uint32_t k);
 /* One of its counters, by the name in sona/stats.h. */
 uint64_t sona_bench_live_counter(struct sona_bench_live *live, const char *name);
 /* Stop (SIGSTOP) or continue its process, and wait until it is so. */

@@ -51,6 +51,29 @@ void sona_bench_model_init(struct sona_bench_model *ret, uint32_t dim, uint32_t 
     sona_model_index_bank(l, cold, cold->n_bank);
 }
 
+size_t sona_bench_model_decision_bytes(const struct sona_model_view *view)
+{
+    const struct sona_model_layout *l = view->layout;
+    const sona_geometry *g = &l->geometry;
+    size_t vector = l->dim_padded * sizeof(float), code = l->code_padded * sizeof(float);
+    size_t route = sizeof(struct sona_model_route) + 2 * vector + code + l->code_dim * code;
+    size_t cell = sizeof(struct sona_model_pattern) + l->dim_padded * sizeof(int16_t);
+
+    return vector * (1 + g->base_rank + g->micro_rank) + route * sona_model_n_routes(view) +
+           cell * sona_model_n_patterns(view);
+}
+
+size_t sona_bench_model_search_bytes(const struct sona_model_layout *layout, uint32_t patterns,
+                                     uint32_t k)
+{
+    size_t centroid = layout->dim_padded * sizeof(float), whole = centroid / 2;
+
+    if (patterns > SONA_MODEL_SCAN)
+        return patterns * (SONA_MODEL_SIGNS / 8) + SONA_MODEL_SHORT * centroid;
+    return patterns * whole + k * centroid < patterns * centroid ? patterns * whole + k * centroid
+                                                                 : patterns * centroid;
+}
+
 void sona_bench_model_done(struct sona_bench_model *model)
 {
     free(model->hot);

@@ -21,4 +21,14 @@ void sona_bench_model_init(struct sona_bench_model *ret, uint32_t dim, uint32_t 
                            uint32_t base_rank, uint32_t patterns);
 void sona_bench_model_done(struct sona_bench_model *model);
 
+/* Bytes that a decision reads of a model, its query included: of each route the entry, two heads,
+ * the code's head and covariance; the code, A of MicroLoRA; of each of the learner's own patterns
+ * the entry and the lifted centroid. */
+size_t sona_bench_model_decision_bytes(const struct sona_model_view *view);
+/* Bytes that the best search known here reads of a bank that holds so many rows: where there are
+ * signatures those, and the rows of the short list; of a small bank the centroids in whole numbers,
+ * and the k that are told; of the smallest all centroids. */
+size_t sona_bench_model_search_bytes(const struct sona_model_layout *layout, uint32_t patterns,
+                                     uint32_t k);
+
 #endif

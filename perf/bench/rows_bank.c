@@ -28,17 +28,6 @@ static void run_lookup(void *self, uint32_t n)
                                        b->x + (size_t)(b->turn++ % QUERIES) * b->dim, K, b->found);
 }
 
-/* What a look-up must read: all centroids, or where there are signatures those, and the centroids
- * on the short list. */
-static size_t bytes_read(uint32_t patterns, uint32_t dim)
-{
-    size_t centroid = dim * sizeof(float);
-
-    return patterns > SONA_MODEL_SCAN
-               ? patterns * (SONA_MODEL_SIGNS / 8) + SONA_MODEL_SHORT * centroid
-               : patterns * centroid;
-}
-
 /* entry->a: patterns, b: dim */
 static void lookup(struct sona_bench *bench, const struct sona_bench_entry *entry)
 {
@@ -51,7 +40,7 @@ static void lookup(struct sona_bench *bench, const struct sona_bench_entry *entr
     b->dim = entry->b;
     b->x = sona_bench_vectors(QUERIES, b->dim, 13);
     sona_bench_model_init(&b->model, b->dim, 2, 8, entry->a);
-    floor.read = bytes_read(entry->a, entry->b);
+    floor.read = sona_bench_model_search_bytes(&b->model.layout, entry->a, K);
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);
     sona_bench_model_done(&b->model);

@@ -186,8 +186,7 @@ static void run_score(void *self, uint32_t n)
                           SONA_ROUTES_MAX, NULL));
 }
 
-/* One stream over the floats that a decision reads: two heads for each route, the code, A of
- * MicroLoRA, the learner's own patterns, and the query. */
+/* Beside one stream over the bytes that a decision reads. */
 static void decide(struct sona_bench *bench, const struct sona_bench_entry *entry)
 {
     struct call *c = sona_bench_memory(sizeof *c);
@@ -197,14 +196,11 @@ static void decide(struct sona_bench *bench, const struct sona_bench_entry *entr
                                   .self = c,
                                   .block_max = entry->c ? 0 : EVENTS};
     struct sona_bench_floor floor = {0};
-    struct sona_bench_side stream = {.what = "one stream over heads, code and patterns",
-                                     .run = sona_bench_floor_run,
-                                     .self = &floor};
-    uint32_t rows;
+    struct sona_bench_side stream = {
+        .what = "one stream over what it reads", .run = sona_bench_floor_run, .self = &floor};
 
     init(c, bench, &(struct sona_bench_shape){.dim = entry->a, .routes = entry->b});
-    rows = 2 * entry->b + 8 + 2 + (sona_bench_live_cells(c->live) + 1) / 2 + 1;
-    floor.read = (size_t)rows * c->dim * sizeof(float);
+    floor.read = sona_bench_live_decision_bytes(c->live);
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);
     sona_bench_floor_done(&floor);
@@ -376,7 +372,7 @@ static void run_find(void *self, uint32_t n)
                                   c->found, &c->n));
 }
 
-/* Beside one stream over the centroids that the bank holds. */
+/* Beside one stream over what it reads of the patterns that the bank holds. */
 static void find(struct sona_bench *bench, const struct sona_bench_entry *entry)
 {
     struct call *c = sona_bench_memory(sizeof *c);
@@ -387,13 +383,12 @@ static void find(struct sona_bench *bench, const struct sona_bench_entry *entry)
                                   .block_max = EVENTS};
     struct sona_bench_floor floor = {0};
     struct sona_bench_side stream = {
-        .what = "one stream over the centroids", .run = sona_bench_floor_run, .self = &floor};
-    uint64_t held;
+        .what = "one stream over what it reads", .run = sona_bench_floor_run, .self = &floor};
 
     init(c, bench, &(struct sona_bench_shape){.dim = entry->b, .routes = 9, .patterns = entry->a});
     c->k = 5;
-    held = sona_bench_live_counter(c->live, "patterns");
-    floor.read = held * c->dim * sizeof(float);
+    floor.read = sona_bench_live_search_bytes(
+        c->live, (uint32_t)sona_bench_live_counter(c->live, "patterns"), c->k);
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);
     sona_bench_floor_done(&floor);

@@ -14,6 +14,7 @@
 #include "engine/facade.h"
 #include "engine/model/block.h"
 #include "perf/bench/bench.h"
+#include "perf/bench/model.h"
 
 #define QUERIES 4096u
 #define IDS     256u
@@ -134,14 +135,13 @@ static void update(struct sona_bench *bench, const struct sona_bench_entry *entr
     struct sona_bench_side stream = {.run = sona_bench_floor_run, .self = &floor};
     struct sona_model_view view;
 
-    stream.what = entry->c ? "one stream over heads, code and patterns"
+    stream.what = entry->c ? "one stream over what it reads"
                            : "one stream over what decide reads and learning writes";
     init(l, entry->a, entry->b, 5000);
     learn(l, bench->quick ? 600 : 5000);
     view = sona_learner_view(l->engine->learner);
-    floor.read = (2 * entry->b + 10 + (sona_model_n_patterns(&view) + 1) / 2 +
-                  (entry->c ? 1 : LEARN_VECTORS)) *
-                 (size_t)l->dim * sizeof(float);
+    floor.read = sona_bench_model_decision_bytes(&view) +
+                 (entry->c ? 0 : (size_t)(LEARN_VECTORS - 1) * l->dim * sizeof(float));
     sona_bench_floor_init(&floor);
     sona_bench_compare(bench, entry->name, &own, &stream, NULL);
     sona_bench_floor_done(&floor);

@@ -112,7 +112,7 @@ def patterns(rows):
     cycle = rows["background/1000"]
     found = [
         within(rows, "patterns/100/256", "sona_find_patterns, 5 of 100, 256", 3000,
-               why="one stream over the centroids takes %s, the bare look-up %s"
+               why="one stream over what it reads takes %s, the bare look-up %s"
                % (duration(rows["patterns/100/256"]["floor"]["p50"]),
                   duration(rows["bank/100/256"]["p50"]))),
         within(rows, "bank/10000/256", "the same, of 10,000", 60000,

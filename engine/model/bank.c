@@ -15,6 +15,7 @@
 #define LINE_FLOATS  16u  /* of one line of a cache */
 #define FETCH_FLOATS 256u /* fetched ahead of a row */
 #define FETCH_AHEAD  3u   /* rows */
+#define FETCH_TOLD   32u  /* a list that is shorter has mostly winners */
 
 /* Farther, or equally far and later in the table: one order for every caller. */
 static bool farther(const sona_pattern *a, const sona_pattern *b)
@@ -211,6 +212,18 @@ static void fetch(const struct sona_model_view *view, uint32_t index)
         __builtin_prefetch(row + i);
 }
 
+/* What is told of a row, should it win. */
+static void fetch_told(const struct sona_model_view *view, uint32_t index)
+{
+    const struct sona_model_layout *l = view->layout;
+    const float *row = sona_model_bank_part(l, view->cold, index, 0);
+
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + LINE_FLOATS);
+    __builtin_prefetch(row + l->bank_n / sizeof *row);
+    __builtin_prefetch(row + l->bank_s / sizeof *row);
+}
+
 /* Offer the rows on a list. */
 static uint32_t scan_listed(const struct sona_model_view *view, const float *x, float norm,
                             const uint16_t *row, uint32_t listed, uint32_t k, sona_pattern *ret)
@@ -222,6 +235,8 @@ static uint32_t scan_listed(const struct sona_model_view *view, const float *x, 
     for (uint32_t i = 0; i < listed; i++) {
         if (i + FETCH_AHEAD < listed)
             fetch(view, row[i + FETCH_AHEAD]);
+        if (listed < FETCH_TOLD)
+            fetch_told(view, row[i]);
         float dot = kernels->dot(sona_model_bank_part(l, view->cold, row[i], l->bank_centroid), x,
                                  l->dim_padded);
         count = offer(ret, count, k, row[i], 2 - 2 * dot / norm);

@@ -499,12 +499,22 @@ static void keep_configured(struct sona_learner *l, const struct sona_model_hot 
     head->unrecorded = now->unrecorded;
 }
 
+/* What follows from the bank lies at the end of the cold half. States were saved when that had no
+ * such end; their sections are those of now. */
+static void index_older(struct sona_learner *l)
+{
+    struct sona_model_cold *cold = sona_learner_cold(l);
+
+    if (cold->bytes == l->layout.bank_whole.offset)
+        cold->bytes = (uint32_t)l->layout.cold_bytes;
+    sona_model_round_bank(&l->layout, cold, cold->n_bank);
+}
+
 static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
                            struct sona_state_reader *reader)
 {
     struct loading loading = {.learner = l, .reader = reader};
     const struct sona_model_hot now = *sona_learner_head(l); /* what is of the configuration */
-    const struct sona_model_cold *cold = sona_learner_cold(l);
 
     sona_learner_parts(l, take_part, &loading);
     if (loading.fault[0] == 0 && sona_learner_gate_watches(&l->config) &&
@@ -514,7 +524,7 @@ static sona_err take_parts(struct sona_learner *l, const sona_config *saved,
         sona_learner_parts(l, check_part, &loading);
     if (loading.fault[0] != 0)
         return sona_state_reader_refuse(reader, loading.fault);
-    sona_model_round_bank(&l->layout, sona_learner_cold(l), cold->n_bank);
+    index_older(l);
     keep_configured(l, &now, saved);
     return SONA_OK;
 }

@@ -337,6 +337,29 @@ Test(learner_save, a_state_of_the_first_version_is_taken_and_a_newer_one_that_la
     mind_close(&heir);
 }
 
+/* They say so in the size of the cold half, and have the same sections. */
+Test(learner_save, a_state_from_before_whole_numbers_in_the_bank_is_that_of_now)
+{
+    sona_config config = learner_config();
+    struct mind mind = mind_open(&config, 3), heir = mind_open(&config, 0);
+    struct dice dice = dice_open("learner_save: before whole numbers");
+    struct sona_model_cold *cold = sona_learner_cold(mind.l);
+    sona_diag diag = {.text = ""};
+    struct saved saved;
+
+    teach_topics(mind.l, 40, 3, &dice);
+    cycle(mind.l, mind.job);
+    cr_assert(gt(u32, cold->n_bank, 0));
+    cold->bytes = (uint32_t)mind.l->layout.bank_whole.offset;
+    saved = save(&mind);
+    cr_assert(eq(int, load(&heir, &saved, false, &diag), SONA_OK), "%s", diag.text);
+    free(saved.bytes);
+    cold->bytes = (uint32_t)mind.l->layout.cold_bytes;
+    cr_assert(eq(int, memcmp(cold, sona_learner_cold(heir.l), cold->bytes), 0));
+    mind_close(&mind);
+    mind_close(&heir);
+}
+
 Test(learner_save, a_running_cycle_is_refused_by_one_who_has_no_job_for_it)
 {
     sona_config config = learner_config();

@@ -97,19 +97,25 @@ static sona_err prepare(struct demo *demo, struct sona_replay_setup *setup, cons
 }
 
 /* Write the numbers to their file, and say where; with --json to stdout as well. */
-static void publish(const struct sona_demo_options *options, json_t *object)
+static sona_err publish(const struct sona_demo_options *options, json_t *object, sona_diag *reterr)
 {
     const char *path = options->out != NULL ? options->out : "sona-demo.json";
     bool saved = (options->json && options->out == NULL) || sona_demo_report_save(path, object);
+    int e = errno;
 
     if (options->json)
         sona_replay_report_line(stdout, object);
-    if (!saved)
-        fprintf(stderr, "sona-demo: cannot write %s: %s; choose another with --out\n", path,
-                strerror(errno));
-    else if (!options->json)
+    else if (saved)
         printf("  %-26s %s\n\n", "these numbers, and more", path);
     json_decref(object);
+    if (!saved)
+        return sona_tools_fail(reterr, SONA_E_SYSTEM,
+                               "cannot write %s: %s; choose another with "
+                               "--out",
+                               path, strerror(e));
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return sona_tools_fail(reterr, SONA_E_SYSTEM, "the numbers cannot be printed");
+    return SONA_OK;
 }
 
 static int learn(struct demo *demo, sona_diag *reterr)
@@ -150,7 +156,7 @@ static int learn(struct demo *demo, sona_diag *reterr)
         sona_demo_report_windows(&figures);
         if (!demo->options->json)
             sona_demo_report_print(stdout, &figures);
-        publish(demo->options, sona_demo_report_json(&figures));
+        err = publish(demo->options, sona_demo_report_json(&figures), reterr);
     }
     sona_demo_live_done(&demo->live);
     if (result.interrupted)
@@ -233,7 +239,8 @@ static int demo_log(const struct sona_demo_options *options, sona_diag *reterr)
             sona_demo_validation_print(stdout, options->log, &log, &validation);
             printf("\n");
         }
-        publish(options, sona_demo_validation_json(options->log, &log, &validate, &validation));
+        err = publish(
+            options, sona_demo_validation_json(options->log, &log, &validate, &validation), reterr);
     }
     sona_demo_log_close(&log);
     if (validation.interrupted)

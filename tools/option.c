@@ -3,7 +3,12 @@
 /* See option.h. */
 #include "tools/option.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <sona/version.h>
 
 #include "tools/fail.h"
 
@@ -18,4 +23,20 @@ sona_err sona_tools_option_next(const char *program, int argc, char **argv,
                                id == ':' ? "needs a value" : "is not an option", program);
     *ret_id = id;
     return SONA_OK;
+}
+
+int sona_tools_option_shown(const char *program)
+{
+    errno = 0; /* an earlier write may have failed, and nobody knows why */
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    (void)fprintf(stderr, "%s: cannot write to standard output%s%s\n", program,
+                  errno != 0 ? ": " : "", errno != 0 ? strerror(errno) : "");
+    return 1;
+}
+
+int sona_tools_option_version(const char *program)
+{
+    (void)printf("%s %s\n", program, SONA_VERSION);
+    return sona_tools_option_shown(program);
 }

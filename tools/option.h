@@ -14,4 +14,9 @@
 sona_err sona_tools_option_next(const char *program, int argc, char **argv,
                                 const struct option *known, int *ret_id, sona_diag *reterr);
 
+/* The exit status after --help: 1, and a sentence on stderr, if stdout did not take it. */
+int sona_tools_option_shown(const char *program);
+/* Print what --version says. The exit status. */
+int sona_tools_option_version(const char *program);
+
 #endif

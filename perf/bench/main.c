@@ -12,6 +12,7 @@
 #include "perf/bench/bench.h"
 #include "perf/bench/live.h"
 #include "perf/bench/options.h"
+#include "tools/option.h"
 #include "tools/stop.h"
 #include "tools/terminal.h"
 
@@ -106,8 +107,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         sona_bench_options_help();
-        return 0;
+        return sona_tools_option_shown("sona-bench");
     }
+    if (options.version)
+        return sona_tools_option_version("sona-bench");
     if (options.list) {
         list(&options);
         return 0;

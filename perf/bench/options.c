@@ -8,7 +8,7 @@
 #include "tools/option.h"
 #include "tools/replay/options.h"
 
-enum option_id { FILTER = 1000, JSON, LIST, QUICK, ALL, NO_PIN, MS, HELP };
+enum option_id { FILTER = 1000, JSON, LIST, QUICK, ALL, NO_PIN, MS, HELP, VERSION };
 
 static const struct option long_options[] = {
     {"filter", required_argument, NULL, FILTER},
@@ -19,6 +19,7 @@ static const struct option long_options[] = {
     {"no-pin", no_argument, NULL, NO_PIN},
     {"ms", required_argument, NULL, MS},
     {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -38,6 +39,7 @@ static const char help_text[] =
     "  --list         the names and what they are, measure nothing\n"
     "  --json         one JSON object a line\n"
     "  --help         this text\n"
+    "  --version      name and version\n"
     "\n"
     "Columns: the least, the median and the 99th percentile of the mean of a block of calls, and\n"
     "the floor's median; then how many times the floor the operation takes: median over all\n"
@@ -83,6 +85,9 @@ static sona_err parse_one(struct sona_bench_options *o, int id, const char *text
         break;
     case NO_PIN:
         o->no_pin = true;
+        break;
+    case VERSION:
+        o->version = true;
         break;
     default:
         o->help = true;

@@ -14,7 +14,7 @@
 struct sona_bench_options {
     const char *filter[SONA_BENCH_FILTERS_MAX]; /* globs; none: everything that is short */
     uint32_t n_filters;
-    bool json, list, quick, all, no_pin, help;
+    bool json, list, quick, all, no_pin, help, version;
     uint32_t row_ms; /* milliseconds for a row; 0: the default */
 };
 

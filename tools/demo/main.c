@@ -17,6 +17,7 @@
 #include "tools/demo/report.h"
 #include "tools/demo/validate.h"
 #include "tools/fail.h"
+#include "tools/option.h"
 #include "tools/replay/report.h"
 #include "tools/stop.h"
 
@@ -261,8 +262,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         sona_demo_options_help();
-        return 0;
+        return sona_tools_option_shown("sona-demo");
     }
+    if (options.version)
+        return sona_tools_option_version("sona-demo");
     status = options.log != NULL    ? demo_log(&options, &diag)
              : options.data != NULL ? demo_data(&options, &diag)
                                     : demo_packages(&options, &diag);

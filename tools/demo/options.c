@@ -9,14 +9,20 @@
 #include "tools/option.h"
 #include "tools/replay/options.h"
 
-enum option_id { DATA = 1000, LOG, ROWS, SEED, LAMBDA, EMBEDDED, OUT, JSON, HELP };
+enum option_id { DATA = 1000, LOG, ROWS, SEED, LAMBDA, EMBEDDED, OUT, JSON, HELP, VERSION };
 
 static const struct option long_options[] = {
-    {"data", required_argument, NULL, DATA},     {"log", required_argument, NULL, LOG},
-    {"rows", required_argument, NULL, ROWS},     {"seed", required_argument, NULL, SEED},
-    {"lambda", required_argument, NULL, LAMBDA}, {"embedded", no_argument, NULL, EMBEDDED},
-    {"out", required_argument, NULL, OUT},       {"json", no_argument, NULL, JSON},
-    {"help", no_argument, NULL, HELP},           {NULL, 0, NULL, 0},
+    {"data", required_argument, NULL, DATA},
+    {"log", required_argument, NULL, LOG},
+    {"rows", required_argument, NULL, ROWS},
+    {"seed", required_argument, NULL, SEED},
+    {"lambda", required_argument, NULL, LAMBDA},
+    {"embedded", no_argument, NULL, EMBEDDED},
+    {"out", required_argument, NULL, OUT},
+    {"json", no_argument, NULL, JSON},
+    {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
+    {NULL, 0, NULL, 0},
 };
 
 static const char help_text[] =
@@ -36,6 +42,7 @@ static const char help_text[] =
     "  --out FILE    where the numbers are written as JSON [sona-demo.json]\n"
     "  --json        print the numbers as one JSON object, draw nothing\n"
     "  --help        this text\n"
+    "  --version     name and version\n"
     "\n"
     "A log has one JSON object per line, in the order of time:\n"
     "  {\"text\": \"the query\", \"route\": \"name\", \"quality\": 0.8}\n"
@@ -83,6 +90,9 @@ static sona_err parse_one(struct sona_demo_options *options, int id, const char 
         break;
     case JSON:
         options->json = true;
+        break;
+    case VERSION:
+        options->version = true;
         break;
     default:
         options->help = true;

@@ -18,7 +18,7 @@ struct sona_demo_options {
     uint32_t rows;                /* UINT32_MAX: not given */
     uint64_t seed;
     double lambda;
-    bool json, embedded, help;
+    bool json, embedded, help, version;
 };
 
 /* Parse. SONA_E_ARGUMENT with one sentence. */

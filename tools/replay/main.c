@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tools/option.h"
 #include "tools/replay/options.h"
 #include "tools/replay/report.h"
 #include "tools/stop.h"
@@ -93,8 +94,10 @@ int main(int argc, char **argv)
     }
     if (options.help) {
         sona_replay_options_help();
-        return 0;
+        return sona_tools_option_shown("sona-replay");
     }
+    if (options.version)
+        return sona_tools_option_version("sona-replay");
     if (sona_tools_dataset_open(&set, options.data, &diag) != SONA_OK) {
         fprintf(stderr, "sona-replay: %s\n", diag.text);
         return 1;

@@ -32,7 +32,8 @@ enum option_id {
     JSON,
     CURVE,
     RESUME_AT,
-    HELP
+    HELP,
+    VERSION
 };
 
 static const struct option long_options[] = {
@@ -56,6 +57,7 @@ static const struct option long_options[] = {
     {"curve", required_argument, NULL, CURVE},
     {"resume-at", required_argument, NULL, RESUME_AT},
     {"help", no_argument, NULL, HELP},
+    {"version", no_argument, NULL, VERSION},
     {NULL, 0, NULL, 0},
 };
 
@@ -111,6 +113,7 @@ static const char help_text[] =
     "  --json           one JSON object per line, one line per seed\n"
     "  --curve N        with --json: the mean reward of each N queries, too\n"
     "  --help           this text\n"
+    "  --version        name and version\n"
     "\n"
     "In lock-step (the default) a seed gives the same decisions with and without --embedded.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n"
@@ -364,6 +367,9 @@ static sona_err parse_one(struct sona_replay_options *options, int id, const cha
     case JSON:
         options->json = true;
         break;
+    case VERSION:
+        options->version = true;
+        break;
     default:
         options->help = true;
         break;
@@ -398,7 +404,7 @@ sona_err sona_replay_options_parse(struct sona_replay_options *ret, int argc, ch
         return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                "\"%.60s\" is left over; name the data set with --data FILE",
                                argv[optind]);
-    if (options.data == NULL && !options.help)
+    if (options.data == NULL && !options.help && !options.version)
         return sona_tools_fail(reterr, SONA_E_ARGUMENT,
                                "no data set; name one with --data FILE, or see --help");
     if (options.setup.embedded && options.setup.free_run)

@@ -19,7 +19,7 @@ struct sona_replay_options {
     const char *data; /* path, points into argv */
     uint32_t seeds;
     bool json;
-    bool help;
+    bool help, version;
     struct sona_replay_setup setup; /* but for the set, the display, and the seed after the first */
 };
 

@@ -51,6 +51,13 @@ static void read_environment(void)
     atomic_store_explicit(&left, times, memory_order_relaxed); /* pthread_once publishes it */
 }
 
+/* Before main(), and so before the process is confined, which could open no trace any more. */
+__attribute__((constructor)) static void begin(void)
+{
+    if (getenv("SONA_FAULT") || getenv("SONA_TRACE"))
+        (void)pthread_once(&once, read_environment);
+}
+
 void sona_shm_fault(enum sona_fault point)
 {
     (void)pthread_once(&once, read_environment);

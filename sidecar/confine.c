@@ -9,9 +9,11 @@
 #include "sidecar/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,7 +22,7 @@
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SONA_COVERAGE)
 #define SANITIZED true
 #else
 #define SANITIZED false
@@ -127,30 +129,76 @@ struct ruleset {
     uint64_t fs, net, scoped;
 };
 #define FS_EXECUTE      (UINT64_C(1) << 0)
+#define FS_WRITE_FILE   (UINT64_C(1) << 1)
+#define FS_READ_FILE    (UINT64_C(1) << 2)
+#define FS_READ_DIR     (UINT64_C(1) << 3)
+#define FS_REMOVE_DIR   (UINT64_C(1) << 4)
+#define FS_REMOVE_FILE  (UINT64_C(1) << 5)
 #define FS_MAKE_CHAR    (UINT64_C(1) << 6)
+#define FS_MAKE_DIR     (UINT64_C(1) << 7)
+#define FS_MAKE_REG     (UINT64_C(1) << 8)
+#define FS_MAKE_SOCK    (UINT64_C(1) << 9)
 #define FS_MAKE_FIFO    (UINT64_C(1) << 10)
 #define FS_MAKE_BLOCK   (UINT64_C(1) << 11)
 #define FS_MAKE_SYM     (UINT64_C(1) << 12)
-#define FS_IOCTL_DEV    (UINT64_C(1) << 15) /* of devices that are opened from here on */
-#define NET_CONNECT_TCP (UINT64_C(1) << 1)
-#define SCOPED_SIGNAL   (UINT64_C(1) << 1)
+#define FS_TRUNCATE     (UINT64_C(1) << 14) /* version 3 */
+#define FS_IOCTL_DEV    (UINT64_C(1) << 15) /* of devices that are opened from here on; version 5 */
+#define NET_CONNECT_TCP (UINT64_C(1) << 1)  /* version 4 */
+#define SCOPED_SIGNAL   (UINT64_C(1) << 1)  /* version 6 */
 #define VERSION_ASKED   1u
+#define PATH_BENEATH    1
+
+#define FS_NOWHERE (FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_FIFO | FS_MAKE_BLOCK | FS_MAKE_SYM)
+#define FS_READ    (FS_READ_FILE | FS_READ_DIR)
+#define FS_KEPT                                                                           \
+    (FS_READ | FS_WRITE_FILE | FS_TRUNCATE | FS_REMOVE_FILE | FS_MAKE_DIR | FS_MAKE_REG | \
+     FS_MAKE_SOCK)
+#define FS_PLACES (FS_KEPT | FS_REMOVE_DIR)
+
+struct rule {
+    uint64_t allowed;
+    int32_t fd;
+} __attribute__((packed));
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
+#define SYS_landlock_add_rule       445
 #define SYS_landlock_restrict_self  446
 #endif
 
-/* A ruleset with nothing on it denies what it handles everywhere. Returns its version. */
-static int deny_paths(void)
+static const uint64_t rights[] = {[SONA_SIDECAR_PLACE_KEPT] = FS_KEPT,
+                                  [SONA_SIDECAR_PLACE_READ] = FS_READ,
+                                  [SONA_SIDECAR_PLACE_FILE] = FS_READ_FILE,
+                                  [SONA_SIDECAR_PLACE_WRITTEN] = FS_READ_FILE | FS_WRITE_FILE,
+                                  [SONA_SIDECAR_PLACE_EMPTIED] = FS_REMOVE_DIR};
+
+/* The descriptors of what lies in /proc stay open: such an inode is another one when nobody had it
+ * in use, and the rule is about the inode. */
+static bool allow(int ruleset, const struct sona_sidecar_place *place, uint64_t handled)
 {
-    struct ruleset rules = {.fs = FS_EXECUTE | FS_MAKE_CHAR | FS_MAKE_FIFO | FS_MAKE_BLOCK |
-                                  FS_MAKE_SYM};
+    int fd = open(place->path, O_PATH | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT || errno == EACCES; /* it cannot be used either */
+    bool ok = syscall(SYS_landlock_add_rule, ruleset, PATH_BENEATH,
+                      &(struct rule){.allowed = rights[place->kind] & handled, .fd = fd}, 0) == 0;
+    if (strncmp(place->path, "/proc/", strlen("/proc/")) != 0)
+        (void)close(fd);
+    return ok;
+}
+
+/* What a ruleset handles it denies everywhere but where a rule allows it. Returns its version;
+ * 0: none is in effect. Null: no place is asked about. */
+static int deny_paths(const struct sona_sidecar_places *places)
+{
+    struct ruleset rules = {.fs = FS_NOWHERE | (places ? FS_PLACES & ~FS_TRUNCATE : 0)};
     int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION_ASKED);
     size_t bytes = sizeof rules.fs;
 
     if (version < 1)
         return 0;
+    if (version >= 3 && places)
+        rules.fs |= FS_TRUNCATE;
     if (version >= 4) {
         rules.net = NET_CONNECT_TCP;
         bytes = offsetof(struct ruleset, scoped);
@@ -164,24 +212,32 @@ static int deny_paths(void)
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, bytes, 0);
     if (fd < 0)
         return 0;
-    bool ok = syscall(SYS_landlock_restrict_self, fd, 0) == 0;
+    bool ok = true;
+    for (uint32_t i = 0; places && ok && i < places->n; i++)
+        ok = allow(fd, &places->place[i], rules.fs);
+    ok = ok && syscall(SYS_landlock_restrict_self, fd, 0) == 0;
     (void)close(fd);
     return ok ? version : 0;
 }
 
-struct sona_sidecar_confined sona_sidecar_confine(bool even_there)
+struct sona_sidecar_confined sona_sidecar_confine(const struct sona_sidecar_places *places,
+                                                  bool even_there)
 {
-    struct sona_sidecar_confined ret = {.why =
-                                            "it runs under a sanitizer, whose tools need it all"};
+    struct sona_sidecar_confined ret = {.why = "it is built with tools for tests that need it all"};
 
     if (SANITIZED && !even_there)
         return ret;
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    ret.landlock = deny_paths();
+    if (places && !places->too_many)
+        ret.landlock = deny_paths(places);
+    ret.paths = ret.landlock > 0;
+    if (!ret.paths)
+        ret.landlock = deny_paths(NULL);
     ret.seccomp = deny_calls();
-    ret.why = ret.seccomp && ret.landlock ? NULL
-              : ret.seccomp               ? "the kernel has no landlock"
-              : ret.landlock              ? "the kernel takes no seccomp filter"
-                                          : "the kernel has neither seccomp filters nor landlock";
+    ret.why = !ret.seccomp && !ret.landlock ? "the kernel has neither seccomp filters nor landlock"
+              : !ret.seccomp                ? "the kernel takes no seccomp filter"
+              : !ret.landlock               ? "the kernel has no landlock"
+              : !ret.paths ? "landlock took no rules for its directories: it may use any"
+                           : NULL;
     return ret;
 }

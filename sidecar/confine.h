@@ -7,22 +7,26 @@
  *
  *   seccomp   other programs and processes, other processes' memory, other identities, mounts and
  *             namespaces, modules, clocks, keys, io_uring and the like: EPERM
- *   landlock  programs; making devices, FIFOs and links; orders to devices; TCP connections to
- *             anybody; signals to others: EACCES, EPERM
+ *   landlock  every file that lies in none of its places (places.h); programs; making devices,
+ * FIFOs and links; orders to devices; TCP connections to anybody; signals to others: EACCES, EPERM
  */
 #ifndef SONA_SIDECAR_CONFINE_H
 #define SONA_SIDECAR_CONFINE_H
 
 #include <stdbool.h>
 
+#include "sidecar/places.h"
+
 struct sona_sidecar_confined {
     bool seccomp;
+    bool paths;      /* landlock knows the places, and denies the rest */
     int landlock;    /* its version; 0: none */
-    const char *why; /* null: both are there. Static */
+    const char *why; /* null: all of it is there. Static */
 };
 
-/* Once, by the only thread there is. Under a sanitizer, whose own tools need what is taken away,
- * nothing is, unless `even_there`. */
-struct sona_sidecar_confined sona_sidecar_confine(bool even_there);
+/* Once, by the only thread there is, when it has found its places; null: none is denied. Under a
+ * sanitizer, whose own tools need what is taken away, nothing is, unless `even_there`. */
+struct sona_sidecar_confined sona_sidecar_confine(const struct sona_sidecar_places *places,
+                                                  bool even_there);
 
 #endif

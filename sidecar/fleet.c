@@ -50,7 +50,8 @@ struct fleet {
     bool ready;    /* that was said */
     int ready_fd, told_fd, signal_fd;
     int status;
-    struct sona_http *http; /* of all */
+    struct sona_http *http;                   /* of all */
+    const struct sona_sidecar_places *places; /* null: not confined to any */
 };
 
 /* ---- the thread of one ---- */
@@ -248,6 +249,19 @@ static bool is_wanted(const struct sona_sidecar_whole *whole, const char *name)
     return false;
 }
 
+/* A rule of landlock cannot be added later. */
+static bool is_out_of_reach(const struct fleet *f, const struct sona_sidecar_options *o)
+{
+    const char *dir = f->places ? sona_sidecar_places_lack(f->places, o) : NULL;
+
+    if (dir)
+        sona_sidecar_log(SONA_SIDECAR_WARN, "config_restart",
+                         "key=instances wanted=\"%s\" reason=\"%s is in none of the directories "
+                         "that this process kept for itself when it started: restart it\"",
+                         o->instance, dir);
+    return dir != NULL;
+}
+
 /* The options of each to the one that runs under that name; the rest are new. A process of one
  * instance keeps it under another name, too, which takes a restart. */
 static void change(struct fleet *f, struct sona_sidecar_whole *whole)
@@ -268,6 +282,8 @@ static void change(struct fleet *f, struct sona_sidecar_whole *whole)
                              m->name);
             continue;
         }
+        if (!m && is_out_of_reach(f, o))
+            continue;
         whole->instance[i] = NULL;
         if (m) {
             hand_over(m, o);
@@ -340,9 +356,10 @@ static void serve(struct fleet *f)
     }
 }
 
-int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole)
+int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole,
+                           const struct sona_sidecar_places *places)
 {
-    struct fleet f = {.named = whole->named, .ready_fd = whole->common->ready_fd};
+    struct fleet f = {.named = whole->named, .ready_fd = whole->common->ready_fd, .places = places};
     sigset_t wanted;
     sona_diag diag;
     sona_err err;

@@ -14,10 +14,12 @@
 #ifndef SONA_SIDECAR_FLEET_H
 #define SONA_SIDECAR_FLEET_H
 
-#include "sidecar/options.h"
+#include "sidecar/places.h"
 
 /* Run them until SIGTERM or SIGINT; at SIGHUP read the configuration again. Every signal is blocked
- * in the calling thread. Takes the instances out of `whole`. Returns the exit status. */
-int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole);
+ * in the calling thread. Takes the instances out of `whole`. An instance that SIGHUP adds has
+ * to lie in `places`; null: it may lie anywhere. Returns the exit status. */
+int sona_sidecar_fleet_run(struct sona_sidecar_whole *whole,
+                           const struct sona_sidecar_places *places);
 
 #endif

@@ -29,9 +29,12 @@ static sona_err dir_refused(const char *dir, const char *what, sona_diag *reterr
         what, dir);
 }
 
-static sona_err name_files(struct sona_sidecar_instance *s, const char *name,
-                           const char *runtime_dir, sona_diag *reterr)
+sona_err sona_sidecar_instance_name(struct sona_sidecar_instance *ret, const char *name,
+                                    const char *runtime_dir, sona_diag *reterr)
 {
+    struct sona_sidecar_instance *s = ret;
+
+    *s = (struct sona_sidecar_instance){.lock_fd = -1, .listen_fd = -1, .control_fd = -1};
     /* Root may make the system's directory, which is where clients look first. */
     if (!runtime_dir && geteuid() == 0)
         runtime_dir = SONA_WIRE_SYSTEM_DIR;
@@ -112,8 +115,7 @@ static sona_err take_lock(struct sona_sidecar_instance *s, sona_diag *reterr)
 sona_err sona_sidecar_instance_open(struct sona_sidecar_instance *ret, const char *name,
                                     const char *runtime_dir, sona_diag *reterr)
 {
-    *ret = (struct sona_sidecar_instance){.lock_fd = -1, .listen_fd = -1, .control_fd = -1};
-    sona_err err = name_files(ret, name, runtime_dir, reterr);
+    sona_err err = sona_sidecar_instance_name(ret, name, runtime_dir, reterr);
 
     if (err == SONA_OK)
         err = enter_dir(ret, reterr);

@@ -22,6 +22,10 @@ struct sona_sidecar_instance {
     bool made_dir;
 };
 
+/* The directory, made or not, and the paths in it; nothing is looked at but which directory clients
+ * would use. SONA_E_RANGE, SONA_E_ABSENT. */
+sona_err sona_sidecar_instance_name(struct sona_sidecar_instance *ret, const char *name,
+                                    const char *runtime_dir, sona_diag *reterr);
 /* Find the runtime directory (made with mode 0700 when absent; null: as clients do, and /run/sona
  * for root) and take the lock. SONA_E_BUSY when the instance runs; SONA_E_RANGE, SONA_E_PERMISSION,
  * SONA_E_SYSTEM. */

@@ -44,18 +44,34 @@ static int check(const struct sona_sidecar_whole *whole)
     return status;
 }
 
-/* Before there is any thread: some of it is a thread's alone. */
-static void confine(const struct sona_sidecar_options *common)
+/* Before there is any thread: some of it is a thread's alone. Whether places are all it has. */
+static bool confine(const struct sona_sidecar_places *places)
 {
-    if (common->confine_off)
-        return;
-    struct sona_sidecar_confined confined = sona_sidecar_confine(false);
+    struct sona_sidecar_confined confined = sona_sidecar_confine(places, false);
 
     sona_sidecar_log(confined.why ? SONA_SIDECAR_WARN : SONA_SIDECAR_INFO,
-                     confined.why ? "confined_less" : "confined", "seccomp=%s landlock=%d%s%s%s",
-                     confined.seccomp ? "yes" : "no", confined.landlock,
+                     confined.why ? "confined_less" : "confined",
+                     "seccomp=%s landlock=%d paths=%s%s%s%s", confined.seccomp ? "yes" : "no",
+                     confined.landlock, confined.paths ? "yes" : "no",
                      confined.why ? " reason=\"" : "", confined.why ? confined.why : "",
                      confined.why ? "\"" : "");
+    return confined.paths;
+}
+
+static int run_confined(struct sona_sidecar_whole *whole)
+{
+    struct sona_sidecar_places places;
+
+    if (whole->common->confine_off)
+        return sona_sidecar_fleet_run(whole, NULL);
+    if (!sona_sidecar_places_find(&places, whole)) {
+        (void)fprintf(stderr, "%ssona-sidecar: out of memory for the names of its directories\n",
+                      sona_sidecar_log_priority(SONA_SIDECAR_ERROR));
+        return 1;
+    }
+    int status = sona_sidecar_fleet_run(whole, confine(&places) ? &places : NULL);
+    sona_sidecar_places_done(&places);
+    return status;
 }
 
 static int run(struct sona_sidecar_whole *whole)
@@ -77,8 +93,7 @@ static int run(struct sona_sidecar_whole *whole)
     (void)pthread_sigmask(SIG_SETMASK, &all, NULL);
     if (common->check)
         return check(whole);
-    confine(common);
-    return sona_sidecar_fleet_run(whole);
+    return run_confined(whole);
 }
 
 int main(int argc, char **argv)

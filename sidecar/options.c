@@ -222,14 +222,21 @@ static void say_variable(struct sona_sidecar_gather *g, const char *variable)
                          guess);
 }
 
+const char *sona_sidecar_options_file(void)
+{
+    const char *file = last_of(FLAG_CONFIG);
+
+    return file ? file : last_of(FLAG_ISOLATED) ? NULL : SONA_SIDECAR_CONFIG_FILE;
+}
+
 /* Everything that is said; what only the command line says goes to `o`. */
 static void gather_all(struct sona_sidecar_gather *g, struct sona_sidecar_options *o)
 {
-    const char *file = last_of(FLAG_CONFIG);
+    const char *file = sona_sidecar_options_file();
     bool isolated = last_of(FLAG_ISOLATED) != NULL;
 
-    if (file || !isolated)
-        sona_sidecar_text_gather(g, file ? file : SONA_SIDECAR_CONFIG_FILE, file != NULL);
+    if (file)
+        sona_sidecar_text_gather(g, file, last_of(FLAG_CONFIG) != NULL);
     sona_sidecar_gather_over(g);
     sona_sidecar_gather_layer(g);
     for (char **variable = environ; !isolated && variable && *variable; variable++)

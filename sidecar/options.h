@@ -102,6 +102,8 @@ int sona_sidecar_options_parse(struct sona_sidecar_options *ret, int argc, char 
 void sona_sidecar_options_each_flag(void (*visit)(void *arg, const char *name, int letter,
                                                   const char *argument, const char *help),
                                     void *arg);
+/* The file that again reads first; null: none. */
+const char *sona_sidecar_options_file(void);
 /* Give back what parse kept for again. */
 void sona_sidecar_options_done(void);
 

@@ -19,6 +19,7 @@
 #include "sidecar/clock.h"
 #include "sidecar/guard.h"
 #include "sidecar/log.h"
+#include "sidecar/places.h"
 #include "sidecar/startup.h"
 #include "sidecar/store/store.h"
 
@@ -100,19 +101,6 @@ static void store_notice(void *context, const char *event, const char *text)
     sona_sidecar_voice_speak(before);
 }
 
-/* The directories above one that nobody asked for by name. What cannot be made is told by the
- * store. */
-static void make_parents(const char *path)
-{
-    char parent[SONA_SIDECAR_DIR_MAX];
-
-    (void)snprintf(parent, sizeof parent, "%s", path);
-    for (char *end = parent + 1; (end = strchr(end, '/')); *end++ = '/') {
-        *end = '\0';
-        (void)mkdir(parent, 0700);
-    }
-}
-
 static sona_err open_store(struct sona_sidecar *s, sona_diag *reterr)
 {
     const struct sona_sidecar_options *o = s->options;
@@ -145,7 +133,7 @@ static sona_err make_store(struct sona_sidecar *s, sona_diag *reterr)
                    s->instance.name);
     if (!o->state_by_default)
         return open_store(s, reterr);
-    make_parents(o->state_dir);
+    sona_sidecar_places_make_parents(o->state_dir);
     sona_err err = open_store(s, reterr);
     if (err == SONA_OK || (err != SONA_E_PERMISSION && access(o->state_dir, F_OK) == 0))
         return err;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <errno.h>
 #include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -368,27 +369,56 @@ static bool take_path(const struct sona_sidecar_setting *s, struct sona_sidecar_
     return true;
 }
 
+/* A confined process reads no list of groups any more; those that it was told of before, it knows.
+ * By the main thread. */
+static struct known {
+    char name[SONA_SIDECAR_GROUP_MAX];
+    uint32_t gid;
+} known[SONA_SIDECAR_INSTANCES_MAX];
+static uint32_t n_known;
+
+/* Returns 0, or why there is none, which may be ENOENT. */
+static int find_group(const char *name, uint32_t *ret)
+{
+    char buffer[4096];
+    struct group entry, *found = NULL;
+
+    for (uint32_t i = 0; i < n_known; i++)
+        if (strcmp(known[i].name, name) == 0) {
+            *ret = known[i].gid;
+            return 0;
+        }
+    int rc = getgrnam_r(name, &entry, buffer, sizeof buffer, &found);
+    if (!found)
+        return rc != 0 ? rc : ENOENT;
+    *ret = (uint32_t)found->gr_gid;
+    if (n_known < SONA_SIDECAR_INSTANCES_MAX) {
+        (void)snprintf(known[n_known].name, sizeof known[n_known].name, "%s", name);
+        known[n_known++].gid = *ret;
+    }
+    return 0;
+}
+
 /* By name or number; resolved now, so that a name nobody has is a mistake at its place. */
 static bool take_group(struct sona_sidecar_options *o, const char *text,
                        char why[SONA_DIAG_TEXT_MAX])
 {
     size_t digits = strspn(text, "0123456789");
     bool number = digits > 0 && digits < 10 && text[digits] == '\0';
-    char buffer[4096];
-    struct group entry, *found = NULL;
+    uint32_t gid = SONA_SIDECAR_GROUP_NONE;
+    int rc = 0;
 
-    if (text[0] != '\0' && !number && strlen(text) < SONA_SIDECAR_GROUP_MAX)
-        (void)getgrnam_r(text, &entry, buffer, sizeof buffer, &found);
-    if (text[0] != '\0' && !number && !found) {
+    if (text[0] != '\0' && !number)
+        rc = strlen(text) < SONA_SIDECAR_GROUP_MAX ? find_group(text, &gid) : ENOENT;
+    if (rc != 0) {
         (void)snprintf(why, SONA_DIAG_TEXT_MAX,
                        "group must be the name or the number of a group of this machine, not "
-                       "\"%.64s\"",
-                       text);
+                       "\"%.64s\"%s",
+                       text,
+                       rc == EACCES ? "; a confined process can look up no name: restart it" : "");
         return false;
     }
-    o->group = found    ? (uint32_t)found->gr_gid
-               : number ? (uint32_t)strtoul(text, NULL, 10)
-                        : SONA_SIDECAR_GROUP_NONE;
+    o->group = number ? (uint32_t)strtoul(text, NULL, 10) : gid;
     (void)snprintf(o->group_text, sizeof o->group_text, "%s", text);
     return true;
 }

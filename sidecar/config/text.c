@@ -166,15 +166,21 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-void sona_sidecar_text_gather(struct sona_sidecar_gather *gather, const char *path, bool wanted)
+bool sona_sidecar_text_drop_ins(const char *path, char ret[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
+
+    return snprintf(ret, PATH_MAX, "%.*sconf.d", slash ? (int)(slash - path) + 1 : 0, path) <
+           PATH_MAX;
+}
+
+void sona_sidecar_text_gather(struct sona_sidecar_gather *gather, const char *path, bool wanted)
+{
     char dir[PATH_MAX], file[PATH_MAX + NAME_MAX + 2];
     struct dirent **entries = NULL;
 
     read_file(gather, path, wanted);
-    if (snprintf(dir, sizeof dir, "%.*sconf.d", slash ? (int)(slash - path) + 1 : 0, path) >=
-        (int)sizeof dir)
+    if (!sona_sidecar_text_drop_ins(path, dir))
         return; /* the file's path was too long to be opened, and that is told */
     int n = scandir(dir, &entries, is_drop_in, by_name);
     if (n < 0 && errno != ENOENT && errno != ENOTDIR)

@@ -8,12 +8,17 @@
 #ifndef SONA_SIDECAR_CONFIG_TEXT_H
 #define SONA_SIDECAR_CONFIG_TEXT_H
 
+#include <limits.h>
+
 #include "sidecar/config/gather.h"
 
 #define SONA_SIDECAR_DROP_INS_MAX 64u
 
 /* Gather the file (absent: a mistake when `wanted`), then its drop-ins; each is a layer. */
 void sona_sidecar_text_gather(struct sona_sidecar_gather *gather, const char *path, bool wanted);
+
+/* Where the drop-ins of a file are; false: the path is too long. */
+bool sona_sidecar_text_drop_ins(const char *path, char ret[PATH_MAX]);
 
 /* UTF-8 without control characters, and no tab that indents. Tells where it is not. */
 void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *path, const char *text,

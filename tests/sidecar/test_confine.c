@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -119,6 +121,110 @@ static void try_what_is_needed(struct said *said)
         say(said, "no signal to itself");
 }
 
+/* ---- places ---- */
+
+/* What is kept, what is read, one file that is read in a directory that is nobody's. */
+static const struct sona_sidecar_places *make_places(const char *dir)
+{
+    static struct sona_sidecar_places places;
+    static char path[3][128];
+    static const char *const files[] = {"kept",  "read",       "read/here",
+                                        "other", "other/file", "other/there"};
+
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char name[128];
+
+        (void)snprintf(name, sizeof name, "%s/%s", dir, files[i]);
+        if (!strchr(files[i], '/'))
+            cr_assert(eq(int, mkdir(name, 0700), 0));
+        else
+            cr_assert(ge(int, open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600), 0));
+    }
+    (void)snprintf(path[0], sizeof path[0], "%s/kept", dir);
+    (void)snprintf(path[1], sizeof path[1], "%s/read", dir);
+    (void)snprintf(path[2], sizeof path[2], "%s/other/file", dir);
+    places = (struct sona_sidecar_places){
+        .n = 4,
+        .place = {{.kind = SONA_SIDECAR_PLACE_KEPT, .path = path[0]},
+                  {.kind = SONA_SIDECAR_PLACE_READ, .path = path[1]},
+                  {.kind = SONA_SIDECAR_PLACE_FILE, .path = path[2]},
+                  {.kind = SONA_SIDECAR_PLACE_EMPTIED, .path = path[0]}}};
+    return &places;
+}
+
+#define ALLOWED(call)                            \
+    do {                                         \
+        errno = 0;                               \
+        if ((call) == -1)                        \
+            say(said, #call " was not allowed"); \
+    } while (0)
+
+/* In the directory of them all. */
+static void try_places(struct said *said, int version)
+{
+    struct sockaddr_un in = {.sun_family = AF_UNIX, .sun_path = "kept/socket"};
+    struct sockaddr_un out = {.sun_family = AF_UNIX, .sun_path = "other/socket"};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ALLOWED(open("kept/file", O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
+    ALLOWED(open("kept/file", O_TRUNC | O_WRONLY | O_CLOEXEC));
+    ALLOWED(rename("kept/file", "kept/aside"));
+    ALLOWED(unlink("kept/aside"));
+    ALLOWED(mkdir("kept/below", 0700));
+    ALLOWED(rmdir("kept/below"));
+    ALLOWED(open("kept", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ALLOWED(open("read/here", O_RDONLY | O_CLOEXEC));
+    ALLOWED(open("read", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ALLOWED(open("other/file", O_RDONLY | O_CLOEXEC));
+    DENIED(bind(fd, (struct sockaddr *)&out, sizeof out));
+    ALLOWED(bind(fd, (struct sockaddr *)&in, sizeof in));
+
+    DENIED(open("read/here", O_WRONLY | O_CLOEXEC));
+    DENIED(open("read/new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    DENIED(unlink("read/here"));
+    DENIED(open("other/file", O_WRONLY | O_CLOEXEC));
+    DENIED(open("other/there", O_RDONLY | O_CLOEXEC));
+    DENIED(open("other", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    DENIED(open("other/new", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    DENIED(mkdir("other/new", 0700));
+    DENIED(unlink("other/there"));
+    DENIED(rmdir("other"));
+    DENIED(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+    if (version >= 3)
+        DENIED(truncate("other/there", 0));
+    (void)close(fd);
+}
+
+Test(confine, leaves_the_files_of_its_places_and_no_others, .timeout = 60)
+{
+    struct said *said =
+        mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char dir[] = "/tmp/sona-confine-XXXXXX", command[64];
+    int status = -1;
+
+    cr_assert(ne(ptr, said, MAP_FAILED));
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    const struct sona_sidecar_places *places = make_places(dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sona_sidecar_confined confined = sona_sidecar_confine(places, true);
+
+        if (confined.landlock == 0)
+            _exit(77);
+        if (!confined.paths || chdir(dir) != 0)
+            _exit(1);
+        try_places(said, confined.landlock);
+        _exit(0);
+    }
+    cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+    (void)snprintf(command, sizeof command, "rm -rf %s", dir);
+    cr_expect(eq(int, system(command), 0));
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+        cr_skip("this kernel has no landlock");
+    cr_expect(eq(int, status, 0));
+    cr_expect(eq(str, said->text, ""));
+}
+
 #ifdef __x86_64__
 /* The numbers of another ABI would pass a list of ours. In a confined child; how it ended. */
 static int call_by_x32(void)
@@ -127,7 +233,7 @@ static int call_by_x32(void)
     pid_t pid = fork();
 
     if (pid == 0) {
-        if (!sona_sidecar_confine(true).seccomp)
+        if (!sona_sidecar_confine(NULL, true).seccomp)
             _exit(77);
         (void)syscall(0x40000000 | SYS_getpid);
         _exit(0);
@@ -155,7 +261,7 @@ Test(confine, leaves_what_is_needed_and_nothing_else, .timeout = 60)
     cr_assert(ne(ptr, said, MAP_FAILED));
     pid_t pid = fork();
     if (pid == 0) {
-        struct sona_sidecar_confined confined = sona_sidecar_confine(true);
+        struct sona_sidecar_confined confined = sona_sidecar_confine(NULL, true);
 
         if (!confined.seccomp)
             _exit(77);

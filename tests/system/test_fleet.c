@@ -145,6 +145,15 @@ static bool exists(const struct scene *s, const char *dir, const char *file)
     return access(path, F_OK) == 0;
 }
 
+static const char *log_now(const struct scene *s)
+{
+    static char text[1 << 18];
+    ssize_t n = pread(s->spawn.log_fd, text, sizeof text - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
 /* Wait until the log has these words, `count` times. */
 static void await_log(const struct scene *s, const char *words, uint32_t count)
 {
@@ -153,11 +162,9 @@ static void await_log(const struct scene *s, const char *words, uint32_t count)
 
     words = own(words, names);
     for (;;) {
-        static char text[1 << 18];
-        ssize_t n = pread(s->spawn.log_fd, text, sizeof text - 1, 0);
+        const char *text = log_now(s);
         uint32_t found = 0;
 
-        text[n > 0 ? n : 0] = '\0';
         for (const char *at = text; (at = strstr(at, words)); at++)
             found++;
         if (found >= count)
@@ -404,5 +411,30 @@ Test(fleet, a_sighup_starts_the_new_stops_the_kept_and_leaves_what_would_be_forg
     await_log(&s, "instance=search@ event=ready", 2);
     struct opinion after = opinion_now(&search);
     cr_expect(eq(int, memcmp(&before, &after, sizeof before), 0), "search is another");
+    close_scene(&s);
+}
+
+Test(fleet, a_new_one_outside_of_what_the_process_kept_for_itself_waits_for_a_restart,
+     .timeout = 60)
+{
+    char instances[512];
+    struct scene s;
+
+    open_scene(&s, "  chat@:\n");
+    bool places = strstr(log_now(&s), " paths=yes") != NULL;
+    (void)snprintf(instances, sizeof instances,
+                   "  chat@:\n  away@: {state: {state_dir: %s/away}}\n"
+                   "  near@: {state: {state_dir: %s/common/near}}\n",
+                   s.state, s.state);
+    write_file(&s, instances);
+    hang_up(&s);
+    await_log(&s, "instance=near@ event=ready", 1);
+    await_log(&s,
+              places ? "event=config_restart key=instances wanted=\"away@\" reason=\""
+                     : "instance=away@ event=ready",
+              1);
+    cr_expect(eq(int, exists(&s, "away", "away@.db"), !places));
+    struct stage near = one(&s, "near@");
+    teach_best(&near, 0);
     close_scene(&s);
 }

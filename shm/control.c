@@ -23,7 +23,8 @@ static const struct sona_control_command commands[] = {
 #define AT(member) offsetof(struct sona_control_request, member)
 
 static const struct sona_control_argument arguments[] = {
-    {"name", "NAME", "NAME", SONA_CONTROL_NAME, AT(spec.name), "of a route, 1..63 bytes"},
+    {"name", "NAME", "NAME", SONA_CONTROL_NAME, AT(spec.name),
+     "of a route, 1..63 " SONA_CONTROL_NAME_RULE},
     {"mode", "MODE", "MODE", SONA_CONTROL_MODE, AT(mode), "apply, observe or bypass"},
     {"cost", "C", "C", SONA_CONTROL_REAL, AT(spec.cost), "relative cost, 0..1 (default: 0)"},
     {"prior_quality", "", "Q", SONA_CONTROL_REAL, AT(spec.prior_quality),
@@ -42,6 +43,16 @@ static const struct sona_control_argument arguments[] = {
 };
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
+
+bool sona_control_name_ok(const char *name)
+{
+    size_t n = strlen(name);
+
+    for (size_t i = 0; i < n; i++)
+        if (name[i] <= ' ' || name[i] > '~' || name[i] == ',' || name[i] == ':')
+            return false;
+    return n > 0 && n < SONA_ROUTE_NAME_MAX;
+}
 
 const struct sona_control_command *sona_control_command_at(uint32_t index)
 {

@@ -87,6 +87,11 @@ enum sona_control_class {
     SONA_CONTROL_LINES     /* patterns, decisions as JSON lines */
 };
 
+/* What a new route may be called: 1 to SONA_ROUTE_NAME_MAX - 1 printable ASCII characters but ','
+ * and ':', so that the configuration, the one-line form and a terminal can show it. */
+#define SONA_CONTROL_NAME_RULE "printable ASCII characters but ',' and ':'"
+bool sona_control_name_ok(const char *name);
+
 /* A question or a command, with its arguments. */
 struct sona_control_request {
     uint32_t what;        /* enum sona_control_what */

@@ -3,10 +3,6 @@
 /* See carry.h. */
 #include "sidecar/carry.h"
 
-#include <stdio.h>
-#include <string.h>
-
-#include "engine/model/block.h"
 #include "shm/diag.h"
 #include "shm/fault.h"
 
@@ -114,63 +110,4 @@ bool sona_sidecar_carry(struct sona_sidecar_core *core, struct sona_sidecar_chro
         take_patterns(core, command);
     sona_sidecar_publication_renew(out);
     return true;
-}
-
-sona_err sona_sidecar_carry_routes(struct sona_sidecar_core *core,
-                                   struct sona_sidecar_chronicle *chronicle, uint32_t n_before,
-                                   sona_diag *reterr)
-{
-    struct sona_model_view view = sona_learner_view(core->learner);
-
-    for (uint32_t k = sona_model_n_routes(&view); k < n_before; k++) {
-        struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
-
-        (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "rolled-back-%u", k);
-        for (int n = 0; n < 2; n++) {
-            if (!sona_sidecar_chronicle_command(chronicle, &c))
-                return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
-                                         "routes that are gone cannot be written to the journal");
-            sona_sidecar_command_apply(core->learner, &c);
-            c.request.what = SONA_CONTROL_ROUTE_RETIRE;
-        }
-    }
-    return SONA_OK;
-}
-
-sona_err sona_sidecar_carry_route(struct sona_sidecar_core *core,
-                                  struct sona_sidecar_chronicle *chronicle,
-                                  const sona_route_spec *spec, sona_diag *reterr)
-{
-    struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD, .spec = *spec}};
-
-    if (!sona_sidecar_chronicle_command(chronicle, &c))
-        return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
-                                 "route %s cannot be written to the journal", spec->name);
-    sona_sidecar_command_apply(core->learner, &c);
-    if (c.diag.code != SONA_OK && reterr)
-        *reterr = c.diag;
-    return c.diag.code;
-}
-
-sona_err sona_sidecar_carry_shown(struct sona_sidecar_core *core,
-                                  struct sona_sidecar_chronicle *chronicle, const void *hot,
-                                  const sona_route_spec *declared, uint32_t n_declared,
-                                  sona_diag *reterr)
-{
-    const struct sona_model_view shown = {.layout = core->layout, .hot = hot};
-    struct sona_model_view view = sona_learner_view(core->learner);
-    sona_route_info row[SONA_ROUTES_MAX];
-    uint32_t n = hot ? sona_model_routes(&shown, row, SONA_ROUTES_MAX) : 0;
-    sona_err err = SONA_OK;
-
-    for (uint32_t k = sona_model_n_routes(&view); err == SONA_OK && k < n; k++) {
-        const sona_route_spec *spec = NULL;
-
-        for (uint32_t i = 0; i < n_declared && !sona_sidecar_core_knows(core, row[k].name); i++)
-            if (strcmp(declared[i].name, row[k].name) == 0)
-                spec = &declared[i];
-        err = spec ? sona_sidecar_carry_route(core, chronicle, spec, reterr)
-                   : sona_sidecar_carry_routes(core, chronicle, k + 1, reterr);
-    }
-    return err;
 }

@@ -90,6 +90,10 @@ sona_err sona_sidecar_command_judge(const struct sona_control_request *request, 
         (request->spec.name[0] == '\0' && row->class == SONA_CONTROL_ROUTE))
         return sona_shm_diag_set(reterr, SONA_E_RANGE, 0, "a route's name is 1..%d bytes long",
                                  SONA_ROUTE_NAME_MAX - 1);
+    if (request->what == SONA_CONTROL_ROUTE_ADD && !sona_control_name_ok(request->spec.name))
+        return sona_shm_diag_set(reterr, SONA_E_RANGE, 0,
+                                 "a new route's name is 1..%d " SONA_CONTROL_NAME_RULE,
+                                 SONA_ROUTE_NAME_MAX - 1);
     if (request->mode > SONA_MODE_BYPASS)
         return sona_shm_diag_set(reterr, SONA_E_RANGE, 0,
                                  "mode %u is none of apply, observe and bypass", request->mode);

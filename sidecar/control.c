@@ -426,13 +426,18 @@ static sona_err add_events(struct control *control, struct event *events[EVENTS]
 static void say_ready(const struct sona_sidecar *s)
 {
     const struct sona_shm_header *h = sona_shm_publisher_header(s->publisher);
+    const struct sona_sidecar_version *v = sona_sidecar_version_read(&s->versions);
+    uint32_t n_routes = 0;
 
+    for (uint32_t k = 0; k < v->n_routes; k++)
+        n_routes += v->route[k].state == SONA_ROUTE_ENABLED;
+    sona_sidecar_version_unread();
     sona_sidecar_log(SONA_SIDECAR_INFO, "ready",
                      "pid=%d version=%s socket=%s segment_bytes=%llu generation=%llu dim=%u "
                      "routes=%u",
                      (int)getpid(), sona_version(), s->instance.socket_path,
                      (unsigned long long)h->total_bytes, (unsigned long long)h->generation,
-                     h->geometry.dim, s->options->n_routes);
+                     h->geometry.dim, n_routes);
 }
 
 /* A stop, in order. The last look at the clients is before their connections are closed: what they

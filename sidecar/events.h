@@ -72,6 +72,10 @@
     X(config_refused, "error", "SIGHUP changed nothing")                                           \
     X(config_changed, "info", "a value that was taken over")                                       \
     X(config_restart, "warn", "a value that only a restart takes over")                            \
+    X(route_cost, "info", "a start took over the cost that the configuration says")                \
+    X(route_differs, "warn",                                                                       \
+      "a start found a route that the configuration tells otherwise, or not at all; what is "      \
+      "running stays")                                                                             \
     X(config_route, "error", "a route of the new configuration could not be added")                \
     X(config_reloaded, "info", "SIGHUP is done: how much changed, how much waits for a restart")   \
     X(variable_unknown, "warn", "a variable SONA_... is nearly, but not, the name of an option")   \

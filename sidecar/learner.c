@@ -24,6 +24,7 @@
 #include "sidecar/log.h"
 #include "sidecar/publication.h"
 #include "sidecar/pulse.h"
+#include "sidecar/table.h"
 #include "sidecar/thread.h"
 #include "sidecar/worker.h"
 
@@ -232,7 +233,7 @@ static void become(struct sona_sidecar_learner *l, void *bytes, size_t n)
         err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, &now, false,
                                                &l->command.diag);
     if (err == SONA_OK)
-        err = sona_sidecar_carry_routes(&l->core, &l->chronicle, n_routes, &l->command.diag);
+        err = sona_sidecar_table_restore(&l->core, &l->chronicle, n_routes, &l->command.diag);
     if (err != SONA_OK)
         l->command.diag.code = err;
     if (l->core.running && l->background)
@@ -414,21 +415,6 @@ static void *learner_loop(void *arg)
 
 /* ---- what others call ---- */
 
-/* A route that the state has, or had and retired, stays as it is. */
-static sona_err declare(struct sona_sidecar_learner *l,
-                        const struct sona_sidecar_learner_options *o, sona_diag *reterr)
-{
-    for (uint32_t k = 0; k < o->n_routes; k++) {
-        sona_err err =
-            sona_sidecar_core_knows(&l->core, o->routes[k].name)
-                ? SONA_OK
-                : sona_sidecar_carry_route(&l->core, &l->chronicle, &o->routes[k], reterr);
-        if (err != SONA_OK)
-            return err;
-    }
-    return SONA_OK;
-}
-
 /* Be what the last sidecar was, and declare what is new. */
 static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar_learner_options *o,
                        sona_diag *reterr)
@@ -440,16 +426,18 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
                                                    .dim_padded = o->layout->dim_padded,
                                                    .every = o->learn_durable};
     sona_err err = sona_sidecar_chronicle_resume(&l->chronicle, &l->core, &resumed, reterr);
+    if (o->check)
+        l->chronicle.store = NULL;
     if (err == SONA_OK)
         err = sona_sidecar_chronicle_configure(&l->chronicle, l->core.learner, o->config,
                                                resumed.generation == 0 && resumed.replayed == 0,
                                                reterr);
     if (err == SONA_OK)
-        err = sona_sidecar_carry_shown(&l->core, &l->chronicle,
+        err = sona_sidecar_table_shown(&l->core, &l->chronicle,
                                        sona_shm_publisher_adopted_hot(l->out.publisher), o->routes,
                                        o->n_routes, reterr);
     if (err == SONA_OK)
-        err = declare(l, o, reterr);
+        err = sona_sidecar_table_declare(&l->core, &l->chronicle, o->routes, o->n_routes, reterr);
     if (err != SONA_OK)
         return err;
     if (resumed.generation != 0 || resumed.replayed != 0)
@@ -459,8 +447,8 @@ static sona_err resume(struct sona_sidecar_learner *l, const struct sona_sidecar
                          (unsigned long long)resumed.replayed,
                          (unsigned long long)sona_learner_step(l->core.learner));
     l->replayed = resumed.replayed;
-    err =
-        sona_sidecar_keeper_init(&l->keeper, o->store, resumed.position, &l->stream->wake, reterr);
+    err = sona_sidecar_keeper_init(&l->keeper, l->chronicle.store, resumed.position,
+                                   &l->stream->wake, reterr);
     l->keeper.instance = o->instance;
     l->keeper.clients = o->clients;
     return err;

@@ -34,6 +34,7 @@ struct sona_sidecar_learner_options {
     uint32_t n_routes;
     bool background_inline;   /* cycles run here, at the event where they are due */
     struct sona_store *store; /* null: what is learned ends with the process */
+    bool check;               /* nothing of this start is written to it */
     const struct sona_sidecar_instance *instance;
     struct sona_sidecar_clients *clients; /* for a check */
     bool learn_durable;                   /* nothing is learned before it is on the disk */

@@ -86,8 +86,8 @@ static void compare_routes(struct sona_sidecar_reload *r, const struct sona_side
     }
     for (uint32_t k = 0; k < now->n_routes; k++)
         if (find(o, now->routes[k].name) == o->n_routes)
-            tell_change(r, now->routes[k].name, "a route", "none; or sonactl routes retire", where,
-                        false);
+            tell_change(r, now->routes[k].name, "a route",
+                        "none: it stays until sonactl routes retire", where, false);
 }
 
 void sona_sidecar_reload_close(struct sona_sidecar_reload *reload)

@@ -168,6 +168,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                                                .n_routes = o->n_routes,
                                                .background_inline = o->background_inline,
                                                .store = s->store,
+                                               .check = o->check,
                                                .instance = &s->instance,
                                                .clients = &s->clients,
                                                .learn_durable = o->durability == SONA_STORE_EVERY,
@@ -188,7 +189,7 @@ static sona_err make_threads(struct sona_sidecar *s, sona_diag *reterr)
                 .hearing = {.queries = {.cap = o->influence_cap},
                             .words = {.cap = o->influence_cap},
                             .rate = o->client_rate},
-                .arena_path = s->store ? s->arena_path : NULL,
+                .arena_path = s->store && !o->check ? s->arena_path : NULL,
                 .journal = s->store ? sona_store_identity(s->store) : 0,
                 .taken = sona_sidecar_learner_events(s->learner),
                 /* Inline, the same events give the same model: the clock has no say in them. */

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/control.h"
+
 #define WEIGHT_MAX 1e6f
 
 static const struct {
@@ -43,17 +45,6 @@ bool sona_sidecar_routes_number(struct sona_sidecar_gather *gather, const char *
     return false;
 }
 
-/* What clients and the one-line form can name. */
-static bool name_ok(const char *name, size_t size)
-{
-    size_t n = strlen(name);
-
-    for (size_t i = 0; i < n; i++)
-        if (name[i] <= ' ' || name[i] > '~' || name[i] == ',' || name[i] == ':')
-            return false;
-    return n > 0 && n < size;
-}
-
 sona_route_spec *sona_sidecar_routes_add(struct sona_sidecar_gather *gather, const char *where,
                                          const char *name, struct sona_sidecar_routes *routes)
 {
@@ -63,11 +54,10 @@ sona_route_spec *sona_sidecar_routes_add(struct sona_sidecar_gather *gather, con
         return NULL;
     }
     sona_route_spec *spec = &routes->spec[routes->n];
-    if (!name_ok(name, sizeof spec->name)) {
-        sona_sidecar_gather_mistake(gather, where,
-                                    "a route's name is 1 to %zu printable ASCII characters but "
-                                    "',' and ':', not \"%.64s\"",
-                                    sizeof spec->name - 1, name);
+    if (!sona_control_name_ok(name)) {
+        sona_sidecar_gather_mistake(
+            gather, where, "a route's name is 1 to %zu " SONA_CONTROL_NAME_RULE ", not \"%.64s\"",
+            sizeof spec->name - 1, name);
         return NULL;
     }
     for (uint32_t k = 0; k < routes->n; k++)

@@ -138,7 +138,7 @@ Test(routes, two_hundred_and_fifty_six_fit_and_the_next_is_refused, .timeout = 1
         (void)snprintf(name, sizeof name, "route-%d", k);
         cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, name, 0, 0), SONA_OK), "%s", name);
     }
-    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "one too many", 0, 0), SONA_E_LIMIT));
+    cr_assert(eq(int, order(&s, SONA_CONTROL_ROUTE_ADD, "one-too-many", 0, 0), SONA_E_LIMIT));
     cr_assert(eq(str, row(&s, 255).name, "route-255"));
     sona_decision d = force(&s, 255);
     cr_assert(eq(int, sona_outcome(s.lane, d.id, 1, NULL), SONA_OK));
@@ -419,5 +419,58 @@ Test(routes, what_is_declared_has_its_rows_again_after_a_death_without_a_state, 
         cr_expect(eq(str, row[k].name, (char *)(uintptr_t)name[k]));
     sona_lane_release(&lane);
     sona_client_close(&client);
+    stage_close(&stage);
+}
+
+/* Of a route, by name: its cost; -1: it is not enabled. */
+static double cost_of(const struct stage *stage, const char *name)
+{
+    sona_route_info row[8];
+    uint32_t n = 0;
+    double ret = -1;
+    sona_client *client = stage_client(stage, 1);
+    sona_lane *lane = stage_lane(client);
+
+    cr_assert(eq(int, sona_routes(lane, row, 8, &n), SONA_OK));
+    for (uint32_t k = 0; k < n; k++)
+        if (strcmp(row[k].name, name) == 0 && row[k].state == SONA_ROUTE_ENABLED)
+            ret = (double)row[k].cost;
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    return ret;
+}
+
+Test(routes, a_start_takes_over_costs_that_are_said_and_takes_no_route_away, .timeout = 60)
+{
+    static const char *const dearer[] = {"--routes=b,a:0.5", NULL};
+    struct stage stage;
+
+    stage_open_kept(&stage, NULL);
+    say(&stage, "routes cost a 0.25");
+    say(&stage, "routes cost b 0.125");
+    stage_stop(&stage);
+    stage_reopen_with(&stage, dearer);
+    cr_expect(eq(dbl, cost_of(&stage, "a"), 0.5));
+    cr_expect(eq(dbl, cost_of(&stage, "b"), 0.125), "none was said");
+    cr_expect(eq(dbl, cost_of(&stage, "c"), 0), "left out, and not taken away");
+    sona_spawn_kill(&stage.spawn);
+    stage_reopen(&stage);
+    cr_expect(eq(dbl, cost_of(&stage, "a"), 0.5));
+    stage_close(&stage);
+}
+
+Test(routes, a_name_that_no_file_could_say_is_refused, .timeout = 60)
+{
+    static const char *const names[] = {"'x\ny'", "'\033[31mred'", "'p:q'", "'p,q'", "'my route'"};
+    struct stage stage;
+    char line[64], text[2048];
+
+    stage_open(&stage, NULL);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        (void)snprintf(line, sizeof line, "routes add %s", names[i]);
+        cr_expect(eq(int, stage_sonactl(&stage, line, text, sizeof text), 2), "%s", text);
+        cr_expect(ne(ptr, strstr(text, "printable"), NULL), "%s", text);
+    }
+    cr_expect(eq(dbl, cost_of(&stage, "x\ny"), -1));
     stage_close(&stage);
 }

@@ -191,3 +191,48 @@ Test(store, who_waits_for_a_full_disk_can_be_stopped_and_knows_it_all_afterwards
     sona_client_close(&client);
     stage_close(&stage);
 }
+
+/* Of this configuration and of one with another state: what waits for its outcome goes on waiting.
+ */
+Test(store, a_check_changes_nothing_of_a_stopped_sidecar, .timeout = 60)
+{
+    char other[] = "/tmp/sona-other-XXXXXX", line[512], said[2048];
+    struct stage stage;
+    sona_decision d;
+    float x[STAGE_DIM];
+
+    stage_open_kept(&stage, NULL);
+    cr_assert(ne(ptr, mkdtemp(other), NULL));
+    sona_client *client = stage_client(&stage, 1);
+    sona_lane *lane = stage_lane(client);
+    stage_query(1, x);
+    cr_assert(eq(int, sona_decide(lane, x, STAGE_DIM, NULL, &d), SONA_OK));
+    (void)stage_await(&stage, "decisions", 1);
+    sona_spawn_kill(&stage.spawn);
+    const char *const state[] = {stage.state_dir, other};
+    for (size_t i = 0; i < sizeof state / sizeof *state; i++) {
+        (void)snprintf(line, sizeof line,
+                       "'%s' --isolated --routes=a,b,c --dim=16 --set=hidden_dim=16 "
+                       "--set=attention_dim=4 --set=base_lora_layers=2 --instance '%s' "
+                       "--runtime-dir '%s' --state-dir '%s' --check 2>&1",
+                       getenv("SONA_SIDECAR"), stage.spawn.instance, stage.spawn.runtime_dir,
+                       state[i]);
+        FILE *out = popen(line, "r");
+        cr_assert(ne(ptr, out, NULL));
+        said[fread(said, 1, sizeof said - 1, out)] = '\0';
+        cr_expect(eq(int, pclose(out), 0), "%s", said);
+        cr_expect(eq(ptr, strstr(said, "arena_begun_anew"), NULL), "%s", said);
+        cr_expect(eq(ptr, strstr(said, "generation_kept"), NULL), "%s", said);
+    }
+    stage_reopen(&stage);
+    sona_err err;
+    while ((err = sona_outcome(lane, d.id, 1, NULL)) == SONA_E_DETACHED)
+        stage_pause(); /* the test's time-out is the bound */
+    cr_assert(eq(int, err, SONA_OK));
+    (void)stage_await(&stage, "learned", 1);
+    sona_lane_release(&lane);
+    sona_client_close(&client);
+    stage_close(&stage);
+    (void)snprintf(line, sizeof line, "rm -rf '%s'", other);
+    cr_expect(zero(int, system(line)));
+}

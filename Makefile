@@ -39,7 +39,7 @@ test:
 		echo "note: ../shared/data is not here, so the data-set suite was not run"; \
 	exit $$status
 
-# Longer than a change can wait for: half an hour. EVENTS=1000000 for a tenth of it.
+# Longer than a change can wait for: hours. EVENTS=1000000 for a tenth of it.
 verify:
 	@tools/deps test
 	@$(setup)
@@ -81,7 +81,9 @@ bench-compare:
 	@perf/compare $(REV) $(BUILD) $(ARGS)
 
 install: build
-	@meson install -C $(BUILD) --no-rebuild $(if $(DESTDIR),--destdir '$(abspath $(DESTDIR))')
+	@meson install -C $(BUILD) --no-rebuild \
+		$(if $(DESTDIR),--destdir "$$(realpath -m -- '$(DESTDIR)')")
+	@test -n '$(DESTDIR)' || test "$$(id -u)" != 0 || ldconfig
 
 clean:
 	rm -rf $(BUILD)
@@ -92,7 +94,7 @@ help:
 	@echo "make demo LOG=FILE.jsonl  learn from your own router's log"
 	@echo "          ARGS='...'      more options: see build/tools/sona-demo --help"
 	@echo "make test                 build and run every test"
-	@echo "make verify               ten million adversarial events and the like (half an hour)"
+	@echo "make verify               ten million adversarial events and the like (hours)"
 	@echo "make coverage             branches taken of shm/ and the journal, by file (a quarter of an hour)"
 	@echo "make build                libraries, sona-sidecar, sonactl, sona-replay, sona-demo"
 	@echo "make figures              tables and plots of docs/figures again (public data sets needed)"

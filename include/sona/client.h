@@ -71,6 +71,7 @@ typedef struct sona_client_options {
 SONA_API sona_err sona_client_open(sona_client **ret, const sona_client_options *options,
                                    sona_diag *reterr);
 /** Release every lane, detach, free, and clear the pointer. Null is fine. No call may be in flight.
+ *  What the lanes hold is drained by the sidecar; when none runs, it ends here, and is not counted.
  *  In a forked child it frees the child's copy and leaves the parent's attachment alone. */
 SONA_API void sona_client_close(sona_client **client);
 

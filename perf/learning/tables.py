@@ -109,7 +109,7 @@ def learning(runner, plan, about):
     parts = ["# Learning\n", about, "Mean reward over the stream, exploration included, and its "
              "standard error over seeds. Bold: SONA, and the best baseline of the row. *SONA − "
              "best* is paired, seed by seed. The best baseline is picked after the fact, by the "
-             "very seeds it is compared on, which favours it. *Beside* means: at most .003 and one "
+             "very seeds it is compared on, which favours it. *Beside* means: at most .003 plus one "
              "standard error below.\n", "## Mean reward\n", main_table(runner, plan, REWARD),
              "## Mean reward of the last 20 %\n", main_table(runner, plan, TAIL),
              "## Greedy policy on held-out rows, at the end\n", main_table(runner, plan, HELD),

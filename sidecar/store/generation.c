@@ -341,7 +341,8 @@ sona_err sona_store_generation_read(struct sona_store *store, uint64_t number,
             *reterr = diag;
         return err;
     }
-    return sona_shm_diag_set(reterr, SONA_E_UNKNOWN_ID, 0, "%s has no such generation",
+    return sona_shm_diag_set(reterr, SONA_E_UNKNOWN_ID, 0,
+                             "%s has no such generation; see sonactl generations list",
                              store->files.db);
 }
 
@@ -383,9 +384,9 @@ static int pin_step(struct sona_store *store, struct sona_store_chore *chore, bo
     sona_store_bind(stmt, 2, pin->pinned);
     int rc = sona_store_sql_finish(stmt);
     if (rc == SQLITE_OK && sqlite3_changes(store->db) == 0)
-        chore->err =
-            sona_shm_diag_set(&chore->diag, SONA_E_UNKNOWN_ID, 0, "%s has no generation %llu",
-                              store->files.db, (unsigned long long)pin->number);
+        chore->err = sona_shm_diag_set(&chore->diag, SONA_E_UNKNOWN_ID, 0,
+                                       "%s has no generation %llu; see sonactl generations list",
+                                       store->files.db, (unsigned long long)pin->number);
     *done = true;
     return rc;
 }

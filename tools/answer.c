@@ -212,11 +212,11 @@ static void print_explore(const json_t *o)
 {
     double now = real_at(o, "max_explore"), configured = real_at(o, "configured");
 
-    (void)printf("at most %g of the decisions explore, ", now);
+    (void)printf("at most %g %% of the decisions explore, ", 100 * now);
     if (now == configured)
         (void)printf("as configured\n");
     else
-        (void)printf("as was said here; the configuration says %g\n", configured);
+        (void)printf("as was said here; the configuration says %g %%\n", 100 * configured);
 }
 
 /* What a command did, in a sentence. */

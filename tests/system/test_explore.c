@@ -68,12 +68,12 @@ Test(explore, a_share_that_was_said_bounds_propensities_over_a_kill_and_a_restar
     struct stage stage;
 
     stage_open_kept(&stage, NULL);
-    expect(&stage, "explore", 0, "at most 1 of the decisions explore, as configured");
+    expect(&stage, "explore", 0, "at most 100 % of the decisions explore, as configured");
     cr_expect(gt(flt, explored(&stage), 0.3f), "of three routes of which nothing is known");
     learn_here(&stage, 30);
     expect(&stage, "explore 0", 0,
-           "at most 0 of the decisions explore, as was said here; the "
-           "configuration says 1");
+           "at most 0 % of the decisions explore, as was said here; the "
+           "configuration says 100 %");
     expect_share(&stage, 0, "at once");
     sona_spawn_kill(&stage.spawn);
     stage_reopen(&stage);
@@ -107,8 +107,8 @@ Test(explore, the_last_word_counts_whether_it_was_said_or_configured, .timeout =
 
     reload_open(&file, half);
     stage_open_kept(&stage, (const char *const[]){"-c", file.path, NULL});
-    expect(&stage, "explore 0.25", 0, "the configuration says 0.5");
-    expect(&stage, "explore 0", 0, "the configuration says 0.5");
+    expect(&stage, "explore 0.25", 0, "the configuration says 50 %");
+    expect(&stage, "explore 0", 0, "the configuration says 50 %");
     reload_write(&file, "learner: {max_explore: 0.75}\n");
     reload_await(&stage, "learner.max_explore", "0.75");
     expect_share(&stage, 0.75f, "configured since");
@@ -116,14 +116,14 @@ Test(explore, the_last_word_counts_whether_it_was_said_or_configured, .timeout =
     stage_reopen(&stage);
     expect_share(&stage, 0.75f, "the events once more, begun with the last configuration");
 
-    expect(&stage, "explore 0", 0, "the configuration says 0.75");
+    expect(&stage, "explore 0", 0, "the configuration says 75 %");
     reload_write(&file, "learner: {max_explore: 0.75, lambda: 0.25}\n");
     stage_restart(&stage);
     expect_share(&stage, 0, "another key changed");
     reload_write(&file, half);
     stage_restart(&stage);
     expect_share(&stage, 0.5f, "configured before a start");
-    expect(&stage, "explore 0.125", 0, "the configuration says 0.5");
+    expect(&stage, "explore 0.125", 0, "the configuration says 50 %");
     sona_spawn_kill(&stage.spawn);
     reload_write(&file, none);
     stage_reopen(&stage);

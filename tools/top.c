@@ -20,6 +20,7 @@
 
 #include "tools/query.h"
 #include "tools/stop.h"
+#include "tools/terminal.h"
 
 #define INTERVAL_MS 1000
 #define DRAW_BEGIN  "\033[?1049h\033[?25l" /* another screen, no cursor */
@@ -309,7 +310,7 @@ static sona_err run(const struct sona_tools_top *ask, bool drawn, const volatile
             forget(&before);
             before = after;
         } else if (drawn) { /* a restart, perhaps: it is waited for */
-            (void)printf(DRAW_HOME "%s%s", reterr->text, DRAW_REST);
+            (void)printf(DRAW_HOME "%s%s" DRAW_BELOW, reterr->text, DRAW_REST);
             err = SONA_OK;
         }
         if (fflush(stdout) != 0)
@@ -322,9 +323,11 @@ static sona_err run(const struct sona_tools_top *ask, bool drawn, const volatile
 sona_err sona_tools_top(const struct sona_tools_top *ask, sona_diag *reterr)
 {
     const volatile sig_atomic_t *stop = sona_tools_stop_install();
-    bool drawn = !ask->json && isatty(STDOUT_FILENO) && isatty(STDIN_FILENO);
+    struct sona_tools_terminal terminal;
     struct termios before, raw;
 
+    sona_tools_terminal_init(&terminal, stdout);
+    bool drawn = !ask->json && terminal.tty && isatty(STDIN_FILENO);
     drawn = drawn && tcgetattr(STDIN_FILENO, &before) == 0;
     if (!drawn)
         return run(ask, false, stop, reterr);

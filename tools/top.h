@@ -19,8 +19,9 @@ struct sona_tools_top {
     uint64_t count;                     /* seconds to show; 0: until q, Ctrl-C or a closed pipe */
 };
 
-/* On a terminal a page that is drawn again each second, and q ends it; else a line each second.
- * What sona_tools_ask() says of the first look; later ones wait for the sidecar on a terminal. */
+/* On a terminal that can redraw (TERM is not "dumb") a page that is drawn again each second, and q
+ * ends it; else a line each second. What sona_tools_ask() says of the first look; later ones wait
+ * for the sidecar on a terminal. */
 sona_err sona_tools_top(const struct sona_tools_top *ask, sona_diag *reterr);
 
 #endif

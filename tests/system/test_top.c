@@ -3,6 +3,7 @@
 /* sonactl top: what a second of it says, on a terminal and off one. */
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -133,13 +134,14 @@ Test(top, without_a_terminal_it_is_a_line_a_second_and_without_a_sidecar_status_
     stage_close(&stage);
 }
 
-/* Read what the page says until it has these words. */
-static void await_page(int fd, const char *words)
+/* Read what is shown until it has these words, and return it. */
+static const char *await_page(int fd, const char *words)
 {
     static char text[1 << 16];
     uint64_t end = stage_now_ms() + STAGE_LIMIT_MS;
     size_t n = 0;
 
+    text[0] = '\0';
     while (!strstr(text, words)) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
 
@@ -151,15 +153,14 @@ static void await_page(int fd, const char *words)
             text[n] = '\0';
         }
     }
+    return text;
 }
 
-Test(top, on_a_terminal_a_page_is_drawn_and_q_ends_it, .timeout = 60)
+/* top on a terminal of that kind; *ret_fd is who sits before it. */
+static pid_t start_on_terminal(const struct stage *stage, const char *kind, int *ret_fd)
 {
-    struct stage stage;
-    int status;
-
-    stage_open(&stage, NULL);
     int fd = posix_openpt(O_RDWR | O_NOCTTY);
+
     cr_assert(ge(int, fd, 0));
     cr_assert(zero(int, grantpt(fd)));
     cr_assert(zero(int, unlockpt(fd)));
@@ -170,15 +171,66 @@ Test(top, on_a_terminal_a_page_is_drawn_and_q_ends_it, .timeout = 60)
 
         (void)dup2(terminal, STDIN_FILENO);
         (void)dup2(terminal, STDOUT_FILENO);
-        (void)execl(getenv("SONA_SONACTL"), "sonactl", "--instance", stage.spawn.instance,
-                    "--runtime-dir", stage.spawn.runtime_dir, "top", (char *)NULL);
+        (void)setenv("TERM", kind, 1);
+        (void)execl(getenv("SONA_SONACTL"), "sonactl", "--instance", stage->spawn.instance,
+                    "--runtime-dir", stage->spawn.runtime_dir, "top", (char *)NULL);
         _exit(127);
     }
-    await_page(fd, "q ends");
-    cr_assert(eq(i64, write(fd, "q", 1), 1));
-    await_page(fd, "\033[?1049l"); /* the screen is as it was */
+    *ret_fd = fd;
+    return pid;
+}
+
+static void expect_end(pid_t pid, int fd)
+{
+    int status;
+
     cr_assert(eq(int, waitpid(pid, &status, 0), pid));
     cr_expect(zero(int, status));
     (void)close(fd);
+}
+
+Test(top, on_a_terminal_a_page_is_drawn_and_q_ends_it, .timeout = 60)
+{
+    struct stage stage;
+    int fd;
+
+    stage_open(&stage, NULL);
+    pid_t pid = start_on_terminal(&stage, "xterm", &fd);
+    (void)await_page(fd, "q ends");
+    cr_assert(eq(i64, write(fd, "q", 1), 1));
+    (void)await_page(fd, "\033[?1049l"); /* the screen is as it was */
+    expect_end(pid, fd);
+    stage_close(&stage);
+}
+
+Test(top, a_page_without_a_sidecar_shows_no_figures_any_more, .timeout = 60)
+{
+    struct stage stage;
+    int fd;
+
+    stage_open_kept(&stage, NULL);
+    pid_t pid = start_on_terminal(&stage, "xterm", &fd);
+    (void)await_page(fd, "q ends");
+    stage_stop(&stage);
+    (void)await_page(fd, "\033[K\r\n\033[J"); /* behind the sentence all is wiped */
+    cr_assert(eq(i64, write(fd, "q", 1), 1));
+    (void)await_page(fd, "\033[?1049l");
+    expect_end(pid, fd);
+    stage_reopen(&stage);
+    stage_close(&stage);
+}
+
+Test(top, a_terminal_that_cannot_redraw_gets_a_line_a_second, .timeout = 60)
+{
+    struct stage stage;
+    int fd;
+
+    stage_open(&stage, NULL);
+    pid_t pid = start_on_terminal(&stage, "dumb", &fd);
+    const char *said = await_page(fd, "MiB\r\n");
+    cr_expect(eq(ptr, strchr(said, '\033'), NULL), "%s", said);
+    cr_expect(eq(int, strncmp(said, "decisions/s 0 ", 14), 0), "%s", said);
+    cr_assert(zero(int, kill(pid, SIGINT)));
+    expect_end(pid, fd);
     stage_close(&stage);
 }

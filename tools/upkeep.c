@@ -17,7 +17,8 @@
 #include "sidecar/verify.h"
 #include "tools/fail.h"
 
-#define CHECK_DEGRADED 4
+#define CHECK_DEGRADED    4
+#define INTAKE_BYTES_MADE (1u << 20) /* of a log that nothing is written to */
 
 static void put(json_t *o, const char *key, uint64_t value)
 {
@@ -42,17 +43,63 @@ static const char *instance_of(const struct sona_tools_upkeep *ask)
     return ask->instance ? ask->instance : "default";
 }
 
-/* The directory of the sidecar's socket is that of the intake log. */
-static sona_err open_store(const struct sona_tools_upkeep *ask, struct sona_store **ret,
-                           sona_diag *reterr)
-{
-    char db[512], runtime[256];
-    sona_err err =
-        sona_wire_path(ask->runtime_dir, instance_of(ask), runtime, sizeof runtime, reterr);
+/* The directory of the sidecar's socket, which is that of the intake log, ledger and arena. */
+struct runtime {
+    char dir[256];
+    bool unknown, made; /* an empty one of ours stands for one that is not known */
+};
 
-    if (err != SONA_OK)
-        return err;
-    *strrchr(runtime, '/') = '\0';
+/* Without the intake log a rollback would not know what it passes over, nor forgetting all rows. */
+static bool can_do_without(enum sona_tools_upkeep_what what)
+{
+    return what != SONA_TOOLS_ROLLBACK && what != SONA_TOOLS_FORGET;
+}
+
+static sona_err find_runtime(const struct sona_tools_upkeep *ask, struct runtime *ret,
+                             sona_diag *reterr)
+{
+    sona_err err =
+        sona_wire_path(ask->runtime_dir, instance_of(ask), ret->dir, sizeof ret->dir, reterr);
+
+    ret->unknown = err == SONA_E_ABSENT && can_do_without(ask->what);
+    if (err == SONA_OK)
+        *strrchr(ret->dir, '/') = '\0';
+    return ret->unknown ? SONA_OK : err;
+}
+
+static sona_err make_runtime(const struct sona_tools_upkeep *ask, struct runtime *runtime,
+                             sona_diag *reterr)
+{
+    bool fits = snprintf(runtime->dir, sizeof runtime->dir, "%s/.runtime-XXXXXX", ask->state_dir) <
+                (int)sizeof runtime->dir;
+
+    runtime->made = fits && mkdtemp(runtime->dir);
+    if (!fits)
+        return sona_tools_fail(reterr, SONA_E_RANGE, "the path of the state directory is too long");
+    if (!runtime->made)
+        return sona_tools_fail(reterr, SONA_E_PERMISSION, "cannot write in %s: %s", ask->state_dir,
+                               strerror(errno));
+    notice(NULL, "no_runtime_dir",
+           "what a killed sidecar may have left beside its socket is not looked at; name that "
+           "directory with --runtime-dir");
+    return SONA_OK;
+}
+
+static void leave_runtime(const struct sona_tools_upkeep *ask, const struct runtime *runtime)
+{
+    char path[512];
+
+    if (!runtime->made)
+        return; /* it is the sidecar's */
+    (void)snprintf(path, sizeof path, "%s/%s.intake", runtime->dir, instance_of(ask));
+    (void)unlink(path);
+    (void)rmdir(runtime->dir);
+}
+
+static sona_err find_store(const struct sona_tools_upkeep *ask, sona_diag *reterr)
+{
+    char db[512];
+
     if (snprintf(db, sizeof db, "%s/%s.db", ask->state_dir, instance_of(ask)) >= (int)sizeof db)
         return sona_tools_fail(reterr, SONA_E_RANGE, "the path of the state directory is too long");
     if (access(db, F_OK) != 0)
@@ -60,12 +107,21 @@ static sona_err open_store(const struct sona_tools_upkeep *ask, struct sona_stor
                                "there is no store %s (%s); name instance and state directory as "
                                "its sidecar does",
                                db, strerror(errno));
-    err = sona_store_open(ret,
-                          &(struct sona_store_options){.instance = instance_of(ask),
-                                                       .state_dir = ask->state_dir,
-                                                       .intake_dir = runtime,
-                                                       .notice = notice},
-                          reterr);
+    return SONA_OK;
+}
+
+static sona_err open_store(const struct sona_tools_upkeep *ask, const struct runtime *runtime,
+                           struct sona_store **ret, sona_diag *reterr)
+{
+    sona_err err = sona_store_open(
+        ret,
+        &(struct sona_store_options){.instance = instance_of(ask),
+                                     .state_dir = ask->state_dir,
+                                     .intake_dir = runtime->dir,
+                                     .intake_bytes = runtime->made ? INTAKE_BYTES_MADE : 0,
+                                     .notice = notice},
+        reterr);
+
     if (err == SONA_E_BUSY)
         return sona_tools_fail(reterr, err,
                                "the sidecar of instance %s runs on this store; stop it first",
@@ -150,20 +206,6 @@ static sona_err export(const struct sona_tools_upkeep *ask, struct sona_store *s
     return err;
 }
 
-/* ---- check ---- */
-
-static json_t *check(const struct sona_tools_upkeep *ask, struct sona_store *store,
-                     sona_diag *reterr)
-{
-    char runtime[256];
-
-    if (sona_wire_path(ask->runtime_dir, instance_of(ask), runtime, sizeof runtime, reterr) !=
-        SONA_OK)
-        return NULL;
-    *strrchr(runtime, '/') = '\0';
-    return sona_sidecar_verify(store, runtime, instance_of(ask), NULL, reterr);
-}
-
 int sona_tools_upkeep_status(const json_t *answer)
 {
     const char *verdict = json_string_value(json_object_get(answer, "verdict"));
@@ -190,27 +232,47 @@ const struct sona_tools_upkeep_form *sona_tools_upkeep_form_at(uint32_t index)
     return index < sizeof forms / sizeof forms[0] ? &forms[index] : NULL;
 }
 
+static sona_err answer_with(const struct sona_tools_upkeep *ask, const struct runtime *runtime,
+                            struct sona_store *store, json_t **ret, sona_diag *reterr)
+{
+    switch (ask->what) {
+    case SONA_TOOLS_LIST:
+        *ret = sona_store_describe_generations(store, reterr);
+        return *ret ? SONA_OK : reterr->code;
+    case SONA_TOOLS_CHECK:
+        *ret = sona_sidecar_verify(store, runtime->dir, instance_of(ask), NULL, reterr);
+        return *ret ? SONA_OK : reterr->code;
+    case SONA_TOOLS_EXPORT:
+        return export(ask, store, reterr);
+    case SONA_TOOLS_ROLLBACK:
+        *ret = json_object();
+        return roll_back(ask, store, *ret, reterr);
+    case SONA_TOOLS_FORGET:
+        *ret = json_object();
+        return forget(ask, store, *ret, reterr);
+    default:
+        *ret = json_object();
+        return pin(ask, store, *ret, reterr);
+    }
+}
+
 sona_err sona_tools_upkeep(const struct sona_tools_upkeep *ask, json_t **ret, sona_diag *reterr)
 {
+    struct runtime runtime = {.made = false};
     struct sona_store *store = NULL;
-    sona_err err = open_store(ask, &store, reterr);
     json_t *answer = NULL;
+    sona_err err = find_runtime(ask, &runtime, reterr);
 
-    if (err != SONA_OK)
-        return err;
-    if (ask->what == SONA_TOOLS_LIST || ask->what == SONA_TOOLS_CHECK) {
-        answer = ask->what == SONA_TOOLS_LIST ? sona_store_describe_generations(store, reterr)
-                                              : check(ask, store, reterr);
-        err = answer ? SONA_OK : reterr->code;
-    } else if (ask->what == SONA_TOOLS_EXPORT) {
-        err = export(ask, store, reterr);
-    } else {
-        answer = json_object();
-        err = ask->what == SONA_TOOLS_ROLLBACK ? roll_back(ask, store, answer, reterr)
-              : ask->what == SONA_TOOLS_FORGET ? forget(ask, store, answer, reterr)
-                                               : pin(ask, store, answer, reterr);
-    }
+    if (err == SONA_OK)
+        err = find_store(ask, reterr);
+    if (err == SONA_OK && runtime.unknown)
+        err = make_runtime(ask, &runtime, reterr);
+    if (err == SONA_OK)
+        err = open_store(ask, &runtime, &store, reterr);
+    if (err == SONA_OK)
+        err = answer_with(ask, &runtime, store, &answer, reterr);
     sona_store_close(&store);
+    leave_runtime(ask, &runtime);
     if (err != SONA_OK) {
         json_decref(answer);
         answer = NULL;
@@ -224,8 +286,8 @@ static void print_generations(const json_t *answer)
     const json_t *g;
     size_t i;
 
-    (void)printf("%10s %12s %-20s %12s %-6s %-5s %s\n", "generation", "position", "created (UTC)",
-                 "bytes", "pinned", "exact", "copy of");
+    (void)printf("%10s  %12s  %-19s  %12s  %-6s  %-5s  %s\n", "generation", "position",
+                 "created (UTC)", "bytes", "pinned", "exact", "copy-of");
     json_array_foreach(json_object_get(answer, "generations"), i, g)
     {
         time_t at = (time_t)(number_at(g, "created_ms") / 1000);
@@ -236,7 +298,7 @@ static void print_generations(const json_t *answer)
             (void)strftime(created, sizeof created, "%Y-%m-%d %H:%M:%S", &tm);
         if (number_at(g, "origin") != 0)
             (void)snprintf(origin, sizeof origin, "%" PRId64, number_at(g, "origin"));
-        (void)printf("%10" PRId64 " %12" PRId64 " %-20s %12" PRId64 " %-6s %-5s %s\n",
+        (void)printf("%10" PRId64 "  %12" PRId64 "  %-19s  %12" PRId64 "  %-6s  %-5s  %s\n",
                      number_at(g, "number"), number_at(g, "position"), created,
                      number_at(g, "bytes"),
                      json_is_true(json_object_get(g, "pinned")) ? "yes" : "no",

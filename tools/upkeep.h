@@ -45,8 +45,9 @@ struct sona_tools_upkeep {
 
 /*
  * Do it, and say what was done in one JSON object; null after EXPORT. SONA_E_ABSENT: there is no
- * such store (none is made); SONA_E_BUSY: its sidecar runs; else what store.h
- * says of the call.
+ * such store (none is made); SONA_E_BUSY: its sidecar runs; else what store.h says of the call.
+ * Where runtime_dir is null and there is no default either, nothing beside the store is looked at,
+ * and ROLLBACK and FORGET, which need the intake log, are SONA_E_ABSENT.
  */
 sona_err sona_tools_upkeep(const struct sona_tools_upkeep *ask, json_t **ret, sona_diag *reterr);
 /* Lay the answer out for reading, on stdout. */

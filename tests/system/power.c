@@ -430,6 +430,7 @@ static _Noreturn void run_machine(struct tally *tally, uint32_t cuts, uint64_t s
         remove_named(&m, m.sidecar.runtime_dir, "intake");
         for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
             remove_named(&m, m.state_dir, ends[i]);
+        (void)unlink(m.note); /* of a life that the power did not end */
         (void)rmdir(m.state_dir);
         (void)rmdir(m.sidecar.runtime_dir);
     }

@@ -7,10 +7,12 @@
  * 4 degraded (check, health), 5 version mismatch.
  */
 #include <argp.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -20,9 +22,11 @@
 #include "tools/answer.h"
 #include "tools/completion.h"
 #include "tools/lines.h"
+#include "tools/option.h"
 #include "tools/query.h"
 #include "tools/top.h"
 #include "tools/transfer.h"
+#include "tools/typed.h"
 #include "tools/upkeep.h"
 
 #define EXIT_FAILED   1
@@ -77,7 +81,7 @@ static struct argp_option table[OPTIONS_MAX];
 
 struct options {
     const char *instance, *runtime_dir;
-    bool json;
+    bool json, below_zero;
     char *word[WORDS_MAX];
     int n_words;
     const struct sona_control_command *command; /* null: one on a store */
@@ -112,24 +116,6 @@ static uint32_t index_of(const struct sona_control_argument *argument)
     while (sona_control_argument_at(i) != argument)
         i++;
     return i;
-}
-
-/* Every form: "status, stats, ..."; never given back, the program ends. */
-static const char *list_forms(void)
-{
-    const struct sona_control_command *c;
-    const struct sona_tools_upkeep_form *u;
-    char *text = NULL;
-    size_t bytes;
-    FILE *to = open_memstream(&text, &bytes);
-
-    for (uint32_t i = 0; to && (c = sona_control_command_at(i)) != NULL; i++)
-        (void)fprintf(to, "%s%s", i ? ", " : "", c->words);
-    if (to)
-        (void)fprintf(to, ", %s", SONA_TOOLS_TOP_WORD);
-    for (uint32_t i = 0; to && (u = sona_tools_upkeep_form_at(i)) != NULL; i++)
-        (void)fprintf(to, ", %s", u->words);
-    return to && fclose(to) == 0 ? text : "those of --help";
 }
 
 /* --help, between the head and the options: every form with its sentence. */
@@ -179,6 +165,8 @@ static void make_table(void)
                                                .arg = a->metavar,
                                                .doc = help[key]};
         }
+    for (int digit = '0'; digit <= '9' && at < OPTIONS_MAX - 1; digit++) /* "-1" is no option */
+        table[at++] = (struct argp_option){.key = digit, .flags = OPTION_HIDDEN, .doc = ""};
 }
 
 static uint64_t count_of(const char *text, struct argp_state *state)
@@ -293,8 +281,10 @@ static void understand(struct options *o, struct argp_state *state)
     const struct sona_tools_upkeep_form *u = NULL;
     uint32_t i;
 
+    if (o->below_zero)
+        sona_tools_typed_refuse_dash(o->word, o->n_words);
     if (o->n_words == 0)
-        argp_error(state, "a command is missing; there are %s", list_forms());
+        sona_tools_typed_refuse(o->word, o->n_words);
     o->top = o->n_words == 1 && strcmp(o->word[0], SONA_TOOLS_TOP_WORD) == 0;
     if (o->top)
         refuse_ranges(&o->upkeep, false, false, "top", state);
@@ -318,8 +308,7 @@ static void understand(struct options *o, struct argp_state *state)
     } else if (u) {
         argp_error(state, "%s is about a store: name it with --state-dir", o->word[0]);
     } else {
-        argp_error(state, "\"%s%s%s\" is no command; there are %s", o->word[0],
-                   o->n_words > 1 ? " " : "", o->n_words > 1 ? o->word[1] : "", list_forms());
+        sona_tools_typed_refuse(o->word, o->n_words);
     }
 }
 
@@ -338,7 +327,7 @@ static error_t take_upkeep(struct sona_tools_upkeep *u, int key, char *text,
 {
     switch (key) {
     case KEY_STATE_DIR:
-        u->state_dir = text;
+        u->state_dir = text[0] != '\0' ? text : NULL; /* empty: none, as the sidecar's */
         return 0;
     case KEY_CLIENT:
         u->rule.by_uid = true;
@@ -378,7 +367,7 @@ static error_t take(int key, char *text, struct argp_state *state)
         o->instance = text;
         return 0;
     case KEY_RUNTIME_DIR:
-        o->runtime_dir = text;
+        o->runtime_dir = text[0] != '\0' ? text : NULL; /* empty: the default, as the sidecar's */
         return 0;
     case KEY_COUNT:
         o->count = count_of(text, state);
@@ -398,6 +387,9 @@ static error_t take(int key, char *text, struct argp_state *state)
         understand(o, state);
         return 0;
     default:
+        o->below_zero = o->below_zero || (key >= '0' && key <= '9');
+        if (key >= '0' && key <= '9')
+            return 0;
         if (key >= KEY_ARGUMENT && sona_control_argument_at((uint32_t)key - KEY_ARGUMENT)) {
             o->given |= 1ull << (key - KEY_ARGUMENT);
             o->text[key - KEY_ARGUMENT] = text;
@@ -559,6 +551,16 @@ static int transfer(const struct options *options)
     return fflush(stdout) != 0 ? EXIT_FAILED : 0;
 }
 
+/* argp ends --help by itself, and with 0. Who closed a pipe had enough. */
+static void end(void)
+{
+    errno = 0;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || errno == EPIPE)
+        return;
+    (void)sona_tools_option_shown("sonactl");
+    _exit(EXIT_FAILED);
+}
+
 int main(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -575,6 +577,7 @@ int main(int argc, char **argv)
     char *json = NULL;
     sona_diag diag = {0};
 
+    (void)atexit(end);
     argp_program_version = "sonactl " SONA_VERSION;
     argp_err_exit_status = EXIT_USAGE;
     make_table();

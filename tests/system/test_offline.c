@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -62,6 +63,49 @@ static int count_hidden(const char *path)
         n += e->d_name[0] == '.' && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
     (void)closedir(dir);
     return n;
+}
+
+static void expect_refused(const char *arguments, const char *sentence)
+{
+    int status = run("", arguments);
+
+    cr_expect(eq(int, status, 2), "%s: %s", arguments, text);
+    cr_expect(eq(str, text, (char *)(uintptr_t)sentence), "%s", arguments);
+}
+
+Test(offline, what_is_mistyped_is_told_in_one_sentence)
+{
+    expect_refused("statsu", "sonactl: \"statsu\" is no command; did you mean stats; see sonactl "
+                             "--help\n");
+    expect_refused("generation list", "sonactl: \"generation\" is no command; did you mean "
+                                      "generations; see sonactl --help\n");
+    expect_refused("xyzzy", "sonactl: \"xyzzy\" is no command; see sonactl --help\n");
+    expect_refused("", "sonactl: a command is missing, such as status; see sonactl --help\n");
+    expect_refused("stats extra", "sonactl: \"stats extra\" is no command; stats takes no other "
+                                  "word; see sonactl --help\n");
+    expect_refused("generations rollback",
+                   "sonactl: \"generations rollback\" is no command; generations takes list, save, "
+                   "pin N, unpin N, rollback N; see sonactl --help\n");
+    expect_refused("generations rollback -1",
+                   "sonactl: N must be the number of a generation, 1 or more; see sonactl "
+                   "generations list\n");
+}
+
+Test(offline, an_answer_that_nobody_gets_is_a_failure)
+{
+    cr_expect(eq(int, run("", "--help >/dev/full"), 1));
+    cr_expect(eq(int, run("", "--version >/dev/full"), 1));
+    cr_expect(zero(int, run("", "--help")));
+    cr_expect(zero(int, run("", "--completion")));
+}
+
+Test(offline, an_empty_directory_is_the_default_one)
+{
+    (void)run("", "--instance nobody-here status");
+    char *by_default = strdup(text);
+    cr_expect(eq(int, run("", "--instance nobody-here --runtime-dir '' --state-dir '' status"), 3));
+    cr_expect(eq(str, text, by_default));
+    free(by_default);
 }
 
 Test(offline, a_store_is_looked_at_where_no_runtime_directory_is_known, .timeout = 60)

@@ -311,14 +311,14 @@ Test(sonactl, changes_routes_and_loops_and_says_what_it_did, .timeout = 60)
     expect(&stage, "patterns consolidate nan", 2, "-1..1");
     expect(&stage, "patterns prune much", 2, "no number");
     expect(&stage, "patterns prune 0.5 --min-age -1", 2, "no whole number");
-    expect(&stage, "patterns prune", 2, "is no command");
+    expect(&stage, "patterns prune", 2, "patterns takes ");
     expect(&stage, "routes retire late", 1, "no enabled route has this name");
     expect(&stage, "routes add a", 1, "enabled already");
     expect(&stage, "routes add dear --cost 2", 2, "0..1");
     expect(&stage, "routes add dear --cost cheap", 2, "no number");
     expect(&stage, "routes mode a fast", 2, "apply, observe and bypass");
     expect(&stage, "routes fly a", 2, "is no command");
-    expect(&stage, "routes", 2, "is no command");
+    expect(&stage, "routes", 2, "routes takes list, add NAME, ");
     expect(&stage, "routes mode a apply now", 2, "too many");
     stage_close(&stage);
     expect(&stage, "flush", 3, "start sona-sidecar");

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -159,7 +160,7 @@ static const char *await_page(int fd, const char *words)
 /* top on a terminal of that kind; *ret_fd is who sits before it. */
 static pid_t start_on_terminal(const struct stage *stage, const char *kind, int *ret_fd)
 {
-    int fd = posix_openpt(O_RDWR | O_NOCTTY);
+    int fd = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
 
     cr_assert(ge(int, fd, 0));
     cr_assert(zero(int, grantpt(fd)));
@@ -169,6 +170,7 @@ static pid_t start_on_terminal(const struct stage *stage, const char *kind, int 
     if (pid == 0) {
         int terminal = open(name, O_RDWR | O_NOCTTY);
 
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails waits for nobody */
         (void)dup2(terminal, STDIN_FILENO);
         (void)dup2(terminal, STDOUT_FILENO);
         (void)setenv("TERM", kind, 1);

@@ -410,7 +410,7 @@ static const char *argument_of(const struct sona_sidecar_setting *s)
     static const char *const names[] = {"N",   "WORD",  "NAME", "NAME",
                                         "DIR", "GROUP", "LIST", "VALUE"};
 
-    return names[s->type];
+    return s->type == SONA_SIDECAR_PATH && strcmp(s->kind, "file") == 0 ? "FILE" : names[s->type];
 }
 
 static void make_table(struct argp_option ret[FLAGS + SONA_SIDECAR_SETTINGS_MAX + 1])

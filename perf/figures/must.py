@@ -79,10 +79,12 @@ def routing(rows):
     traj = rows["trajectory/256"]
     return [
         beside(rows, "decide/256/9", "sona_decide, 256, 9 routes", "1.5 of its floor", 1.5,
-               "the floor moves bytes and computes nothing; the stack of four terms, widths and "
-               "where the query lies are arithmetic that waits for it"),
+               "the floor moves bytes and computes nothing; kernels on the same bytes and the "
+               "scalar stack of four terms and widths take as long again each, and wait for one "
+               "another (ADR 0038)"),
         within(rows, "decide/256/9", "sona_decide, 256, 9 routes", 1500,
-               why="least %s" % duration(decide["min"])),
+               why="least %s; its floor and the arithmetic behind it are above that together"
+               % duration(decide["min"])),
         beside(rows, "outcome/256/undrained", "sona_outcome, nobody drains",
                "1.5 of its record copied", 1.5, "checks, counters and the ring's fence"),
         within(rows, "outcome/256", "sona_outcome, a live consumer", 150),

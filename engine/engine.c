@@ -380,14 +380,20 @@ static void expire(sona_engine *engine, uint64_t now_ms)
         learn(engine, &joined, now_ms);
 }
 
+/* To what the learner tells: what waits, and the counters beside its own. */
+static void add_stats(const sona_engine *engine, sona_stats *ret)
+{
+    sona_pending_stats(engine->pending, ret);
+    for (int i = 0; i < SONA_COUNTER_COUNT; i++)
+        ret->counter[i] += engine->counter[i];
+}
+
 /* Of the statistics, what costs nothing to know: the counters, and what waits. */
 static void count(const sona_engine *engine, sona_stats *ret)
 {
     *ret = (sona_stats){.step = 0};
     memcpy(ret->counter, sona_learner_counters(engine->learner), sizeof ret->counter);
-    sona_pending_stats(engine->pending, ret);
-    for (int i = 0; i < SONA_COUNTER_COUNT; i++)
-        ret->counter[i] += engine->counter[i];
+    add_stats(engine, ret);
 }
 
 sona_err sona_engine_flush(sona_engine *engine, uint64_t now_ms, sona_instant_report *ret_report)
@@ -515,9 +521,7 @@ bool sona_engine_enabled(const sona_engine *engine)
 void sona_engine_stats(const sona_engine *engine, sona_stats *ret)
 {
     sona_learner_stats(engine->learner, ret);
-    sona_pending_stats(engine->pending, ret);
-    for (int i = 0; i < SONA_COUNTER_COUNT; i++)
-        ret->counter[i] += engine->counter[i];
+    add_stats(engine, ret);
     ret->memory_bytes = engine->bytes;
 }
 

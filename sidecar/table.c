@@ -11,27 +11,6 @@
 #include "sidecar/command.h"
 #include "sidecar/log.h"
 
-sona_err sona_sidecar_table_restore(struct sona_sidecar_core *core,
-                                    struct sona_sidecar_chronicle *chronicle, uint32_t n_before,
-                                    sona_diag *reterr)
-{
-    struct sona_model_view view = sona_learner_view(core->learner);
-
-    for (uint32_t k = sona_model_n_routes(&view); k < n_before; k++) {
-        struct sona_sidecar_command c = {.request = {.what = SONA_CONTROL_ROUTE_ADD}};
-
-        (void)snprintf(c.request.spec.name, sizeof c.request.spec.name, "rolled-back-%u", k);
-        for (int n = 0; n < 2; n++) {
-            if (!sona_sidecar_chronicle_command(chronicle, &c))
-                return sona_shm_diag_set(reterr, SONA_E_SYSTEM, 0,
-                                         "routes that are gone cannot be written to the journal");
-            sona_sidecar_command_apply(core->learner, &c);
-            c.request.what = SONA_CONTROL_ROUTE_RETIRE;
-        }
-    }
-    return SONA_OK;
-}
-
 static sona_err do_command(struct sona_sidecar_core *core, struct sona_sidecar_chronicle *chronicle,
                            enum sona_control_what what, const sona_route_spec *spec,
                            sona_diag *reterr)
@@ -47,6 +26,33 @@ static sona_err do_command(struct sona_sidecar_core *core, struct sona_sidecar_c
     return c.diag.code;
 }
 
+sona_err sona_sidecar_table_restore(struct sona_sidecar_core *core,
+                                    struct sona_sidecar_chronicle *chronicle, uint32_t n_before,
+                                    sona_diag *reterr)
+{
+    struct sona_model_view view = sona_learner_view(core->learner);
+    sona_err err = SONA_OK;
+
+    for (uint32_t k = sona_model_n_routes(&view); err == SONA_OK && k < n_before; k++) {
+        sona_route_spec spec = {.cost = 0};
+
+        (void)snprintf(spec.name, sizeof spec.name, "rolled-back-%u", k);
+        err = do_command(core, chronicle, SONA_CONTROL_ROUTE_ADD, &spec, reterr);
+        if (err == SONA_OK)
+            err = do_command(core, chronicle, SONA_CONTROL_ROUTE_RETIRE, &spec, reterr);
+    }
+    return err;
+}
+
+/* What the configuration says of the route of this name; null: nothing. */
+static const sona_route_spec *spec_of(const sona_route_spec *declared, uint32_t n, const char *name)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (strcmp(declared[i].name, name) == 0)
+            return &declared[i];
+    return NULL;
+}
+
 sona_err sona_sidecar_table_shown(struct sona_sidecar_core *core,
                                   struct sona_sidecar_chronicle *chronicle, const void *hot,
                                   const sona_route_spec *declared, uint32_t n_declared,
@@ -59,11 +65,10 @@ sona_err sona_sidecar_table_shown(struct sona_sidecar_core *core,
     sona_err err = SONA_OK;
 
     for (uint32_t k = sona_model_n_routes(&view); err == SONA_OK && k < n; k++) {
-        const sona_route_spec *spec = NULL;
+        const sona_route_spec *spec = sona_sidecar_core_knows(core, row[k].name)
+                                          ? NULL
+                                          : spec_of(declared, n_declared, row[k].name);
 
-        for (uint32_t i = 0; i < n_declared && !sona_sidecar_core_knows(core, row[k].name); i++)
-            if (strcmp(declared[i].name, row[k].name) == 0)
-                spec = &declared[i];
         err = spec ? do_command(core, chronicle, SONA_CONTROL_ROUTE_ADD, spec, reterr)
                    : sona_sidecar_table_restore(core, chronicle, k + 1, reterr);
     }
@@ -122,11 +127,7 @@ sona_err sona_sidecar_table_declare(struct sona_sidecar_core *core,
     for (uint32_t i = 0; err == SONA_OK && i < n_declared; i++)
         err = declare(core, chronicle, &declared[i], row_of(row, n, declared[i].name), reterr);
     for (uint32_t k = 0; err == SONA_OK && n_declared > 0 && k < n; k++) {
-        bool said = row[k].state != SONA_ROUTE_ENABLED;
-
-        for (uint32_t i = 0; i < n_declared; i++)
-            said |= strcmp(declared[i].name, row[k].name) == 0;
-        if (!said)
+        if (row[k].state == SONA_ROUTE_ENABLED && !spec_of(declared, n_declared, row[k].name))
             sona_sidecar_log(SONA_SIDECAR_WARN, "route_differs",
                              "route=%s configured=none running=enabled remedy=\"sonactl routes "
                              "retire %s; or say it in the configuration\"",

@@ -36,6 +36,9 @@
       "the model is not sound and was not published: a defect; report "                            \
       "it. The last snapshot stays")                                                               \
     X(no_memory, "warn", "figures are old, since there was no memory for new ones")                \
+    X(memory_gone, "error",                                                                        \
+      "no memory came for what control cannot do without, and the process ended, as by a "         \
+      "kill. Raise MemoryMax, or find who takes it")                                               \
     X(segment_adopted, "info", "the last sidecar was killed; clients notice nothing")              \
     X(segment_renewed, "info",                                                                     \
       "a new segment replaces that of a killed sidecar; clients change "                           \

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include "sidecar/config/pages.h"
@@ -12,6 +13,7 @@
 #include "sidecar/fleet.h"
 #include "sidecar/log.h"
 #include "sidecar/memory.h"
+#include "sidecar/patience.h"
 #include "sidecar/sidecar.h"
 
 /* What jemalloc reads when the process starts: one arena, since the threads allocate rarely and
@@ -102,6 +104,7 @@ int main(int argc, char **argv)
 
     sona_sidecar_memory_mark();
     sona_sidecar_log_open();
+    sona_sidecar_patience_begin(realloc);
     int status = sona_sidecar_whole_parse(&whole, argc, argv);
     if (status == 0)
         status = run(&whole);

@@ -133,7 +133,7 @@ void sona_sidecar_gather_mistake(struct sona_sidecar_gather *gather, const char 
 void sona_sidecar_gather_no_memory(struct sona_sidecar_gather *gather, const char *where)
 {
     gather->no_memory = true;
-    sona_sidecar_gather_mistake(gather, where, "out of memory");
+    sona_sidecar_gather_mistake(gather, where, "out of memory for the options");
 }
 
 static struct sona_sidecar_said *remember(struct sona_sidecar_gather *g,

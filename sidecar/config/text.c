@@ -52,6 +52,26 @@ static size_t character(const unsigned char *at, size_t left)
     return n;
 }
 
+/* How far a line has come into "colon, blanks with a tab among them". */
+enum gap { NO_GAP, BEHIND_COLON, TAB_BEHIND_COLON };
+
+static enum gap gap_after(enum gap gap, unsigned char c)
+{
+    if (c == ':')
+        return BEHIND_COLON;
+    if (c == '\t' && gap != NO_GAP)
+        return TAB_BEHIND_COLON;
+    return c == ' ' ? gap : NO_GAP;
+}
+
+/* Does a block begin at `at`? A - with something behind it is a number or a word. */
+static bool begins_block(const unsigned char *at, const unsigned char *end)
+{
+    if (at[0] == '-')
+        return at + 1 == end || strchr(" \t\r\n", at[1]);
+    return strchr("?:|>", at[0]);
+}
+
 void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *path, const char *text,
                              size_t bytes)
 {
@@ -59,6 +79,7 @@ void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *pat
     char where[SONA_SIDECAR_WHERE_MAX];
     unsigned line = 1, column = 1;
     bool indents = true; /* nothing but blanks on this line so far */
+    enum gap gap = NO_GAP;
 
     while (at < end) {
         size_t n = character(at, (size_t)(end - at));
@@ -75,10 +96,16 @@ void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *pat
                 return; /* what follows may be no text at all */
             }
             sona_sidecar_gather_mistake(gather, where, "a tab indents this line; use spaces");
+        } else if (gap == TAB_BEHIND_COLON && begins_block(at, end)) {
+            /* YAML forbids it too, but libfyaml 0.7.12 frees a key twice when it says so. */
+            sona_sidecar_text_place(where, path, line, column);
+            sona_sidecar_gather_mistake(gather, where, "a tab between : and %c; use a space",
+                                        at[0]);
         } else if (at[0] == '%' && column == 1) { /* no value begins a line with it */
             sona_sidecar_text_place(where, path, line, column);
             sona_sidecar_gather_mistake(gather, where, "directives mean nothing here");
         }
+        gap = gap_after(gap, at[0]);
         indents = at[0] == '\n' || (indents && at[0] == ' ');
         column++;
         if (at[0] == '\n') {

@@ -33,8 +33,6 @@ EXCEPTIONS = {
     # The first is once at the end of a stop, the second once at the first exchange of a version.
     "urcu_memb_barrier": signal.SIGABRT,
     "urcu_memb_call_rcu": signal.SIGABRT,
-    # libevent 2.1.12 frees a request that it could make only by half, with headers that are not there.
-    "evhttp_request_new": signal.SIGSEGV,
 }
 
 

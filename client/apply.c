@@ -33,22 +33,21 @@ static uint32_t chunk_of(const sona_geometry *g, uint32_t n)
     return per_row < CHUNK_FLOATS ? CHUNK_FLOATS / per_row : 1;
 }
 
-/* Adapt a chunk from one snapshot; returns which. */
-static uint64_t run(struct sona_client_call *call, enum sona_model_tier tier, uint32_t which,
-                    uint32_t n, const float *x, uint32_t dim, float *y)
+/* Adapt a chunk from one snapshot, *ret_version. */
+static sona_err run(struct sona_client_call *call, enum sona_model_tier tier, uint32_t which,
+                    uint32_t n, const float *x, uint32_t dim, float *y, uint64_t *ret_version)
 {
     struct sona_client_read read;
+    sona_err err = SONA_OK;
 
     sona_client_read_begin(&read);
     while (sona_client_read_next(call, &read)) {
-        sona_model_adapt(&read.view, tier, which, n, x, y);
-        if (sona_client_read_valid(call, &read, halves_of(tier)))
+        err = sona_model_adapt(&read.view, tier, which, n, x, y);
+        if (err != SONA_OK || sona_client_read_valid(call, &read, halves_of(tier)))
             break;
     }
-    uint64_t version = sona_client_read_end(call, &read);
-    if (version == 0)
-        memcpy(y, x, (size_t)n * dim * sizeof *y);
-    return version;
+    *ret_version = sona_client_read_end(call, &read);
+    return err == SONA_OK && *ret_version == 0 ? sona_model_apply_none(x, (size_t)n * dim, y) : err;
 }
 
 static sona_err apply(sona_lane *lane, enum sona_model_tier tier, uint32_t which, uint32_t n,
@@ -63,18 +62,19 @@ static sona_err apply(sona_lane *lane, enum sona_model_tier tier, uint32_t which
         return SONA_E_FORKED;
     const sona_geometry *g = &call.att->layout.geometry;
     sona_err err = sona_model_adapt_check(g, tier, which, n, x, dim, y);
-    if (err != SONA_OK)
-        return sona_client_refuse(&call, err);
-    for (uint32_t left = n, chunk = chunk_of(g, n); left > 0;) {
+    for (uint32_t left = n, chunk = chunk_of(g, n); err == SONA_OK && left > 0;) {
         uint32_t rows = left < chunk ? left : chunk;
-        uint64_t version = run(&call, tier, which, rows, x, dim, y);
+        uint64_t version;
 
+        err = run(&call, tier, which, rows, x, dim, y, &version);
         if (version < oldest)
             oldest = version;
         left -= rows;
         x += (size_t)rows * dim;
         y += (size_t)rows * dim;
     }
+    if (err != SONA_OK)
+        return sona_client_refuse(&call, err);
     if (ret_version)
         *ret_version = oldest;
     sona_client_answered(&call, SONA_CLIENT_applies, oldest);

@@ -15,8 +15,7 @@ static sona_err apply(const sona_engine *engine, enum sona_model_tier tier, uint
     if (err != SONA_OK)
         return err;
     view = sona_learner_view(engine->learner);
-    sona_model_adapt(&view, tier, which, n, x, y);
-    return SONA_OK;
+    return sona_model_adapt(&view, tier, which, n, x, y);
 }
 
 sona_err sona_engine_apply(const sona_engine *engine, const float *x, uint32_t dim, float *y)

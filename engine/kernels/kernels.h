@@ -34,7 +34,8 @@ struct sona_kernels {
     /* AdaGrad: G += (e x)^2; w += rate e x / sqrt(G + epsilon); sum w_i^2 of the new w */
     float (*adagrad)(float e, float rate, float epsilon, const float *x, float *grad2, float *w,
                      size_t n);
-    /* y = x + sum_r c_r B_r, r < rank (rows of B `stride` floats apart); y may not overlap x */
+    /* y = x + sum_r c_r B_r, r < rank (rows of B `stride` floats apart); y is x, or apart
+     * from it */
     void (*expand)(const float *x, const float *b, size_t stride, const float *c, size_t rank,
                    float *y, size_t n);
     /* out[m] = z' P_m z, m < count: P_m begins at p + m * stride, has `n` rows of `padded` floats,

@@ -106,8 +106,30 @@ sona_err sona_model_prepare(const struct sona_model_layout *layout, const float 
     return SONA_OK;
 }
 
+/* A finite sum of squares has finite parts; only one that is not needs the look at each, which
+ * takes as long as the adapter itself. */
+static bool is_finite(const float *x, size_t n)
+{
+    return isfinite(sona_kernels_active()->dot(x, x, n)) || sona_model_all_finite(x, n);
+}
+
+/* The same, from the product of x with a row of an adapter: a number that is not finite makes it so
+ * too, whatever it meets there, for 0 times infinity is no number. It is computed anyway. */
+static bool was_finite(float product, const float *x, size_t n)
+{
+    return isfinite(product) || sona_model_all_finite(x, n);
+}
+
+sona_err sona_model_apply_none(const float *x, size_t n, float *y)
+{
+    if (!is_finite(x, n))
+        return SONA_E_NOT_FINITE;
+    memcpy(y, x, n * sizeof *y);
+    return SONA_OK;
+}
+
 /* c = s A_m x */
-static uint32_t micro_code(const struct sona_model_view *view, const float *x, float *c)
+static void micro_code(const struct sona_model_view *view, const float *x, float *c)
 {
     const struct sona_model_layout *l = view->layout;
     float scale = sona_model_hot_of(view)->micro_scale;
@@ -116,18 +138,28 @@ static uint32_t micro_code(const struct sona_model_view *view, const float *x, f
                                     l->geometry.micro_rank, x, l->geometry.dim, c);
     for (uint32_t r = 0; r < l->geometry.micro_rank; r++)
         c[r] *= scale;
-    return l->geometry.micro_rank;
 }
 
-void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y)
+/* y = from + s B_m c, in place or not */
+static void micro_expand(const struct sona_model_view *view, const float *from, const float *c,
+                         float *y)
+{
+    const struct sona_model_layout *l = view->layout;
+
+    sona_kernels_active()->expand(from, sona_model_floats(view->hot, l->micro_b), l->dim_padded, c,
+                                  l->geometry.micro_rank, y, l->geometry.dim);
+}
+
+sona_err sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y)
 {
     SONA_MODEL_KERNELS(view->layout);
-    const struct sona_model_layout *l = view->layout;
     float c[SONA_MICRO_RANK_MAX];
-    uint32_t rank = micro_code(view, x, c);
 
-    sona_kernels_active()->expand(x, sona_model_floats(view->hot, l->micro_b), l->dim_padded, c,
-                                  rank, y, l->geometry.dim);
+    micro_code(view, x, c);
+    if (!was_finite(c[0], x, view->layout->geometry.dim))
+        return SONA_E_NOT_FINITE;
+    micro_expand(view, x, c, y);
+    return SONA_OK;
 }
 
 /* Layers beyond the mask's 32 bits are read without asking. */
@@ -135,11 +167,11 @@ static bool layer_is_zero(const struct sona_model_view *view, uint32_t layer)
 {
     uint32_t mask = sona_model_word(&sona_model_cold_of(view)->has_base);
 
-    return layer < 32 && !(mask >> layer & 1u);
+    return layer >= view->layout->geometry.layers || (layer < 32 && !(mask >> layer & 1u));
 }
 
-void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
-                           float *y)
+sona_err sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
+                               float *y)
 {
     SONA_MODEL_KERNELS(view->layout);
     const struct sona_model_layout *l = view->layout;
@@ -147,34 +179,32 @@ void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, c
     float c[SONA_BASE_RANK_MAX];
     size_t at = layer * l->layer_stride;
 
-    if (layer >= l->geometry.layers || layer_is_zero(view, layer)) {
-        memcpy(y, x, l->geometry.dim * sizeof *y);
-        return;
-    }
+    if (layer_is_zero(view, layer))
+        return sona_model_apply_none(x, l->geometry.dim, y);
     kernels->dot_rows(sona_model_floats(view->cold, l->base_a + at), l->dim_padded,
                       l->geometry.base_rank, x, l->geometry.dim, c);
+    if (!was_finite(c[0], x, l->geometry.dim))
+        return SONA_E_NOT_FINITE;
     kernels->expand(x, sona_model_floats(view->cold, l->base_b + at), l->dim_padded, c,
                     l->geometry.base_rank, y, l->geometry.dim);
+    return SONA_OK;
 }
 
-void sona_model_apply(const struct sona_model_view *view, const float *x, float *y)
+sona_err sona_model_apply(const struct sona_model_view *view, const float *x, float *y)
 {
     SONA_MODEL_KERNELS(view->layout);
-    const struct sona_model_layout *l = view->layout;
-    const float *b = sona_model_floats(view->hot, l->micro_b);
     float c[SONA_MICRO_RANK_MAX];
-    uint32_t rank = micro_code(view, x, c);
 
-    sona_model_apply_base(view, 0, x, y);
-    for (uint32_t r = 0; r < rank; r++)
-        sona_kernels_active()->axpy(c[r], b + r * l->dim_padded, y, l->geometry.dim);
-}
-
-/* A finite sum of squares has finite parts; only one that is not needs the look at each, which
- * takes as long as the adapter itself. */
-static bool is_finite(const float *x, size_t n)
-{
-    return isfinite(sona_kernels_active()->dot(x, x, n)) || sona_model_all_finite(x, n);
+    micro_code(view, x, c);
+    if (!was_finite(c[0], x, view->layout->geometry.dim))
+        return SONA_E_NOT_FINITE;
+    if (layer_is_zero(view, 0)) {
+        micro_expand(view, x, c, y);
+        return SONA_OK;
+    }
+    (void)sona_model_apply_base(view, 0, x, y);
+    micro_expand(view, y, c, y);
+    return SONA_OK;
 }
 
 /* Two areas of `floats` floats each. */
@@ -197,28 +227,34 @@ sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_t
         return SONA_E_ARGUMENT;
     if (n == 0 || (tier == SONA_MODEL_BASE && which >= geometry->layers))
         return SONA_E_RANGE;
-    return is_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
+    /* One row is judged on its way, where it costs nothing; of many none is begun in vain. */
+    return n == 1 || is_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
 }
 
-void sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier, uint32_t which,
-                      uint32_t n, const float *x, float *y)
+static sona_err adapt_one(const struct sona_model_view *view, enum sona_model_tier tier,
+                          uint32_t which, const float *x, float *y)
+{
+    sona_err err;
+
+    if (tier == SONA_MODEL_MICRO)
+        return sona_model_apply_micro(view, x, y);
+    if (tier == SONA_MODEL_BASE)
+        return sona_model_apply_base(view, which, x, y);
+    err = sona_model_apply(view, x, y);
+    if (err == SONA_OK)
+        sona_model_tenant_apply(view, which, x, y);
+    return err;
+}
+
+sona_err sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier,
+                          uint32_t which, uint32_t n, const float *x, float *y)
 {
     uint32_t dim = view->layout->geometry.dim;
+    sona_err err = SONA_OK;
 
-    for (uint32_t i = 0; i < n; i++, x += dim, y += dim) {
-        switch (tier) {
-        case SONA_MODEL_MICRO:
-            sona_model_apply_micro(view, x, y);
-            break;
-        case SONA_MODEL_BASE:
-            sona_model_apply_base(view, which, x, y);
-            break;
-        case SONA_MODEL_BOTH:
-            sona_model_apply(view, x, y);
-            sona_model_tenant_apply(view, which, x, y);
-            break;
-        }
-    }
+    for (uint32_t i = 0; i < n && err == SONA_OK; i++, x += dim, y += dim)
+        err = adapt_one(view, tier, which, x, y);
+    return err;
 }
 
 /* ret += sum_r scale (w.b_r) a_r */
@@ -240,7 +276,7 @@ void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const 
     uint32_t at = layer == SONA_LAYER_BOTH ? 0 : layer;
 
     memcpy(ret, w, l->geometry.dim * sizeof *ret);
-    if (at < l->geometry.layers && !layer_is_zero(view, at))
+    if (!layer_is_zero(view, at))
         merge_rows(sona_model_floats(view->cold, l->base_a + at * l->layer_stride),
                    sona_model_floats(view->cold, l->base_b + at * l->layer_stride), l->dim_padded,
                    l->geometry.base_rank, 1, w, l->geometry.dim, ret);

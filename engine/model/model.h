@@ -297,20 +297,24 @@ enum sona_model_tier {
     SONA_MODEL_MICRO,
     SONA_MODEL_BASE /* layer `which` */
 };
-/* Judge what a caller wants adapted: x and y of n rows of dim floats each, one after another.
+/* Judge what a caller wants adapted: x and y of n rows of dim floats each, one after another; the
+ * numbers of a single row are left to sona_model_adapt(), which meets them anyway.
  * SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_RANGE (n, layer), SONA_E_NOT_FINITE. */
 sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
                                 uint32_t which, uint32_t n, const float *x, uint32_t dim,
                                 const float *y);
-/* Adapt n rows that were judged so. */
-void sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier, uint32_t which,
-                      uint32_t n, const float *x, float *y);
+/* Adapt n rows that were judged so. SONA_E_NOT_FINITE of a single one: y is as it was. */
+sona_err sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier,
+                          uint32_t which, uint32_t n, const float *x, float *y);
 
-/* One row; x and y: dim floats, unpadded, not overlapping, checked by the caller. */
-void sona_model_apply(const struct sona_model_view *view, const float *x, float *y);
-void sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y);
-void sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
-                           float *y);
+/* One row; x and y: dim floats, unpadded, not overlapping. SONA_E_NOT_FINITE, and y is as it was.
+ */
+sona_err sona_model_apply(const struct sona_model_view *view, const float *x, float *y);
+sona_err sona_model_apply_micro(const struct sona_model_view *view, const float *x, float *y);
+sona_err sona_model_apply_base(const struct sona_model_view *view, uint32_t layer, const float *x,
+                               float *y);
+/* y = x: without a model. n floats, any number of rows. */
+sona_err sona_model_apply_none(const float *x, size_t n, float *y);
 /* ret = w (I + B_l A_l), and for SONA_LAYER_BOTH w (I + s B_m A_m + B_0 A_0): a row w of a matrix
  * that would multiply an adapted x may then multiply x itself. dim floats, not overlapping. */
 void sona_model_merge(const struct sona_model_view *view, uint32_t layer, const float *w,

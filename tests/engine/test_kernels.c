@@ -275,9 +275,8 @@ static void check_expand(const struct sona_kernels *row, size_t n, struct room r
 {
     size_t rank = dice_below(dice, 8), stride = n + dice_below(dice, 9);
     size_t total = rank > 0 ? (rank - 1) * stride + n : 0;
-    const float *x = room_put(&rooms[0], dice, n), *b = room_put(&rooms[1], dice, total);
-    const float *c = room_put(&rooms[2], dice, rank);
-    float *y = room_put(&rooms[3], dice, n);
+    const float *b = room_put(&rooms[1], dice, total), *c = room_put(&rooms[2], dice, rank);
+    float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[3], dice, n);
 
     row->expand(x, b, stride, c, rank, y, n);
     for (size_t i = 0; i < n; i++) {
@@ -291,6 +290,9 @@ static void check_expand(const struct sona_kernels *row, size_t n, struct room r
             cr_assert(eq(flt, y[i], x[i]), "%s: without rows y is x", row->name);
     }
     cr_assert(room_intact(&rooms[3], y, n), SAY(dice, "%s n=%zu", row->name, n));
+    row->expand(x, b, stride, c, rank, x, n);
+    cr_assert(zero(int, memcmp(x, y, n * sizeof *y)),
+              SAY(dice, "%s n=%zu rank=%zu: in place", row->name, n, rank));
 }
 
 Test(kernels, expand_of_every_row_follows_its_formula_and_stays_inside)

@@ -268,25 +268,55 @@ Test(validate, a_damaged_cold_block_is_refused)
         sizeof far, "lifted centroid");
 }
 
+/* Every tier, and a y that no model stands behind: `want`, and where that is a refusal y is as it
+ * was.
+ */
+static void assert_adapts(const struct model *m, const float *x, sona_err want)
+{
+    const uint32_t dim = m->layout.geometry.dim;
+    float y[20], before[20];
+
+    for (uint32_t i = 0; i < dim; i++)
+        before[i] = y[i] = 7;
+    for (uint32_t tier = 0; tier < 5; tier++) {
+        sona_err err = tier == 0   ? sona_model_adapt(&m->view, SONA_MODEL_MICRO, 0, 1, x, y)
+                       : tier == 1 ? sona_model_adapt(&m->view, SONA_MODEL_BASE, 0, 1, x, y)
+                       : tier == 2 ? sona_model_adapt(&m->view, SONA_MODEL_BASE, 1, 1, x, y)
+                       : tier == 3 ? sona_model_adapt(&m->view, SONA_MODEL_BOTH, 0, 1, x, y)
+                                   : sona_model_apply_none(x, dim, y);
+
+        cr_assert(eq(int, err, want), "tier %u", tier);
+        cr_assert(want == SONA_OK || memcmp(y, before, dim * sizeof *y) == 0, "tier %u", tier);
+    }
+}
+
 Test(adapt, only_a_nan_or_an_infinity_is_not_finite_whatever_the_size_and_wherever_it_is)
 {
     static const float odd[] = {NAN, -NAN, INFINITY, -INFINITY};
     static const float sizes[] = {0, 1e-44f, 1, 1e20f, 3e38f};
     sona_geometry g = small_geometry();
-    float x[20], y[20];
+    struct dice dice = dice_open("only_a_nan_or_an_infinity_is_not_finite");
+    struct model m;
+    float x[2 * 20], y[2 * 20];
 
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        for (uint32_t at = 0; at < g.dim; at++)
-            x[at] = at % 2 ? -sizes[i] : sizes[i];
-        cr_assert(eq(int, sona_model_adapt_check(&g, SONA_MODEL_MICRO, 0, 1, x, g.dim, y), SONA_OK),
-                  "size %a", (double)sizes[i]);
-        for (uint32_t at = 0; at < g.dim; at++) {
+    model_open(&m, &g);
+    model_fill(&m, 3, 4, &dice);
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+        float size = sizes[i / 2];
+
+        if (i % 2) /* nor does an adapter of zeros hide it */
+            memset(hot_floats(&m, m.layout.micro_a), 0, m.layout.dim_padded * sizeof(float));
+        for (uint32_t at = 0; at < 2 * g.dim; at++)
+            x[at] = at % 2 ? -size : size;
+        assert_adapts(&m, x, SONA_OK);
+        for (uint32_t at = 0; at < 2 * g.dim; at++) {
             float keep = x[at];
 
             x[at] = odd[at % 4];
-            cr_assert(eq(int, sona_model_adapt_check(&g, SONA_MODEL_MICRO, 0, 1, x, g.dim, y),
+            assert_adapts(&m, x, at < g.dim ? SONA_E_NOT_FINITE : SONA_OK);
+            cr_assert(eq(int, sona_model_adapt_check(&g, SONA_MODEL_MICRO, 0, 2, x, g.dim, y),
                          SONA_E_NOT_FINITE),
-                      "size %a, place %u", (double)sizes[i], at);
+                      "size %a, place %u", (double)size, at);
             x[at] = keep;
         }
     }

@@ -3,7 +3,7 @@
 /*
  * One life of a part of the sidecar that outlives it, from what an earlier life left: 0; or 1, with
  * the sentence on stderr. Anything else is a defect.
- * usage: parts store|segment|ledger DIRECTORY
+ * usage: parts store|bare|segment|ledger DIRECTORY
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +74,28 @@ static void append(struct sona_store *store, uint64_t lane_seq, uint32_t n)
         (void)ok(sona_store_flush(store, position, 5000, &diag));
 }
 
+/* What came from a file, once; and what is known of it. */
+static void import(struct sona_store *store)
+{
+    const struct sona_store_import known[2] = {{.key = 7}, {.key = 8}};
+    bool found[2] = {false, false};
+    uint64_t position, sum = 0;
+
+    if (!ok(sona_store_imported(store, known, 2, found, &diag)))
+        return;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct sona_store_record r = {.kind = SONA_STORE_query_outcome,
+                                            .lane = SONA_STORE_IMPORTS,
+                                            .lane_seq = i,
+                                            .payload = &known[i],
+                                            .payload_bytes = sizeof known[i]};
+
+        if (!found[i] && sona_store_append(store, &r, 1, &position) == SONA_OK)
+            (void)ok(sona_store_flush(store, position, 5000, &diag));
+    }
+    (void)ok(sona_store_page(store, 1, visit, &sum, &diag));
+}
+
 static void read_back(struct sona_store *store)
 {
     struct sona_store_generation g[4];
@@ -126,10 +148,32 @@ static void live_store(const char *dir)
         (void)ok(sona_store_generation_pin(store, number, false, &diag));
     if (number != 0)
         (void)ok(sona_store_generation_rollback(store, number, &number, &diag));
+    import(store);
     const struct sona_store_rule rule = {.by_uid = true, .uid = 3};
     (void)ok(sona_store_forget(store, &rule, &rows, &diag));
     read_back(store);
     append(store, next + 3, 8); /* waits for the next life, some of it */
+    sona_store_close(&store);
+}
+
+/* Without a journal: copies of the state, and positions. */
+static void live_bare(const char *dir)
+{
+    struct sona_store_options options = {.instance = "bare",
+                                         .state_dir = dir,
+                                         .journal_off = true,
+                                         .generations = 2,
+                                         .durability = SONA_STORE_EVERY};
+    struct sona_store *store = NULL;
+    uint64_t position = 0;
+
+    if (!ok(sona_store_open(&store, &options, &diag)))
+        return;
+    const struct sona_store_record r = {.kind = SONA_STORE_query};
+    for (uint32_t i = 0; i < 4; i++)
+        if (ok(sona_store_append(store, &r, 1, &position)))
+            (void)ok(sona_store_generation_save(store, position, "state", i, false, NULL, &diag));
+    read_back(store);
     sona_store_close(&store);
 }
 
@@ -213,6 +257,8 @@ int main(int argc, char **argv)
         return 2;
     if (strcmp(argv[1], "store") == 0)
         live_store(argv[2]);
+    else if (strcmp(argv[1], "bare") == 0)
+        live_bare(argv[2]);
     else if (strcmp(argv[1], "segment") == 0)
         live_segment(argv[2]);
     else

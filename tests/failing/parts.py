@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Copyright (c) 2026 The SONA authors
 """
-Every kth allocation and every kth operation on files and the like fails in one life of what outlives
-the sidecar: store, segment, ledger. It goes on, or ends with status 1 and a sentence; and the next
+Every kth allocation, every kth operation on files and the like, and every kth call of SQLite fails in
+one life of what outlives the sidecar: store, with a journal and without, segment, ledger. It goes on, or ends with status 1 and a sentence; and the next
 life goes on from what is there then, and lacks nothing. Prints TAP. Standard library alone.
 usage: parts.py SHIM PARTS [STRIDE [FIRST]]    STRIDE: as for sidecar.py
 """
@@ -65,11 +65,11 @@ def judge(part, kind, k):
 
 def main():
     case, failed = 0, 0
-    for part in ("ledger", "segment", "store"):
-        for kind in ("memory", "file"):
+    for part in ("ledger", "segment", "store", "bare"):
+        for kind in ("memory", "file", "database") if part in ("store", "bare") else ("memory", "file"):
             status, wrong, n = judge(part, kind, 0)
             assert status == 0 and not wrong and n > 0, wrong
-            ks = range(FIRST, n + 1, 1 if part != "store" else STRIDE if n > 1000 else max(1, STRIDE // 32))
+            ks = range(FIRST, n + 1, 1 if part in ("ledger", "segment") else STRIDE if n > 1000 else max(1, STRIDE // 32))
             fates, bad = {0: 0, 1: 0}, []
             with concurrent.futures.ThreadPoolExecutor(max_workers=2) as pool:
                 for k, (status, wrong, _) in zip(ks, pool.map(lambda k: judge(part, kind, k), ks)):

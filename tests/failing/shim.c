@@ -5,6 +5,7 @@
  *
  *     SONA_FAIL=memory:17     the 17th allocation
  *     SONA_FAIL=file:3        the third operation on a file, a socket, a map or a thread
+ *     SONA_FAIL=database:5    the fifth call of SQLite, with an I/O error
  *     SONA_FAIL=file:0        none; at the end of main() the number of them goes to descriptor 9
  *
  * and says so to descriptor 9: a byte, so that whoever counts up knows when there are no more, and
@@ -36,11 +37,13 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <sqlite3.h>
+
 #define TELL_FD 9
 #define FRAMES  24
 #define EXPORT  __attribute__((visibility("default")))
 
-enum kind { NONE, MEMORY, FILE_ };
+enum kind { NONE, MEMORY, FILE_, DATABASE };
 
 static enum kind chosen;
 static unsigned long at;
@@ -80,7 +83,7 @@ static int begin(int argc, char **argv, char **envp)
     const char *text = getenv("SONA_FAIL");
 
     if (text) {
-        chosen = strncmp(text, "memory:", 7) == 0 ? MEMORY : FILE_;
+        chosen = text[0] == 'm' ? MEMORY : text[0] == 'f' ? FILE_ : DATABASE;
         at = strtoul(strchr(text, ':') + 1, NULL, 10);
     }
     void *frame;
@@ -169,20 +172,20 @@ FAILING(int, pthread_create, FILE_, EAGAIN, EAGAIN,
 /* As libraries with large offsets call them. */
 FAILING(int, ftruncate64, FILE_, ENOSPC, -1, (int fd, off64_t n), (fd, n))
 FAILING(int, fallocate64, FILE_, ENOSPC, -1, (int fd, int m, off64_t o, off64_t n), (fd, m, o, n))
-/* jemalloc 5.3 crashes when the kernel refuses it pages for its own books. What it cannot get is an
- * allocation that fails, and that is the other kind. */
-static bool is_jemalloc(const void *caller)
+static bool is_of(const void *caller, const char *library)
 {
     Dl_info info;
 
-    return dladdr(caller, &info) != 0 && info.dli_fname && strstr(info.dli_fname, "jemalloc");
+    return dladdr(caller, &info) != 0 && info.dli_fname && strstr(info.dli_fname, library);
 }
 
+/* jemalloc 5.3 crashes when the kernel refuses it pages for its own books. What it cannot get is an
+ * allocation that fails, and that is the other kind. */
 #define FAILING_MMAP(name, offset)                                                     \
     EXPORT void *name(void *a, size_t n, int p, int f, int fd, offset o)               \
     {                                                                                  \
         REAL(name);                                                                    \
-        bool theirs = is_jemalloc(__builtin_return_address(0));                        \
+        bool theirs = is_of(__builtin_return_address(0), "jemalloc");                  \
         return !theirs && fails(FILE_, ENOMEM) ? MAP_FAILED : real(a, n, p, f, fd, o); \
     }
 
@@ -225,3 +228,39 @@ FAILING(ssize_t, getrandom, FILE_, EAGAIN, -1, (void *b, size_t n, unsigned f), 
 
 FAILING_OPEN(open)
 FAILING_OPEN(open64)
+
+/* What SQLite asks of itself does not count: it would go on as if that had been done. */
+#define FAILING_DATABASE(name, ret, params, args)                    \
+    EXPORT int name params;                                          \
+    int name params                                                  \
+    {                                                                \
+        REAL(name);                                                  \
+        bool theirs = is_of(__builtin_return_address(0), "sqlite3"); \
+                                                                     \
+        if (theirs || !fails(DATABASE, EIO))                         \
+            return real args;                                        \
+        ret;                                                         \
+        return SQLITE_IOERR_READ;                                    \
+    }
+
+FAILING_DATABASE(sqlite3_open_v2, *db = NULL,
+                 (const char *path, sqlite3 **db, int flags, const char *vfs),
+                 (path, db, flags, vfs))
+FAILING_DATABASE(sqlite3_prepare_v2, *stmt = NULL,
+                 (sqlite3 * db, const char *sql, int n, sqlite3_stmt **stmt, const char **tail),
+                 (db, sql, n, stmt, tail))
+FAILING_DATABASE(sqlite3_prepare_v3, *stmt = NULL,
+                 (sqlite3 * db, const char *sql, int n, unsigned flags, sqlite3_stmt **stmt,
+                  const char **tail),
+                 (db, sql, n, flags, stmt, tail))
+FAILING_DATABASE(sqlite3_step, (void)stmt, (sqlite3_stmt * stmt), (stmt))
+FAILING_DATABASE(sqlite3_exec, (void)sql,
+                 (sqlite3 * db, const char *sql, int (*f)(void *, int, char **, char **), void *x,
+                  char **text),
+                 (db, sql, f, x, text))
+FAILING_DATABASE(sqlite3_wal_checkpoint_v2, (void)name,
+                 (sqlite3 * db, const char *name, int mode, int *in_wal, int *copied),
+                 (db, name, mode, in_wal, copied))
+FAILING_DATABASE(sqlite3_file_control, (void)name,
+                 (sqlite3 * db, const char *name, int what, void *argument),
+                 (db, name, what, argument))

@@ -108,7 +108,7 @@ sona_err sona_shm_lanes_check(int fd, uint64_t bytes, sona_diag *reterr)
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0,
                                  "the lane memory is not sealed against resizing (seals 0x%x)",
                                  (unsigned)seals);
-    if (fs.f_type != TMPFS_MAGIC_NUMBER || !S_ISREG(st.st_mode))
+    if (fs.f_type != TMPFS_MAGIC_NUMBER) /* a regular file: nothing else has seals */
         return sona_shm_diag_set(reterr, SONA_E_FORMAT, 0, "the lane memory is not on tmpfs");
     if ((uint64_t)st.st_size != bytes || (uint64_t)st.st_blocks * 512 < bytes)
         return sona_shm_diag_set(

@@ -372,10 +372,10 @@ static void scan(struct sona_shm_publisher *p, uint64_t now_ms)
         }
     }
     (void)pthread_mutex_unlock(&p->lock);
-    if (p->current_hot != NO_SLOT)
-        hot |= 1u << p->current_hot;
-    if (p->current_cold != NO_SLOT)
-        cold |= 1u << p->current_cold;
+    /* At first every slot is free: a list is used up by publications only. */
+    assert(p->current_hot != NO_SLOT && p->current_cold != NO_SLOT);
+    hot |= 1u << p->current_hot;
+    cold |= 1u << p->current_cold;
     if (p->reserved_cold != NO_SLOT)
         cold |= 1u << p->reserved_cold;
     p->free_hot = ~hot & ((1u << p->n_hot) - 1);

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -222,6 +225,18 @@ Test(calls, the_runtime_directory_is_the_systems_or_the_users)
     }
     cr_expect(
         eq(int, sona_wire_path("/a/longer/one", "one", brief, sizeof brief, &diag), SONA_E_RANGE));
+}
+
+Test(calls, the_systems_runtime_directory_comes_first_where_it_can_be_entered)
+{
+    char path[128];
+
+    cr_assert(eq(int, setenv("XDG_RUNTIME_DIR", "/run/user/7", 1), 0));
+    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/run", "tmpfs", 0, "size=16k") != 0 || mkdir("/run/sona", 0755) != 0)
+        cr_skip("cannot mount a /run here");
+    cr_expect(eq(int, sona_wire_path(NULL, "one", path, sizeof path, NULL), SONA_OK));
+    cr_expect(eq(str, path, "/run/sona/one.sock"));
 }
 
 Test(calls, a_kernel_without_membarrier_is_told_and_errno_is_kept)

@@ -91,6 +91,24 @@ Test(plan, sums_and_products_that_overflow_are_refused)
     }
 }
 
+/* Two hot slots whose end is just within 64 bits: what comes behind them is not. */
+Test(plan, an_area_that_ends_at_the_edge_of_64_bits_is_refused_with_what_is_before_it)
+{
+    const uint64_t half = UINT64_C(1) << 63, head = sizeof(struct sona_shm_hot);
+    const uint64_t strides[] = {half - SONA_SHM_SPACING, /* with what comes before: beyond */
+                                half - 3 * SONA_SHM_PAGE / 2 - SONA_SHM_SPACING}; /* rounded up */
+
+    for (size_t i = 0; i < sizeof strides / sizeof strides[0]; i++) {
+        struct sona_shm_plan p = usual();
+
+        cr_assert(eq(u64, strides[i] % SONA_SHM_SPACING, 0));
+        p.hot_slots = 2;
+        p.hot_bytes = strides[i] - head;
+        cr_expect(eq(int, sona_shm_plan_init(&p), SONA_E_RANGE), "case %zu", i);
+        cr_expect(eq(u64, p.cold_offset, 0));
+    }
+}
+
 Test(plan, crc32c_agrees_with_the_check_value_of_the_standard)
 {
     cr_assert(eq(u32, sona_shm_crc32c("123456789", 9), 0xe3069283u));
@@ -146,6 +164,21 @@ Test(plan, a_header_of_another_kind_is_refused_with_its_reason)
     h = header_make();
     h.magic ^= 1;
     cr_assert(eq(int, check_again(&h), SONA_E_GEOMETRY));
+}
+
+Test(plan, a_header_of_impossible_vectors_is_refused_though_its_records_fit_them)
+{
+    const sona_geometry wrong[] = {{.dim = SONA_DIM_MIN - 1},
+                                   {.dim = SONA_DIM_MAX + 1},
+                                   {.dim = 64, .attention_dim = SONA_ATTENTION_MAX + 1}};
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct sona_shm_header h = header_make();
+
+        h.geometry = wrong[i];
+        h.record_stride = sona_record_stride(&h.geometry);
+        cr_expect(eq(int, check_again(&h), SONA_E_GEOMETRY), "case %zu", i);
+    }
 }
 
 Test(plan, any_flipped_byte_of_a_header_is_noticed)

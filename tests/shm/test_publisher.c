@@ -3,6 +3,10 @@
 /* Slots: free, pinned, revoked, coalesced; rows brought up to date; cold halves. */
 #include "publisher_fixture.h"
 
+#include <errno.h>
+
+#include "tests/support/wrapped.h"
+
 Test(publisher, a_published_pair_is_what_cur_names)
 {
     struct fixture f;
@@ -211,6 +215,95 @@ Test(publisher, a_reserved_cold_slot_is_invisible_until_published_and_free_again
                  atomic_load_explicit(&fixture_hot(&f, SONA_SHM_ID_HOT(p.id))->cold_id,
                                       memory_order_relaxed),
                  fixture_cold_seq(&f, other)));
+    fixture_close(&f);
+}
+
+/* Slot 1 was left before slot 0, which was current once more: the order of the slots is not that of
+ * their ages. */
+Test(publisher, revocation_goes_by_the_time_a_slot_was_left_not_by_its_place)
+{
+    struct sona_shm_published p[5];
+    struct fixture f;
+
+    for (int cold = 0; cold < 2; cold++) {
+        fixture_open(&f, "ages", cold ? 8 : 3, cold ? 3 : 2);
+        for (uint32_t k = 0; k < 5; k++) {
+            uint64_t now_ms = 1000 + 10 * k;
+
+            p[k] = cold || k == 0 ? fixture_publish_cold(&f, (int)k, now_ms)
+                                  : fixture_publish(&f, false, now_ms);
+            uint32_t slot = cold ? SONA_SHM_ID_COLD(p[k].id) : SONA_SHM_ID_HOT(p[k].id);
+            cr_assert(eq(u32, slot, k < 3 ? k : k == 3 ? 0 : 2), "publication %u", k);
+            if (k == 1 || k == 3)
+                fixture_pin(&f, k, p[k].id);
+        }
+        uint64_t now_ms = 2000 + SONA_SHM_LEASE_MS;
+        if (cold) {
+            cr_expect(eq(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1045), NULL));
+            cr_expect(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, now_ms), NULL));
+            cr_expect(eq(u64, fixture_cold_seq(&f, 1), 0), "it is taken from its reader");
+            cr_expect(ne(u64, fixture_cold_seq(&f, 0), 0));
+        } else {
+            struct sona_shm_published taken = fixture_publish(&f, false, now_ms);
+
+            cr_expect(eq(u32, taken.revoked, 1));
+            cr_expect(eq(u32, SONA_SHM_ID_HOT(taken.id), 1));
+            cr_expect(eq(u64, fixture_hot_seq(&f, 0), p[3].id));
+        }
+        fixture_close(&f);
+    }
+    fixture_open(&f, "ages-first", 8, 3);
+    for (uint32_t k = 0; k < 3; k++) {
+        p[k] = fixture_publish_cold(&f, 1, 1000 + 10 * k);
+        fixture_pin(&f, k, p[k].id);
+    }
+    cr_expect(ne(ptr, sona_shm_publisher_reserve_cold(f.publisher, 1010 + SONA_SHM_LEASE_MS), NULL),
+              "one is past its lease, the other is not");
+    cr_expect(eq(u64, fixture_cold_seq(&f, 0), 0));
+    cr_expect(ne(u64, fixture_cold_seq(&f, 1), 0));
+    fixture_close(&f);
+}
+
+Test(publisher, without_membarrier_nothing_is_known_to_be_free)
+{
+    struct fixture f;
+
+    fixture_open(&f, "absent", 3, 2);
+    if ((sona_shm_publisher_header(f.publisher)->fence_modes & SONA_SHM_FENCE_ASYM) == 0) {
+        fixture_close(&f);
+        cr_skip("no membarrier here: every reader has a fence of its own");
+    }
+    (void)fixture_publish_cold(&f, 1, 0);
+    (void)fixture_publish(&f, false, 0);
+    (void)fixture_publish(&f, false, 0); /* the last that was free from the beginning */
+    uint64_t last = fixture_cur(&f);
+    wrapped_fail("syscall", 0, 1, EPERM);
+    cr_expect(eq(u64, fixture_publish(&f, false, 0).id, 0), "coalesced");
+    cr_expect(eq(u32, wrapped_failed("syscall"), 1));
+    cr_expect(eq(u64, fixture_cur(&f), last));
+    struct sona_shm_published p = fixture_publish(&f, false, 0);
+    cr_expect(ne(u64, p.id, 0), "and shown with the next");
+    cr_expect(eq(u32, p.revoked, 0));
+    fixture_close(&f);
+}
+
+Test(publisher, attachments_beyond_the_limit_are_not_watched)
+{
+    struct fixture f;
+
+    fixture_open(&f, "limit", 3, 2);
+    for (uint32_t n = 1; n < SONA_SHM_CLIENTS_MAX; n++)
+        cr_assert(
+            eq(int, sona_shm_publisher_scan_add(f.publisher, f.lanes, &f.lanes_plan), SONA_OK));
+    cr_expect(
+        eq(int, sona_shm_publisher_scan_add(f.publisher, f.lanes, &f.lanes_plan), SONA_E_LIMIT));
+    sona_shm_publisher_scan_remove(f.publisher, &f); /* nobody's */
+    cr_expect(
+        eq(int, sona_shm_publisher_scan_add(f.publisher, f.lanes, &f.lanes_plan), SONA_E_LIMIT));
+    sona_shm_publisher_scan_remove(f.publisher, f.lanes);
+    cr_expect(eq(int, sona_shm_publisher_scan_add(f.publisher, f.lanes, &f.lanes_plan), SONA_OK));
+    sona_shm_publisher_cancel_cold(f.publisher); /* of none */
+    (void)fixture_publish_cold(&f, 1, 0);
     fixture_close(&f);
 }
 

@@ -3,7 +3,10 @@
 /* The segment of a sidecar that was killed: when it goes on, and what may be written meanwhile. */
 #include "publisher_fixture.h"
 
+#include <errno.h>
 #include <fcntl.h>
+
+#include "tests/support/wrapped.h"
 
 #define SKIP (UINT64_C(1) << 20)
 
@@ -231,6 +234,46 @@ Test(adopt, a_first_page_that_is_broken_begins_a_new_generation)
     cr_assert(eq(u32, state(), SONA_SHM_RETIRED));
 }
 
+/* A stop that was cut short: its readers were told, and its lanes are still being drained. */
+Test(adopt, a_segment_that_is_draining_goes_on)
+{
+    sona_shm_publisher_set_state(f.publisher, SONA_SHM_DRAINING);
+    cr_assert(again(0));
+}
+
+Test(adopt, a_grace_that_was_chosen_is_kept)
+{
+    f.options.grace_ms = 70;
+    cr_assert(again(1000));
+    cr_expect(eq(u64, fixture_publish(&f, false, 1069).id, 0), "coalesced");
+    cr_expect(ne(u64, fixture_publish(&f, false, 1070).id, 0));
+}
+
+/* The machine is another one, or a filter of system calls is new: readers need another fence. */
+Test(adopt, without_membarrier_a_new_generation_begins_whose_readers_fence_themselves)
+{
+    if ((sona_shm_publisher_header(f.publisher)->fence_modes & SONA_SHM_FENCE_ASYM) == 0)
+        cr_skip("there never was one here");
+    wrapped_fail("syscall", 0, 100, EPERM);
+    cr_assert(not(again(0)));
+    cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), "fences"), NULL));
+    cr_expect(eq(u32, sona_shm_publisher_header(f.publisher)->fence_modes, SONA_SHM_FENCE_FULL));
+    wrapped_fail("syscall", 0, 0, 0);
+}
+
+Test(adopt, of_a_segment_of_another_major_version_no_number_is_believed)
+{
+    struct sona_shm_header *h = (struct sona_shm_header *)(void *)map;
+    uint64_t generation = h->generation;
+
+    h->abi_major++;
+    h->generation = generation + 1000;
+    h->crc = sona_shm_crc32c(h, offsetof(struct sona_shm_header, crc));
+    cr_assert(not(again(0)));
+    cr_expect(lt(u64, sona_shm_publisher_header(f.publisher)->generation, generation + 1000));
+    cr_expect(eq(u32, state(), SONA_SHM_LIVE), "it may be another's word");
+}
+
 Test(adopt, a_segment_that_is_retired_is_not_taken_up_again)
 {
     sona_shm_publisher_set_state(f.publisher, SONA_SHM_RETIRED);
@@ -286,7 +329,7 @@ Test(adopt, a_first_page_that_says_otherwise_begins_a_new_generation)
 /* Each word that binds a pair, wrong by itself. */
 Test(adopt, a_pair_of_which_one_word_is_wrong_begins_a_new_generation)
 {
-    for (int what = 0; what < 6; what++) {
+    for (int what = 0; what < 7; what++) {
         struct sona_shm_live *live = (void *)(map + SONA_SHM_PAGE);
         uint64_t cur = fixture_cur(&f), g = SONA_SHM_ID_G(cur);
         struct sona_shm_hot *hot =
@@ -304,8 +347,11 @@ Test(adopt, a_pair_of_which_one_word_is_wrong_begins_a_new_generation)
             atomic_store(&hot->cold_id, (g + 1) << 8 | (cold_id & 0xff)); /* newer than the pair */
         else if (what == 4)
             atomic_store(&live->cur, SONA_SHM_ID(0, SONA_SHM_ID_COLD(cur), SONA_SHM_ID_HOT(cur)));
-        else
+        else if (what == 5)
             atomic_store(&live->cur, SONA_SHM_ID(g, f.plan.cold_slots, SONA_SHM_ID_HOT(cur)));
+        else /* no clock comes to that number */
+            atomic_store(&live->cur, SONA_SHM_ID((UINT64_C(1) << 48) - 1, SONA_SHM_ID_COLD(cur),
+                                                 SONA_SHM_ID_HOT(cur)));
         if (what >= 4)
             words = "names no pair";
         cr_expect(not(again(0)), "case %d", what);

@@ -331,3 +331,118 @@ Test(segment, that_is_older_and_cannot_be_removed_or_is_a_strangers_stays)
     sona_shm_publisher_destroy(&next, true);
     cr_expect(not(name_exists(&f)));
 }
+
+/* ---- what a rival does in between ---- */
+
+static struct fixture rival;
+
+static void take_the_name_away(void)
+{
+    char name[80];
+
+    name_of(&rival, name);
+    (void)shm_unlink(name);
+}
+
+/* Another object under the name, of the same size. */
+static void replace_the_name(void)
+{
+    char name[80];
+
+    name_of(&rival, name);
+    (void)shm_unlink(name);
+    int fd = shm_open(name, O_CREAT | O_EXCL | O_RDWR, 0600);
+    (void)close(fd);
+}
+
+Test(segment, whose_name_is_gone_before_it_is_locked_is_made_again)
+{
+    fixture_options(&rival, "gone", 0, 0);
+    wrapped_race("fcntl64", 0, take_the_name_away);
+    fixture_open(&rival, "gone", 0, 0);
+    cr_expect(name_exists(&rival), "what is served has a name");
+    fixture_close(&rival);
+}
+
+Test(segment, whose_name_became_anothers_is_not_served)
+{
+    struct sona_shm_publisher *publisher = NULL;
+    sona_diag diag = {0};
+
+    fixture_options(&rival, "others", 0, 0);
+    wrapped_race("posix_fallocate64", 0, replace_the_name);
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &rival.options, &diag), SONA_E_SYSTEM));
+    cr_expect(ne(ptr, strstr(diag.text, "read-only"), NULL), "%s", diag.text);
+    cr_expect(eq(ptr, publisher, NULL));
+    take_the_name_away();
+}
+
+/* One that stands there cannot be removed because it is gone; the name is taken again meanwhile. */
+Test(segment, that_a_rival_removes_and_makes_again_is_waited_out)
+{
+    struct fixture f;
+
+    fixture_open(&f, "again", 0, 0);
+    sona_shm_publisher_destroy(&f.publisher, false);
+    sona_diag diag = {0};
+    wrapped_fail("shm_unlink", 0, 100, ENOENT); /* each time another one stands there */
+    cr_expect(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_E_BUSY));
+    wrapped_fail("shm_unlink", 0, 1, ENOENT);
+    cr_assert(eq(int, sona_shm_publisher_create(&f.publisher, &f.options, &diag), SONA_OK), "%s",
+              diag.text);
+    cr_expect(eq(u32, wrapped_failed("shm_unlink"), 1));
+    sona_shm_publisher_destroy(&f.publisher, true);
+    cr_expect(not(name_exists(&f)));
+}
+
+Test(segment, whose_name_is_a_pipes_or_another_users_file_is_left_alone)
+{
+    struct sona_shm_publisher *publisher = NULL;
+    char path[128];
+    struct fixture f;
+    struct stat st;
+
+    fixture_options(&f, "pipe", 0, 0);
+    (void)snprintf(path, sizeof path, "/dev/shm/sona.%s.model", f.instance);
+    for (int strange = 0; strange < 2; strange++) {
+        sona_diag diag = {0};
+
+        if (strange == 0)
+            cr_assert(eq(int, mkfifo(path, 0600), 0));
+        else
+            cr_assert(ge(int, close(open(path, O_CREAT | O_EXCL | O_RDWR, 0600)), 0));
+        if (strange == 1 && chown(path, 65534, 65534) != 0) {
+            (void)unlink(path);
+            cr_skip("only root can give a file away");
+        }
+        cr_expect(
+            eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_E_PERMISSION),
+            "%s", diag.text);
+        cr_expect(ne(ptr, strstr(diag.text, "another user"), NULL), "%s", diag.text);
+        cr_expect(eq(int, stat(path, &st), 0));
+        (void)unlink(path);
+    }
+}
+
+Test(segment, too_small_memory_is_told_without_its_size_when_that_is_not_known)
+{
+    struct sona_shm_publisher *publisher = NULL;
+    sona_diag diag = {0};
+    struct fixture f;
+
+    fixture_options(&f, "unknown", 0, 0);
+    wrapped_fail("posix_fallocate64", 0, 1, ENOSPC);
+    wrapped_fail("fstatvfs64", 0, 1, EIO);
+    cr_expect(eq(int, sona_shm_publisher_create(&publisher, &f.options, &diag), SONA_E_MEMORY));
+    cr_expect(eq(u32, wrapped_failed("fstatvfs64"), 1));
+    cr_expect(ne(ptr, strstr(diag.text, "has 0 free"), NULL), "%s", diag.text);
+}
+
+Test(segment, that_was_never_made_may_be_destroyed)
+{
+    struct sona_shm_segment none = {.fd = -1, .read_fd = -1};
+
+    for (int i = 0; i < 2; i++)
+        sona_shm_segment_destroy(&none, true);
+    cr_expect(eq(int, none.fd, -1));
+}

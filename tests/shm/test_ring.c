@@ -184,6 +184,19 @@ Test(ring, the_drain_believes_nothing_shared_but_the_tail)
     cr_assert(eq(u64, look(&lane, 0), 5));
 }
 
+Test(ring, of_scribbled_counters_nothing_is_said_to_be_in_use)
+{
+    struct lane lane;
+
+    lane_init(&lane, 0);
+    push(&lane, 5);
+    cr_expect(eq(u32, sona_shm_ring_used(&lane.producer), 1));
+    poke(&lane, P_TAIL, SLOTS);
+    cr_expect(eq(u32, sona_shm_ring_used(&lane.producer), 0), "more than there is room for");
+    poke(&lane, C_HEAD, SLOTS + 1);
+    cr_expect(eq(u32, sona_shm_ring_used(&lane.producer), 0), "less than none");
+}
+
 Test(ring, a_scribbled_mask_leads_the_producer_nowhere_outside)
 {
     struct lane lane;

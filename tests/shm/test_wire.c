@@ -236,6 +236,7 @@ Test(wire, packets_out_of_range_are_not_sent, .init = connect_pair)
     cr_assert(eq(int, sona_wire_send(a, &packet.head, SONA_WIRE_PACKET_MAX + 1, NULL, 0, NULL),
                  SONA_E_RANGE));
     cr_assert(eq(int, sona_wire_send(a, &packet.head, sizeof packet, fds, 3, NULL), SONA_E_RANGE));
+    cr_assert(eq(int, sona_wire_send(a, &packet.head, sizeof packet, fds, -1, NULL), SONA_E_RANGE));
 }
 
 Test(wire, the_largest_packet_arrives, .init = connect_pair)
@@ -290,7 +291,8 @@ Test(wire, connecting_says_what_is_the_matter)
 Test(wire, names_of_instances_are_judged)
 {
     static const char *const good[] = {"default", "a", "A-1_b.c", "9"};
-    static const char *const bad[] = {"", ".", ".hidden", "a/b", "a b", "\xc3\xa4", "a\n"};
+    static const char *const bad[] = {"",    ".",   ".hidden", "a/b", "a b", "\xc3\xa4",
+                                      "a\n", "a{b", "a@b",     "a[b", "a:b"};
     char long_name[80];
 
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
@@ -386,6 +388,22 @@ Test(wire, a_lane_memfd_of_another_make_is_refused)
     close(fd);
     fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     cr_assert(ne(int, sona_shm_lanes_check(fd, p.lanes_bytes, NULL), SONA_OK), "no memory at all");
+    close(fd);
+}
+
+/* Its holes are filled from a pool that may be empty: whoever touches one is killed. */
+Test(wire, a_lane_memfd_of_huge_pages_is_refused)
+{
+    struct sona_shm_plan p = plan_make();
+    sona_diag diag = {0};
+    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+
+    if (fd < 0)
+        cr_skip("no huge pages here");
+    cr_assert(eq(int, ftruncate(fd, 1 << 21), 0));
+    cr_assert(eq(int, fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0));
+    cr_expect(eq(int, sona_shm_lanes_check(fd, p.lanes_bytes, &diag), SONA_E_FORMAT));
+    cr_expect(ne(ptr, strstr(diag.text, "not on tmpfs"), NULL), "%s", diag.text);
     close(fd);
 }
 

@@ -16,11 +16,14 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 struct order {
     unsigned pass, times, failed;
     int error;
+    void (*rival)(void);
 };
 
 /* Name, type of the result, what it returns when it fails, parameters and arguments. */
@@ -43,6 +46,14 @@ struct order {
     X(shm_open, int, -1, (const char *name, int flags, mode_t mode), (name, flags, mode))          \
     X(shm_unlink, int, -1, (const char *name), (name))                                             \
     X(realpath, char *, NULL, (const char *path, char *to), (path, to))                            \
+    X(stat64, int, -1, (const char *path, struct stat64 *st), (path, st))                          \
+    X(fstatfs64, int, -1, (int fd, struct statfs64 *fs), (fd, fs))                                 \
+    X(fstatvfs64, int, -1, (int fd, struct statvfs64 *fs), (fd, fs))                               \
+    X(rename, int, -1, (const char *from, const char *to), (from, to))                             \
+    X(ftruncate64, int, -1, (int fd, off64_t n), (fd, n))                                          \
+    X(malloc, void *, NULL, (size_t n), (n))                                                       \
+    X(realloc, void *, NULL, (void *at, size_t n), (at, n))                                        \
+    X(aligned_alloc, void *, NULL, (size_t align, size_t n), (align, n))                           \
     X(calloc, void *, NULL, (size_t n, size_t size), (n, size))                                    \
     X(open64, int, -1, (const char *path, int flags, mode_t mode), (path, flags, mode))            \
     X(fcntl64, int, -1, (int fd, int command, void *argument), (fd, command, argument))            \
@@ -72,6 +83,13 @@ void wrapped_fail(const char *name, unsigned pass, unsigned times, int error)
     (void)pthread_mutex_unlock(&lock);
 }
 
+void wrapped_race(const char *name, unsigned pass, void (*rival)(void))
+{
+    (void)pthread_mutex_lock(&lock);
+    *order_of(name) = (struct order){.pass = pass, .rival = rival};
+    (void)pthread_mutex_unlock(&lock);
+}
+
 unsigned wrapped_failed(const char *name)
 {
     (void)pthread_mutex_lock(&lock);
@@ -86,6 +104,9 @@ static bool fails(enum call call)
 
     (void)pthread_mutex_lock(&lock);
     bool fail = order->pass == 0 && order->times > 0;
+    void (*rival)(void) = order->pass == 0 ? order->rival : NULL;
+    if (rival)
+        order->rival = NULL;
     if (fail) {
         order->times--;
         order->failed++;
@@ -94,6 +115,8 @@ static bool fails(enum call call)
         order->pass--;
     }
     (void)pthread_mutex_unlock(&lock);
+    if (rival)
+        rival(); /* may call what is wrapped */
     return fail;
 }
 

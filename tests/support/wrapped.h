@@ -12,6 +12,9 @@
  * Forgets what was said of it before. Where the call itself returns an error, it returns this one;
  * syscall() with `error` 0 returns 0: "nothing is supported". */
 void wrapped_fail(const char *name, unsigned pass, unsigned times, int error);
+/* After `pass` calls of `name`, and just before the next, `rival` is called, once: what another
+ * process may do at that moment. */
+void wrapped_race(const char *name, unsigned pass, void (*rival)(void));
 /* Failures of `name` that were handed out since; 0 means that the code under test did not call. */
 unsigned wrapped_failed(const char *name);
 

@@ -25,6 +25,8 @@ struct sona_kernels {
     /* out[r] = dot(rows + r * stride, x), stride in floats */
     void (*dot_rows)(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
                      float *out);
+    /* y = a x: the same bits of every row */
+    void (*scale)(float a, const float *x, float *y, size_t n);
     /* y += a x */
     void (*axpy)(float a, const float *x, float *y, size_t n);
     /* The same, and sum y_i^2 of the new y. */

@@ -107,6 +107,20 @@ static void dot_rows(const float *rows, size_t stride, size_t n_rows, const floa
         dot_some(rows + r * stride, stride, 1, x, n, out + r);
 }
 
+static void scale(float a, const float *x, float *y, size_t n)
+{
+    const vec factor = splat(a);
+    size_t i = 0;
+
+    for (; i + BLOCK <= n; i += BLOCK)
+        for (size_t k = 0; k < ACCUMULATORS; k++)
+            store(y + i + k * LANES, mul(factor, load(x + i + k * LANES)));
+    for (; i + LANES <= n; i += LANES)
+        store(y + i, mul(factor, load(x + i)));
+    if (i < n)
+        store_some(y + i, n - i, mul(factor, load_some(x + i, n - i)));
+}
+
 static void axpy(float a, const float *x, float *y, size_t n)
 {
     const vec factor = splat(a);
@@ -402,10 +416,10 @@ static void differ(const uint64_t *rows, size_t n_rows, const uint64_t *x, uint1
 }
 #endif
 
-#define SONA_KERNELS_ROW(row_name, row_usable)                                              \
-    {                                                                                       \
-        .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows,       \
-        .axpy = axpy, .axpy_square = axpy_square, .distance = distance, .adagrad = adagrad, \
-        .expand = expand, .forms = forms, .fix = fix, .dot_rows_fixed = dot_rows_fixed,     \
-        .differ = differ                                                                    \
+#define SONA_KERNELS_ROW(row_name, row_usable)                                          \
+    {                                                                                   \
+        .name = (row_name), .usable = (row_usable), .dot = dot, .dot_rows = dot_rows,   \
+        .scale = scale, .axpy = axpy, .axpy_square = axpy_square, .distance = distance, \
+        .adagrad = adagrad, .expand = expand, .forms = forms, .fix = fix,               \
+        .dot_rows_fixed = dot_rows_fixed, .differ = differ                              \
     }

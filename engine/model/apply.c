@@ -14,11 +14,11 @@
 #include "engine/model/block.h"
 #include "engine/model/model.h"
 
-bool sona_model_all_finite(const float *x, size_t count)
+/* An exponent of all ones is an infinity or a NaN. */
+static bool each_finite(const float *x, size_t count)
 {
     uint32_t bad = 0;
 
-    /* An exponent of all ones is an infinity or a NaN; without a branch the loop vectorises. */
     for (size_t i = 0; i < count; i++) {
         uint32_t bits;
 
@@ -26,6 +26,13 @@ bool sona_model_all_finite(const float *x, size_t count)
         bad |= (bits & 0x7f800000u) == 0x7f800000u;
     }
     return !bad;
+}
+
+/* A finite sum of squares has finite parts; only one that is not needs the look at each, which
+ * takes several times as long. */
+bool sona_model_all_finite(const float *x, size_t count)
+{
+    return isfinite(sona_kernels_active()->dot(x, x, count)) || each_finite(x, count);
 }
 
 typedef float four __attribute__((vector_size(4 * sizeof(float))));
@@ -97,8 +104,7 @@ sona_err sona_model_prepare(const struct sona_model_layout *layout, const float 
     else if (norm > (double)SONA_MODEL_NORM_MAX)
         scale = (double)SONA_MODEL_NORM_MAX / norm;
     if (plain)
-        for (uint32_t i = 0; i < dim; i++)
-            ret[i] = x[i] * (float)scale;
+        sona_kernels_active()->scale((float)scale, x, ret, dim);
     else
         scale_into(x, scale, dim, ret);
     for (uint32_t i = dim; i < layout->dim_padded; i++)
@@ -106,23 +112,17 @@ sona_err sona_model_prepare(const struct sona_model_layout *layout, const float 
     return SONA_OK;
 }
 
-/* A finite sum of squares has finite parts; only one that is not needs the look at each, which
- * takes as long as the adapter itself. */
-static bool is_finite(const float *x, size_t n)
-{
-    return isfinite(sona_kernels_active()->dot(x, x, n)) || sona_model_all_finite(x, n);
-}
-
-/* The same, from the product of x with a row of an adapter: a number that is not finite makes it so
- * too, whatever it meets there, for 0 times infinity is no number. It is computed anyway. */
+/* All finite, judged by the product of x with a row of an adapter, which is computed anyway: a
+ * number that is not finite makes it so too, whatever it meets there, for 0 times infinity is no
+ * number. */
 static bool was_finite(float product, const float *x, size_t n)
 {
-    return isfinite(product) || sona_model_all_finite(x, n);
+    return isfinite(product) || each_finite(x, n);
 }
 
 sona_err sona_model_apply_none(const float *x, size_t n, float *y)
 {
-    if (!is_finite(x, n))
+    if (!sona_model_all_finite(x, n))
         return SONA_E_NOT_FINITE;
     memcpy(y, x, n * sizeof *y);
     return SONA_OK;
@@ -228,7 +228,7 @@ sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_t
     if (n == 0 || (tier == SONA_MODEL_BASE && which >= geometry->layers))
         return SONA_E_RANGE;
     /* One row is judged on its way, where it costs nothing; of many none is begun in vain. */
-    return n == 1 || is_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
+    return n == 1 || sona_model_all_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
 }
 
 static sona_err adapt_one(const struct sona_model_view *view, enum sona_model_tier tier,

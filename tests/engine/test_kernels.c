@@ -186,6 +186,28 @@ Test(kernels, dot_rows_gives_the_bits_of_dot)
     on_every_row("dot_rows", check_dot_rows);
 }
 
+static void check_scale(const struct sona_kernels *row, size_t n, struct room rooms[4],
+                        struct dice *dice)
+{
+    const float *x = room_put(&rooms[0], dice, n);
+    float *y = room_put(&rooms[1], dice, n);
+    float a = dice_signed(dice);
+
+    row->scale(a, x, y, n);
+    for (size_t i = 0; i < n; i++) {
+        float exact = a * x[i];
+
+        cr_assert(zero(int, memcmp(&y[i], &exact, sizeof exact)),
+                  SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
+    }
+    cr_assert(room_intact(&rooms[1], y, n), SAY(dice, "%s n=%zu", row->name, n));
+}
+
+Test(kernels, scale_of_every_row_has_the_bits_of_its_formula_and_stays_inside)
+{
+    on_every_row("scale", check_scale);
+}
+
 static void check_axpy(const struct sona_kernels *row, size_t n, struct room rooms[4],
                        struct dice *dice)
 {

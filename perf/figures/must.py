@@ -169,15 +169,15 @@ def sidecar(rows):
 
 def memory(rows):
     waiting = rows["memory/trajectory/256"]
-    edge = rows["memory/preset/edge_deployment"]["p50"]
+    edge = rows["memory/preset/edge_deployment"]
     return [
         line("shared memory of a lane", "documented", "%s bytes at 256, %s at 1,536 dimensions" % (
             grouped(rows["memory/lane/256"]["p50"]), grouped(rows["memory/lane/1536"]["p50"])),
             "", True),
         line("a trajectory that waits", "1 KiB + payload", "%s bytes, %s" % (
             grouped(waiting["p50"]), waiting["note"]), "", waiting["p50"] <= 2048),
-        line("sidecar of edge_deployment, private", "5 MB", "%.1f MB" % (edge / 1e6), "",
-             edge < 5e6),
+        line("sidecar of edge_deployment, private", "5 MB", "%.1f MB %s" % (
+            edge["p50"] / 1e6, edge["note"]), "", edge["p50"] < 5e6),
     ]
 
 

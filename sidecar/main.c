@@ -2,11 +2,14 @@
  * Copyright (c) 2026 The SONA authors */
 /* sona-sidecar: the daemon beside the router. Exit status: 0 a clean stop, 1 a failure, 2 a mistake
  * in the configuration or on the command line. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "sidecar/config/pages.h"
 #include "sidecar/confine.h"
@@ -98,10 +101,22 @@ static int run(struct sona_sidecar_whole *whole)
     return run_confined(whole);
 }
 
+/* What was asked for was not told: --help and --version too, after which argp ends by itself. */
+static void tell_all(void)
+{
+    int lost = ferror(stdout);
+
+    if (fflush(stdout) == 0 && !lost)
+        return;
+    (void)fprintf(stderr, "sona-sidecar: stdout takes no more: %s\n", strerror(errno));
+    _exit(1);
+}
+
 int main(int argc, char **argv)
 {
     struct sona_sidecar_whole whole;
 
+    (void)atexit(tell_all);
     sona_sidecar_memory_mark();
     sona_sidecar_log_open();
     sona_sidecar_patience_begin(realloc);

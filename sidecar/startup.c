@@ -101,6 +101,21 @@ static void look_at_shm(struct look *l)
              (double)l->segment_bytes / MB, (double)room / MB);
 }
 
+/* Cut `path` back to what there is of it, in which the rest will be made: "." of a relative one. */
+static void cut_to_existing(char *path)
+{
+    struct statfs fs;
+
+    while (statfs(path, &fs) != 0 && strcmp(path, ".") != 0 && strcmp(path, "/") != 0) {
+        char *end = strrchr(path, '/');
+
+        if (!end)
+            (void)strcpy(path, ".");
+        else
+            end[end == path] = '\0';
+    }
+}
+
 /* Arena and intake log are made whole at the start, in the runtime directory. */
 static void look_at_runtime(struct look *l)
 {
@@ -116,8 +131,7 @@ static void look_at_runtime(struct look *l)
                        o->instance, path, sizeof path, NULL) != SONA_OK)
         return;
     *strrchr(path, '/') = '\0';
-    for (char *end; statfs(path, &fs) != 0 && (end = strrchr(path, '/')) && end > path;)
-        *end = '\0'; /* made at the start, in that one */
+    cut_to_existing(path);
     const struct sona_sidecar_recall_options recall = {
         .config = &o->config, .layout = &layout, .record_stride = sona_record_stride(&geometry)};
     uint64_t needed = sona_sidecar_recall_arena_bytes(&recall) + SONA_STORE_INTAKE_BYTES;

@@ -246,6 +246,38 @@ Test(startup, a_small_runtime_directory_is_refused_with_what_is_needed, .timeout
     cr_expect(zero(int, rmdir(dir)));
 }
 
+Test(startup, a_relative_runtime_directory_that_is_not_there_yet_has_the_room_around_it,
+     .timeout = 60)
+{
+    static struct checked c;
+    char dir[] = "/dev/shm/sona-startup-XXXXXX", left[64];
+
+    cr_assert(ne(ptr, mkdtemp(dir), NULL));
+    cr_assert(zero(int, chdir(dir)));
+    check(&c, "--runtime-dir run --state-dir state");
+    cr_expect(zero(int, c.status), "%s", c.said);
+    expect_line(&c, "fine", "runtime", "that . has room for");
+    cr_assert(zero(int, chdir("/")));
+    (void)snprintf(left, sizeof left, "rm -r '%s'", dir);
+    cr_expect(zero(int, system(left)));
+}
+
+Test(startup, what_nobody_gets_to_read_is_a_failure, .timeout = 60)
+{
+    static const char *const asked[] = {"--help", "--version", "--print-config", "--memory", ""};
+    static struct checked c;
+    char more[64];
+
+    for (size_t i = 0; i < sizeof asked / sizeof asked[0]; i++) {
+        (void)snprintf(more, sizeof more, "%s >/dev/full", asked[i]);
+        check(&c, more);
+        cr_expect(eq(int, c.status, 1), "%s", asked[i]);
+        (void)snprintf(more, sizeof more, "%s >/dev/null", asked[i]);
+        check(&c, more);
+        cr_expect(zero(int, c.status), "%s", asked[i]);
+    }
+}
+
 Test(startup, what_is_missing_is_in_the_log_of_a_start, .timeout = 60)
 {
     struct stage stage;

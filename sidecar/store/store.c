@@ -58,19 +58,19 @@ static sona_err check_options(struct sona_store_options *o, sona_diag *reterr)
     return SONA_OK;
 }
 
-static sona_err make_locks(struct sona_store *s)
+/* None of these fails with default attributes. */
+static void make_locks(struct sona_store *s)
 {
     pthread_condattr_t attr;
 
-    if (pthread_condattr_init(&attr) != 0)
-        return SONA_E_MEMORY;
+    (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    bool bad = pthread_mutex_init(&s->lock, NULL) != 0 ||
-               pthread_mutex_init(&s->reading, NULL) != 0 ||
-               pthread_cond_init(&s->work, &attr) != 0 || pthread_cond_init(&s->keep, &attr) != 0 ||
-               pthread_cond_init(&s->done, &attr) != 0;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_mutex_init(&s->reading, NULL);
+    (void)pthread_cond_init(&s->work, &attr);
+    (void)pthread_cond_init(&s->keep, &attr);
+    (void)pthread_cond_init(&s->done, &attr);
     (void)pthread_condattr_destroy(&attr);
-    return bad ? SONA_E_MEMORY : SONA_OK;
 }
 
 static sona_err read_lanes(struct sona_store *s, sona_diag *reterr)
@@ -244,9 +244,8 @@ sona_err sona_store_open(struct sona_store **ret, const struct sona_store_option
     s->buffer = malloc(sizeof *s->buffer);
     s->tidy_buffer = malloc(sizeof *s->tidy_buffer);
     s->touched = malloc((SONA_STORE_GROUP_MAX + SONA_STORE_BATCH_MAX) * sizeof *s->touched);
-    err = make_locks(s);
-    if (err == SONA_OK)
-        err = sona_store_lanes_init(&s->lanes);
+    make_locks(s);
+    err = sona_store_lanes_init(&s->lanes);
     if (err != SONA_OK || !s->buffer || !s->tidy_buffer || !s->touched)
         err = sona_shm_diag_set(reterr, SONA_E_MEMORY, 0, "out of memory for the store");
     if (err == SONA_OK)
@@ -518,10 +517,8 @@ bool sona_store_cursor(struct sona_store *store, struct sona_store_lane lane, ui
 {
     (void)pthread_mutex_lock(&store->lock);
     const struct sona_store_cursor *cursor = sona_store_lanes_find(&store->lanes, lane);
-    if (cursor && sona_store_lane_is(lane))
+    if (cursor)
         *ret_next = cursor->next;
-    else
-        cursor = NULL;
     (void)pthread_mutex_unlock(&store->lock);
     return cursor != NULL;
 }

@@ -28,14 +28,11 @@ sqlite3_stmt *sona_store_sql(struct sona_store *store, enum sona_store_statement
     return store->sql[statement];
 }
 
-/* Step a statement to its end and make it ready for the next time. */
+/* Do what a statement without rows says, and make it ready for the next time. */
 int sona_store_sql_finish(sqlite3_stmt *stmt)
 {
-    int rc;
+    int rc = sqlite3_step(stmt);
 
-    do
-        rc = sqlite3_step(stmt);
-    while (rc == SQLITE_ROW);
     (void)sqlite3_reset(stmt);
     return rc == SQLITE_DONE ? SQLITE_OK : rc;
 }

@@ -16,6 +16,7 @@
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <sqlite3.h>
 
 #include "sidecar/store/store.h"
 
@@ -72,6 +73,17 @@ static inline const char *fixture_path(const char *suffix)
 
     (void)snprintf(path, sizeof path, "%s/one%s", fixture_dir, suffix);
     return path;
+}
+
+/* As somebody with a shell would: on the closed store's database. */
+static inline void fixture_sql(const char *text)
+{
+    sqlite3 *db;
+
+    cr_assert(eq(int, sqlite3_open(fixture_path(".db"), &db), SQLITE_OK));
+    cr_assert(eq(int, sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK), "%s",
+              sqlite3_errmsg(db));
+    (void)sqlite3_close(db);
 }
 
 static inline struct sona_store *fixture_open(const struct sona_store_options *options)

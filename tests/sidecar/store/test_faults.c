@@ -250,25 +250,15 @@ Test(faults, two_on_one_store_is_refused_and_the_first_goes_on)
     sona_store_close(&store);
 }
 
-static void sql(const char *text)
-{
-    sqlite3 *db;
-
-    cr_assert(eq(int, sqlite3_open(fixture_path(".db"), &db), SQLITE_OK));
-    cr_assert(eq(int, sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK), "%s",
-              sqlite3_errmsg(db));
-    (void)sqlite3_close(db);
-}
-
 Test(faults, newer_schema_is_refused_and_left_alone)
 {
     struct sona_store_options options = fixture_options();
     struct sona_store *store = fixture_open(&options);
 
     sona_store_close(&store);
-    sql("PRAGMA user_version=5");
+    fixture_sql("PRAGMA user_version=5");
     expect_refused(&options, SONA_E_ABI, "one.db", "upgrade");
-    sql("PRAGMA user_version=4");
+    fixture_sql("PRAGMA user_version=4");
     store = fixture_open(&options);
     sona_store_close(&store);
 }
@@ -280,22 +270,22 @@ Test(faults, older_schema_is_brought_up_to_date_with_all_its_rows)
 
     fixture_fill(store, 1, 50);
     sona_store_close(&store);
-    sql("DROP TABLE imported; DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
-        "ALTER TABLE event DROP COLUMN unrecorded; PRAGMA user_version=1");
+    fixture_sql("DROP TABLE imported; DROP VIEW outcome; DROP VIEW journal; DROP TABLE kind; "
+                "ALTER TABLE event DROP COLUMN unrecorded; PRAGMA user_version=1");
     store = fixture_open(&options);
     fixture_expect(store, 50);
     sona_store_close(&store);
-    sql("SELECT * FROM outcome; SELECT * FROM journal");
+    fixture_sql("SELECT * FROM outcome; SELECT * FROM journal");
 }
 
 Test(faults, database_of_another_program_is_refused_and_left_alone)
 {
     struct sona_store_options options = fixture_options();
 
-    sql("CREATE TABLE mine(x); INSERT INTO mine VALUES(1)");
+    fixture_sql("CREATE TABLE mine(x); INSERT INTO mine VALUES(1)");
     (void)chmod(fixture_path(".db"), 0600);
     expect_refused(&options, SONA_E_FORMAT, "one.db", "another state_dir");
-    sql("SELECT x FROM mine");
+    fixture_sql("SELECT x FROM mine");
 }
 
 Test(faults, file_that_is_no_database_is_refused)

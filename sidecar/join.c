@@ -18,10 +18,25 @@ size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_mode
            sona_pending_sums_bytes(config->step_capacity, layout->dim_padded);
 }
 
+static void begin(struct sona_sidecar_join *ret, char *memory, const sona_config *config,
+                  const struct sona_model_layout *layout)
+{
+    size_t table = sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
+
+    memset(ret, 0, sizeof *ret);
+    ret->bytes = sona_sidecar_join_bytes(config, layout);
+    ret->pending = sona_pending_init(memory, config->trajectory_capacity, layout->dim_padded,
+                                     config->feedback_window_ms, config->max_trajectory_steps,
+                                     config->default_quality);
+    ret->sums = sona_pending_sums_init(memory + table, config->step_capacity, layout->dim_padded);
+    sona_pending_use_sums(ret->pending, ret->sums);
+    ret->rules.geometry = layout->geometry;
+    ret->rules.dim_padded = layout->dim_padded;
+}
+
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr)
 {
-    size_t table = sona_pending_bytes(config->trajectory_capacity, layout->dim_padded);
     size_t bytes = sona_sidecar_join_bytes(config, layout);
     char *memory = aligned_alloc(64, (bytes + 63) / 64 * 64);
 
@@ -30,16 +45,14 @@ sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config
                                  "no memory for %zu bytes of waiting decisions; lower "
                                  "trajectory_capacity or step_capacity",
                                  bytes);
-    memset(ret, 0, sizeof *ret);
-    ret->bytes = bytes;
-    ret->pending = sona_pending_init(memory, config->trajectory_capacity, layout->dim_padded,
-                                     config->feedback_window_ms, config->max_trajectory_steps,
-                                     config->default_quality);
-    ret->sums = sona_pending_sums_init(memory + table, config->step_capacity, layout->dim_padded);
-    sona_pending_use_sums(ret->pending, ret->sums);
-    ret->rules.geometry = layout->geometry;
-    ret->rules.dim_padded = layout->dim_padded;
+    begin(ret, memory, config, layout);
     return SONA_OK;
+}
+
+void sona_sidecar_join_begin_anew(struct sona_sidecar_join *join, const sona_config *config,
+                                  const struct sona_model_layout *layout)
+{
+    begin(join, (char *)join->pending, config, layout);
 }
 
 void sona_sidecar_join_done(struct sona_sidecar_join *join)

@@ -55,6 +55,9 @@ struct sona_sidecar_taken {
 size_t sona_sidecar_join_bytes(const sona_config *config, const struct sona_model_layout *layout);
 sona_err sona_sidecar_join_init(struct sona_sidecar_join *ret, const sona_config *config,
                                 const struct sona_model_layout *layout, sona_diag *reterr);
+/* Empty, with the same tables: `config` and `layout` are those that it was made with. */
+void sona_sidecar_join_begin_anew(struct sona_sidecar_join *join, const sona_config *config,
+                                  const struct sona_model_layout *layout);
 void sona_sidecar_join_done(struct sona_sidecar_join *join);
 
 /* Take one record. True: the learner has something to see, a query or what came of one, in `ret`

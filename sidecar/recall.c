@@ -383,15 +383,11 @@ static void do_again(struct again *g, const struct sona_sidecar_entry *e)
     }
 }
 
-/* A table that was loaded in part is begun anew. */
+/* A table that was loaded in part is begun anew, where it is: this must not fail. */
 static sona_err give_up(struct sona_sidecar_recall *recall, sona_err err)
 {
-    sona_sidecar_join_done(&recall->join);
-    sona_err again = sona_sidecar_join_init(&recall->join, recall->config, recall->layout, NULL);
-
+    sona_sidecar_join_begin_anew(&recall->join, recall->config, recall->layout);
     recall->made = recall->taken;
-    if (again != SONA_OK)
-        return again;
     checkpoint(recall);
     return err;
 }

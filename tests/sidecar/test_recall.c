@@ -10,9 +10,14 @@
 
 #include "record_fixture.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 #include "engine/learner/learner.h"
+#include "engine/state/container.h"
 #include "sidecar/recall.h"
 #include "tests/engine/dice.h"
+#include "tests/support/wrapped.h"
 
 #define PADDED 32u
 #define MANY   40000u
@@ -298,5 +303,245 @@ Test(recall, an_arena_beside_another_journal_is_begun_anew)
     die(&s);
     cr_assert(eq(u64, s.queue.n, 0), "they were told to another learner");
     cr_assert(eq(u64, s.recall.made, 0));
+    close_scene(&s);
+}
+
+/* ---- what does not fit, is not there, or was never written so ---- */
+
+/* A scene with events in its queue and, with `whole`, a checkpoint that has them. */
+static void open_busy(struct scene *s, bool whole)
+{
+    struct dice dice = {.seed = 1, .state = 1};
+    uint64_t seq = 0;
+
+    open_scene(s, 48);
+    replay(s);
+    for (uint64_t i = 0; i < 500; i++)
+        happen(s, &dice, &seq, i);
+    learn(s, s->queue.n);
+    while (whole && sona_sidecar_arena_is_half(s->recall.arena) == false)
+        happen(s, &dice, &seq, 500);
+    if (whole)
+        cr_assert(sona_sidecar_recall_ready(&s->recall, true));
+    learn(s, s->queue.n);
+}
+
+static sona_err replay_of(struct scene *s, sona_diag *diag)
+{
+    const struct sona_sidecar_recall_hand to = {.context = s, .slot = hand_slot, .commit = hand};
+
+    return sona_sidecar_recall_replay(&s->recall, &to, diag);
+}
+
+/* The arena is given up, not the sidecar: what waits for an outcome ends with the process. */
+Test(recall, a_checkpoint_without_room_ends_the_arena_and_nothing_else)
+{
+    struct dice dice = {.seed = 1, .state = 1};
+    static struct scene s;
+    uint64_t seq = 5000;
+
+    open_busy(&s, false);
+    while (!sona_sidecar_arena_is_half(s.recall.arena))
+        happen(&s, &dice, &seq, 500);
+    s.recall.checkpoint_bytes = 100;
+    cr_expect(sona_sidecar_recall_ready(&s.recall, true));
+    cr_expect(eq(ptr, s.recall.arena, NULL));
+    cr_expect(eq(int, access(s.path, F_OK), -1), "nobody is misled by half of it");
+    uint64_t made = s.recall.made;
+    for (uint64_t i = 0; i < 500; i++)
+        happen(&s, &dice, &seq, 500 + i);
+    cr_expect(gt(u64, s.recall.made, made), "it goes on");
+    cr_expect(eq(int, replay_of(&s, NULL), SONA_OK));
+    close_scene(&s);
+}
+
+Test(recall, without_a_path_everything_is_joined_and_nothing_is_remembered)
+{
+    struct dice dice = {.seed = 1, .state = 1};
+    static struct scene s;
+    uint64_t seq = 0;
+
+    open_scene(&s, 48);
+    sona_sidecar_recall_done(&s.recall, true);
+    s.options.path = NULL;
+    open_recall(&s);
+    for (uint64_t i = 0; i < 500; i++) {
+        cr_assert(sona_sidecar_recall_ready(&s.recall, true));
+        happen(&s, &dice, &seq, i);
+    }
+    cr_expect(gt(u64, s.queue.n, 100));
+    cr_expect(eq(ptr, s.recall.arena, NULL));
+    close_scene(&s);
+}
+
+Test(recall, without_memory_or_a_file_nothing_is_opened_and_nothing_lost)
+{
+    static const char *const opens[] = {"aligned_alloc", "open64"};
+    static struct scene s;
+    sona_diag diag;
+
+    open_busy(&s, false);
+    sona_sidecar_recall_done(&s.recall, false);
+    s.options.taken = s.learned.n;
+    for (int i = 0; i < 2; i++) {
+        wrapped_fail(opens[i], 0, 1, ENOMEM);
+        cr_expect(ne(int, sona_sidecar_recall_init(&s.recall, &s.options, &diag), SONA_OK), "%s",
+                  opens[i]);
+        cr_expect(eq(u32, wrapped_failed(opens[i]), 1), "%s", opens[i]);
+    }
+    for (unsigned pass = 0; pass < 2; pass++) { /* of the record, of the event */
+        open_recall(&s);
+        wrapped_fail("aligned_alloc", pass, 1, ENOMEM);
+        cr_expect(eq(int, replay_of(&s, &diag), SONA_E_MEMORY));
+        cr_expect(ne(ptr, strstr(diag.text, "no memory to read the arena"), NULL));
+        cr_expect(eq(u64, s.recall.made, s.learned.n), "begun anew behind what was learned");
+        sona_sidecar_recall_done(&s.recall, false);
+    }
+    struct dice dice = {.seed = 1, .state = 1};
+    uint64_t seq = 5000;
+    open_recall(&s);
+    wrapped_fail("aligned_alloc", 0, 100, ENOMEM); /* nor for anything that follows */
+    cr_expect(eq(int, replay_of(&s, &diag), SONA_E_MEMORY));
+    for (uint64_t i = 0; i < 500; i++)
+        happen(&s, &dice, &seq, 1000 + i);
+    cr_expect(gt(u64, s.queue.n, 100), "what comes is joined all the same");
+    cr_expect(eq(u64, s.recall.made, s.learned.n + s.queue.n));
+    wrapped_fail("aligned_alloc", 0, 0, 0);
+    sona_sidecar_recall_done(&s.recall, true);
+    open_recall(&s);
+    close_scene(&s);
+}
+
+/* Its lane is then looked at from its beginning; ids tell what was seen. */
+Test(recall, a_lane_that_cannot_be_noted_is_not)
+{
+    struct dice dice = {.seed = 1, .state = 1};
+    static struct scene s;
+    uint64_t seq = 0;
+
+    open_scene(&s, 48);
+    replay(&s);
+    for (uint64_t i = 0; i < 100; i++)
+        happen(&s, &dice, &seq, i);
+    learn(&s, s.queue.n);
+    wrapped_fail("realloc", 0, 1000, ENOMEM);
+    die(&s);
+    cr_expect(eq(u32, s.recall.n_lanes, 0));
+    cr_expect(gt(u32, wrapped_failed("realloc"), 0));
+    wrapped_fail("realloc", 0, 0, 0);
+    die(&s);
+    cr_expect(eq(u32, s.recall.n_lanes, 1), "with memory it is");
+    close_scene(&s);
+}
+
+Test(recall, each_lane_is_noted_by_itself)
+{
+    struct room room;
+    static struct scene s;
+
+    open_scene(&s, 48);
+    replay(&s);
+    for (uint32_t i = 0; i < 60; i++) {
+        const struct sona_sidecar_taken taken = {
+            .origin = {.tag = TAG + i % 2, .lane = LANE + i % 3, .seq = i},
+            .owner = 1,
+            .now_ms = 1,
+            .record = record_init(&room, SONA_RECORD_DECIDE, i)};
+
+        if (sona_sidecar_recall_take(&s.recall, &taken, hand_slot(&s)))
+            hand(&s);
+    }
+    die(&s);
+    cr_assert(eq(u32, s.recall.n_lanes, 6));
+    for (uint32_t i = 0; i < 6; i++)
+        cr_expect(eq(u64, s.recall.lanes[i].next, 55 + i), "tag %u, lane %u", s.recall.lanes[i].tag,
+                  s.recall.lanes[i].lane);
+    close_scene(&s);
+}
+
+/* The newest checkpoint of the arena, to be spoilt; `routes`: how many it says that there are. */
+static unsigned char *checkpoint_of(struct scene *s, size_t *ret_n, uint32_t **ret_routes)
+{
+    unsigned char *bytes =
+        (unsigned char *)(uintptr_t)sona_sidecar_arena_checkpoint(s->recall.arena, ret_n);
+    const uint32_t n_routes = s->recall.join.rules.n_routes;
+    uint64_t head[2] = {s->recall.made, n_routes};
+
+    cr_assert(ne(ptr, bytes, NULL));
+    unsigned char *at = memmem(bytes, *ret_n, head, sizeof head);
+    cr_assert(ne(ptr, at, NULL));
+    *ret_routes = (uint32_t *)(void *)(at + sizeof head[0]);
+    return bytes;
+}
+
+Test(recall, a_checkpoint_that_is_not_sound_is_begun_anew_behind_what_was_learned)
+{
+    for (int what = 0; what < 4; what++) {
+        static struct scene s;
+        sona_diag diag = {.text = ""};
+        uint32_t *routes;
+        size_t n;
+
+        open_busy(&s, true);
+        unsigned char *bytes = checkpoint_of(&s, &n, &routes);
+        if (what == 0) {
+            *routes = SONA_ROUTES_MAX + 1;
+        } else if (what == 1) { /* no such section */
+            for (unsigned char *at = bytes;
+                 (at = memmem(at, n - (size_t)(at - bytes), "intake", 6));)
+                *at++ = 'x';
+        } else if (what == 2) { /* of a join, none that is known */
+            memset(memmem(bytes, n, "join.head", 9), 'x', 9);
+        }
+        if (what < 3)
+            (void)sona_state_seal(bytes, n);
+        else
+            *routes ^= 1; /* against its checksum */
+        sona_sidecar_recall_done(&s.recall, false);
+        open_recall(&s);
+        cr_expect(ne(int, replay_of(&s, &diag), SONA_OK), "case %d", what);
+        cr_expect(eq(u64, s.queue.n, 0), "case %d", what);
+        cr_expect(eq(u64, s.recall.made, s.learned.n), "case %d", what);
+        die(&s);
+        cr_expect(eq(u64, s.queue.n, 0), "case %d", what);
+        close_scene(&s);
+    }
+}
+
+/* Kinds that no version wrote, and a table of routes that is longer than one can be. */
+Test(recall, entries_that_nobody_wrote_change_nothing)
+{
+    static struct scene s;
+
+    open_busy(&s, false);
+    struct sona_sidecar_rules before = s.recall.join.rules;
+    for (uint32_t kind = 1; kind < 100; kind += 98) {
+        struct sona_sidecar_entry *e = sona_sidecar_arena_reserve(s.recall.arena, kind + 1, 0);
+
+        e->seq = SONA_ROUTES_MAX + 1;
+        sona_sidecar_arena_commit(s.recall.arena);
+    }
+    die(&s);
+    cr_expect(eq(u32, s.recall.join.rules.n_routes, before.n_routes));
+    cr_expect(eq(u64, s.queue.n, 0));
+    cr_expect(eq(u64, s.recall.made, s.learned.n));
+    close_scene(&s);
+}
+
+Test(recall, a_broken_arena_is_said_and_begun_anew)
+{
+    static struct scene s;
+
+    open_busy(&s, true);
+    sona_sidecar_recall_done(&s.recall, false);
+    int fd = open(s.path, O_RDWR | O_CLOEXEC);
+    const uint64_t more = UINT64_MAX / 2; /* bytes of a checkpoint: 16 behind its number */
+    for (off_t at = 72 + 16; at < 72 + 2 * 32; at += 32)
+        cr_assert(eq(i64, pwrite(fd, &more, sizeof more, at), sizeof more));
+    (void)close(fd);
+    open_recall(&s);
+    replay(&s);
+    cr_expect(eq(u64, s.queue.n, 0));
+    cr_expect(eq(u64, s.recall.made, s.learned.n));
     close_scene(&s);
 }

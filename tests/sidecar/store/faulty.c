@@ -16,6 +16,8 @@
 #define FILES_MAX 8
 #define SECTOR    512
 
+#define CHECKPOINT_LOCK 1 /* of the WAL index: sqlite.org/walformat.html, 2.3.2 */
+
 /* A write, or, without bytes, a truncation to `at`. */
 struct change {
     struct change *next;
@@ -44,7 +46,7 @@ static struct image images[FILES_MAX];
 static sqlite3_vfs *real_vfs, vfs;
 static sqlite3_io_methods methods;
 static enum faulty_error error;
-static uint64_t operations, cut_at = UINT64_MAX;
+static uint64_t operations, refusals, cut_at = UINT64_MAX;
 static bool is_cut;
 static void (*told_of_cut)(void);
 
@@ -110,8 +112,20 @@ static int x_close(sqlite3_file *file)
     return real_of(file)->pMethods->xClose(real_of(file));
 }
 
+/* Whether `what` is set: then it is a refusal. */
+static bool refuses(enum faulty_error what)
+{
+    (void)pthread_mutex_lock(&lock);
+    bool ret = error == what;
+    refusals += ret;
+    (void)pthread_mutex_unlock(&lock);
+    return ret;
+}
+
 static int x_read(sqlite3_file *file, void *to, int n, sqlite3_int64 at)
 {
+    if (((struct file *)file)->wal && refuses(FAULTY_READ_WAL))
+        return SQLITE_IOERR_READ;
     return real_of(file)->pMethods->xRead(real_of(file), to, n, at);
 }
 
@@ -226,6 +240,8 @@ static int x_shm_map(sqlite3_file *file, int page, int size, int extend, void vo
 
 static int x_shm_lock(sqlite3_file *file, int offset, int n, int flags)
 {
+    if (offset == CHECKPOINT_LOCK && (flags & SQLITE_SHM_LOCK) != 0 && refuses(FAULTY_BUSY))
+        return SQLITE_BUSY;
     return real_of(file)->pMethods->xShmLock(real_of(file), offset, n, flags);
 }
 
@@ -356,6 +372,7 @@ void faulty_set(enum faulty_error to)
 {
     (void)pthread_mutex_lock(&lock);
     error = to;
+    refusals = 0;
     (void)pthread_mutex_unlock(&lock);
 }
 
@@ -379,6 +396,14 @@ bool faulty_is_cut(void)
     bool cut = is_cut;
     (void)pthread_mutex_unlock(&lock);
     return cut;
+}
+
+uint64_t faulty_refusals(void)
+{
+    (void)pthread_mutex_lock(&lock);
+    uint64_t n = refusals;
+    (void)pthread_mutex_unlock(&lock);
+    return n;
 }
 
 uint64_t faulty_operations(void)

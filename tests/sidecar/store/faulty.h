@@ -26,6 +26,8 @@ enum faulty_error {
     FAULTY_SYNC,      /* every sync: I/O error */
     FAULTY_READ_ONLY, /* every write: read-only file system */
     FAULTY_SYNC_LOST, /* every sync: I/O error, and no later one writes what it was for */
+    FAULTY_READ_WAL,  /* every read of the WAL: I/O error */
+    FAULTY_BUSY,      /* somebody else is making a checkpoint, and does not end */
 };
 
 /* Register the layer; forget all files; no error, no cut. */
@@ -37,6 +39,8 @@ bool faulty_is_cut(void);
 /* Told of a cut at once, under the layer's lock, while whoever writes waits: to end the process, as
  * the cut would. */
 void faulty_on_cut(void (*told)(void));
+/* Refusals of FAULTY_READ_WAL and FAULTY_BUSY since they were set. */
+uint64_t faulty_refusals(void);
 /* Operations counted so far. */
 uint64_t faulty_operations(void);
 /* Write what the disk holds after the cut over the files. Nobody has them open any more. */

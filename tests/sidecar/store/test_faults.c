@@ -2,12 +2,13 @@
  * Copyright (c) 2026 The SONA authors */
 /* Disks that are full, read-only or broken; files that are others', damaged or of another time.
  * Each is told with the file and what to do. */
-#include <sqlite3.h>
+#include <errno.h>
 #include <sys/wait.h>
 
 #include "sidecar/store/database.h"
 #include "tests/sidecar/store/faulty.h"
 #include "tests/sidecar/store/store_fixture.h"
+#include "tests/support/wrapped.h"
 
 static void setup(void)
 {
@@ -132,6 +133,59 @@ Test(faults, a_sync_behind_one_that_failed_promises_nothing_that_was_lost, .time
 Test(faults, what_a_failed_sync_lost_is_written_again_where_it_was, .timeout = 250)
 {
     lose_a_sync(true);
+}
+
+static void wait_refused(void)
+{
+    while (faulty_refusals() == 0)
+        (void)usleep(1000); /* the test's time-out is the limit */
+}
+
+/* What the failed sync was for is written again from the WAL: which cannot be read at first, and
+ * for which there is no memory then. */
+Test(faults, what_a_failed_sync_lost_is_waited_for_until_it_can_be_written_again, .timeout = 250)
+{
+    struct sona_store_options options = faulty_options();
+    struct sona_store *store = fixture_open(&options);
+
+    fixture_fill(store, 1, 100);
+    faulty_set(FAULTY_SYNC);
+    cr_expect(eq(int, sona_store_flush(store, 100, 10000, &fixture_diag), SONA_E_SYSTEM));
+    faulty_set(FAULTY_READ_WAL);
+    wait_refused();
+    cr_expect(eq(int, sona_store_health(store, &fixture_diag), SONA_E_SYSTEM));
+    wrapped_fail("malloc", 0, 1, ENOMEM);
+    faulty_set(FAULTY_NONE);
+    while (sona_store_health(store, NULL) != SONA_OK)
+        (void)usleep(1000);
+    cr_expect(eq(u32, wrapped_failed("malloc"), 1));
+    cr_expect(eq(int, sona_store_flush(store, 100, 10000, &fixture_diag), SONA_OK));
+    fixture_expect(store, 100);
+    sona_store_close(&store);
+}
+
+/* An operator's sqlite3 copies the WAL, and sleeps over it: that is no failure. */
+Test(faults, a_checkpoint_of_somebody_elses_is_waited_for_and_told_nobody, .timeout = 250)
+{
+    struct sona_store_options options = faulty_options();
+    struct sona_store_stats stats;
+
+    options.wal_bytes = 4096;
+    struct sona_store *store = fixture_open(&options);
+    faulty_set(FAULTY_BUSY);
+    fixture_fill(store, 1, 200);
+    wait_refused();
+    cr_expect(eq(int, sona_store_health(store, NULL), SONA_OK));
+    sona_store_stats(store, &stats);
+    cr_expect(eq(u64, stats.checkpoints, 0));
+    faulty_set(FAULTY_NONE);
+    do {
+        (void)usleep(1000);
+        sona_store_stats(store, &stats);
+    } while (stats.checkpoints == 0);
+    cr_expect(eq(str, fixture_notices, ""));
+    fixture_expect(store, 200);
+    sona_store_close(&store);
 }
 
 Test(faults, file_system_gone_read_only_is_told_and_survived, .timeout = 250)

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <sys/wait.h>
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -82,8 +83,15 @@ Test(refusals, directories_that_cannot_be_ours_say_what_to_do)
     cr_assert(eq(int, chmod(fixture_dir, 0700), 0));
     wrapped_fail("realpath", 0, 1, ELOOP);
     expect_no_store("a link to itself", &o, SONA_E_SYSTEM, "cannot examine the directory");
-    wrapped_fail("access", 0, 1, EROFS);
-    expect_no_store("read-only", &o, SONA_E_PERMISSION, "cannot write the directory");
+    static const int errors[] = {EROFS, EACCES, EPERM};
+    for (size_t i = 0; i < COUNT(errors); i++) {
+        wrapped_fail("access", 0, 1, errors[i]);
+        expect_no_store("read-only", &o, SONA_E_PERMISSION, "cannot write the directory");
+    }
+    wrapped_fail("access", 0, 1, EIO);
+    expect_no_store("broken", &o, SONA_E_SYSTEM, "cannot write the directory");
+    wrapped_fail("stat64", 0, 1, EIO);
+    expect_no_store("gone meanwhile", &o, SONA_E_SYSTEM, "cannot examine the directory");
     wrapped_fail("lstat64", 0, 1, EIO);
     expect_no_store("unreadable", &o, SONA_E_SYSTEM, "cannot examine");
 }
@@ -107,6 +115,118 @@ Test(refusals, files_in_the_way_are_left_alone)
         cr_expect(eq(u32, st.st_mode & 0777, 0644));
         (void)unlink(path);
     }
+}
+
+/* A directory below the fixture's whose path has `length` characters. */
+static void make_deep(char *path, size_t length)
+{
+    size_t at = (size_t)snprintf(path, length + 1, "%s", fixture_dir);
+
+    while (at < length) {
+        size_t n = length - at - 1 > 200 ? 200 : length - at - 1;
+
+        path[at++] = '/';
+        memset(path + at, 'd', n);
+        path[at += n] = '\0';
+        cr_assert(eq(int, mkdir(path, 0700), 0), "%s", strerror(errno));
+    }
+}
+
+Test(refusals, a_path_that_leaves_no_room_for_a_files_name_is_refused)
+{
+    struct sona_store_options o = fixture_options();
+    static char deep[SONA_STORE_PATH_MAX];
+
+    make_deep(deep, SONA_STORE_PATH_MAX - 10);
+    o.state_dir = deep;
+    expect_no_store("of the state", &o, SONA_E_RANGE, "path is too long");
+    o.state_dir = fixture_dir;
+    o.intake_dir = deep;
+    expect_no_store("of the intake", &o, SONA_E_RANGE, "path is too long");
+}
+
+Test(refusals, a_file_with_two_names_is_left_alone)
+{
+    const struct sona_store_options o = fixture_options();
+    char other[160];
+
+    (void)snprintf(other, sizeof other, "%s", fixture_path(".other"));
+    cr_assert(ge(int, close(open(other, O_CREAT | O_WRONLY | O_CLOEXEC, 0600)), 0));
+    cr_assert(eq(int, link(other, fixture_path(".db")), 0));
+    expect_no_store("a link", &o, SONA_E_PERMISSION, "no regular file, or a link");
+}
+
+/* In a child, whose root is the fixture's directory. */
+Test(refusals, a_store_may_lie_in_the_root_directory)
+{
+    struct sona_store_options o = fixture_options();
+    int status = -1;
+
+    if (geteuid() != 0)
+        cr_skip("only root can change its root");
+    o.state_dir = "/";
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sona_store *store = NULL;
+        const struct sona_store_record r = {.kind = SONA_STORE_query};
+        uint64_t position = 0;
+
+        if (chroot(fixture_dir) != 0 || chdir("/") != 0)
+            _exit(2);
+        if (sona_store_open(&store, &o, NULL) != SONA_OK ||
+            sona_store_append(store, &r, 1, &position) != SONA_OK ||
+            sona_store_flush(store, position, 10000, NULL) != SONA_OK)
+            _exit(1);
+        sona_store_close(&store);
+        exit(access("/one.db", F_OK) == 0 ? 0 : 3); /* what is measured is written at an exit */
+    }
+    cr_assert(eq(i64, waitpid(pid, &status, 0), pid));
+    cr_expect(eq(int, status, 0));
+}
+
+Test(refusals, an_append_that_is_larger_than_a_quarter_of_the_log_is_refused)
+{
+    const struct sona_store_options o = fixture_options();
+    struct sona_store *store = fixture_open(&o);
+    static char payload[SONA_STORE_PAYLOAD_MAX];
+    struct sona_store_record r[20];
+    uint64_t position = 77;
+
+    for (size_t i = 0; i < COUNT(r); i++)
+        r[i] = (struct sona_store_record){.payload = payload, .payload_bytes = sizeof payload};
+    cr_expect(eq(int, sona_store_append(store, r, COUNT(r), &position), SONA_E_LIMIT));
+    cr_expect(eq(u64, position, 77));
+    cr_expect(eq(int, sona_store_append(store, r, 1, &position), SONA_OK));
+    sona_store_close(&store);
+}
+
+static bool stop_at_once(void *context, struct sona_store_lane lane, uint32_t uid, uint64_t next)
+{
+    (void)lane, (void)uid, (void)next;
+    ++*(uint32_t *)context;
+    return false;
+}
+
+Test(refusals, a_flush_that_waits_for_nothing_times_out_and_cursors_end_where_told)
+{
+    struct sona_store_options o = fixture_options();
+    uint32_t told = 0;
+
+    o.commit_ms = 60000;
+    o.commit_records = 1000000;
+    struct sona_store *store = fixture_open(&o);
+    fixture_fill(store, 1, 10);
+    cr_expect(eq(int, sona_store_flush(store, 10, 0, &fixture_diag), SONA_E_TIMEOUT));
+    cr_expect(ne(ptr, strstr(fixture_diag.text, "was not synced in 0 ms"), NULL), "%s",
+              fixture_diag.text);
+    sona_store_cursors(store, stop_at_once, &told);
+    cr_expect(eq(u32, told, 1));
+    sona_store_close(&store);
+    o.journal_off = true;
+    store = fixture_open(&o);
+    cr_expect(eq(dbl, sona_store_backlog(store), 0));
+    cr_expect(eq(int, sona_store_flush(store, 10, 1000, &fixture_diag), SONA_E_RANGE));
+    sona_store_close(&store);
 }
 
 Test(refusals, records_that_cannot_be_meant_are_not_appended)
@@ -176,7 +296,7 @@ Test(refusals, each_kind_has_its_name_in_the_export_and_a_new_one_is_other)
     static const struct {
         uint32_t kind;
         const char *words;
-    } kinds[] = {SONA_STORE_KINDS(NAME){63, "\"kind\":\"other\",\"kind_number\":63"}};
+    } kinds[] = {SONA_STORE_KINDS(NAME){60, "\"kind\":\"other\",\"kind_number\":60"}};
 #undef NAME
     const struct sona_store_options o = fixture_options();
     struct sona_store *store = fixture_open(&o);
@@ -214,6 +334,9 @@ Test(refusals, an_export_onto_a_full_disk_says_so)
     cr_expect(eq(int, sona_store_export(store, 1, UINT64_MAX, full, &fixture_diag), SONA_E_SYSTEM));
     cr_expect(ne(ptr, strstr(fixture_diag.text, "could not be written"), NULL));
     (void)fclose(full);
+    FILE *closed = fopen("/dev/null", "r"); /* nothing can be written, and nothing waits to be */
+    cr_expect(eq(int, sona_store_export(store, 1, 3, closed, &fixture_diag), SONA_E_SYSTEM));
+    (void)fclose(closed);
     fixture_expect(store, 100);
     sona_store_close(&store);
 }

@@ -192,6 +192,51 @@ Test(store, promises_no_more_than_it_holds)
     sona_store_close(&store);
 }
 
+/* The newest of a lane need not be the last of a batch: several threads hand over at once. */
+Test(store, a_cursor_is_behind_the_newest_record_of_its_lane_in_whatever_order)
+{
+    struct sona_store_options options = fixture_options();
+    const struct sona_store_lane lane = {{5, 6}};
+    const struct sona_store_record r[] = {{.lane = lane, .lane_seq = 9},
+                                          {.lane = lane, .lane_seq = 5},
+                                          {.lane = SONA_STORE_IMPORTS,
+                                           .payload = "x", /* no key */
+                                           .payload_bytes = 1}};
+    uint64_t next = 0, last = 0;
+
+    struct sona_store *store = fixture_open(&options);
+    cr_assert(eq(int, sona_store_append(store, r, 3, &last), SONA_OK));
+    sona_store_close(&store);
+    store = fixture_open(&options);
+    cr_assert(sona_store_cursor(store, lane, &next));
+    cr_expect(eq(u64, next, 10));
+    cr_expect(not(sona_store_cursor(store, (struct sona_store_lane){{0, 0}}, &next)));
+    cr_expect(eq(u32, fixture_findings(store), 0), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+/* A group ends at 8 MB, too: a transaction that is larger holds up what comes behind. */
+Test(store, groups_by_size, .timeout = 50)
+{
+    struct sona_store_options options = fixture_options();
+    static char payload[SONA_STORE_PAYLOAD_MAX];
+    const struct sona_store_record r = {.payload = payload, .payload_bytes = sizeof payload};
+    struct sona_store_stats stats;
+    uint64_t last = 0;
+
+    options.intake_bytes = 32u << 20;
+    options.commit_ms = 60000;
+    options.commit_records = 1000000;
+    struct sona_store *store = fixture_open(&options);
+    for (int i = 0; i < 200; i++)
+        cr_assert(eq(int, sona_store_append(store, &r, 1, &last), SONA_OK));
+    cr_assert(eq(int, sona_store_flush(store, last, 30000, &fixture_diag), SONA_OK));
+    sona_store_stats(store, &stats);
+    cr_expect(eq(u64, stats.committed, 200));
+    cr_expect(eq(u64, stats.groups, 2));
+    sona_store_close(&store);
+}
+
 Test(store, groups_by_count_and_by_time, .timeout = 50)
 {
     struct sona_store_options options = fixture_options();

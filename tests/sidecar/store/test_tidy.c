@@ -2,6 +2,7 @@
  * Copyright (c) 2026 The SONA authors */
 /* Generations, and what becomes of rows behind them: thinned, removed, forgotten. */
 #include <math.h>
+#include <pthread.h>
 
 #include "sidecar/store/half.h"
 #include "tests/sidecar/store/store_fixture.h"
@@ -191,6 +192,143 @@ Test(tidy, retention_by_age_removes_only_what_no_resume_needs, .timeout = 250)
     sona_store_close(&store);
 }
 
+/* Far beyond its limit a file loses rows before they are thinned, as many as a group may add. */
+Test(tidy, a_file_far_beyond_its_limit_loses_all_that_no_resume_needs, .timeout = 250)
+{
+    struct sona_store_options options = fixture_options();
+    struct fixture_seen seen = {.first = 1, .last = 12000};
+    struct sona_store_stats stats;
+
+    struct sona_store *store = fixture_open(&options);
+    fixture_fill(store, 1, 13000);
+    (void)save(store, 12000);
+    (void)save(store, 12500);
+    (void)wait_thinned(store, 12000);
+    fixture_fill(store, 13001, 16000);
+    (void)save(store, 15000);
+    sona_store_close(&store);
+    options.retain_bytes = 100000;
+    store = fixture_open(&options);
+    do {
+        (void)usleep(1000);
+        sona_store_stats(store, &stats);
+    } while (stats.first_position < 12501);
+    cr_expect(eq(u64, stats.first_position, 12501));
+    cr_expect(ge(u64, stats.thinned_position, 12500), "what is gone is not exact");
+    seen.last = 12500;
+    cr_expect(eq(int, sona_store_replay(store, 12501, fixture_see, &seen, NULL), SONA_OK));
+    cr_expect(eq(u64, seen.rows, 3500));
+    cr_expect(eq(u64, seen.wrong, 0));
+    cr_expect(eq(u32, fixture_findings(store), 0), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+/* A generation alone is more than the limit, and there is no row that could go. */
+Test(tidy, a_file_that_is_large_without_rows_stays_as_it_is)
+{
+    struct sona_store_options options = fixture_options();
+    static char state[2u << 20];
+    struct sona_store_stats stats;
+
+    options.retain_bytes = 100000;
+    struct sona_store *store = fixture_open(&options);
+    for (int i = 0; i < 2; i++)
+        cr_assert(eq(
+            int,
+            sona_store_generation_save(store, 0, state, sizeof state, false, NULL, &fixture_diag),
+            SONA_OK));
+    do { /* as soon as it was measured */
+        (void)usleep(1000);
+        sona_store_stats(store, &stats);
+    } while (stats.used_bytes < sizeof state);
+    cr_expect(eq(u64, stats.first_position, 1));
+    cr_expect(eq(u64, stats.rows_removed, 0));
+    sona_store_close(&store);
+}
+
+/* Rows from before a time without a journal are of no use to anybody: they go with their age, and
+ * the journal begins behind them all the while. */
+Test(tidy, rows_before_a_time_without_a_journal_go_and_the_journal_does_not_begin_with_them,
+     .timeout = 250)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store_stats stats;
+
+    struct sona_store *store = fixture_open(&options);
+    fixture_fill(store, 1, 100);
+    sona_store_close(&store);
+    options.journal_off = true;
+    store = fixture_open(&options);
+    fixture_fill(store, 101, 200);
+    (void)save(store, 200);
+    (void)save(store, 200);
+    sona_store_close(&store);
+    options.journal_off = false;
+    options.retain_ms = 1;
+    store = fixture_open(&options);
+    do {
+        (void)usleep(1000);
+        sona_store_stats(store, &stats);
+        cr_assert(eq(u64, stats.first_position, 201));
+    } while (stats.rows_removed < 100);
+    cr_expect(eq(u32, fixture_findings(store), 0), "%s", fixture_notices);
+    sona_store_close(&store);
+}
+
+/* What f16 cannot hold shows in an export, which JSON has no number for. */
+Test(tidy, numbers_that_are_none_come_out_as_null, .timeout = 250)
+{
+    const float x[] = {70000, -INFINITY, NAN, 1 + 0x1p-11f, 1 + 0x3p-11f, 0x1p-24f, 0x1p-26f, 2};
+    struct sona_store_options options = fixture_options();
+    const struct sona_store_record r = {.x = x, .x_n = sizeof x / sizeof *x};
+    char *text = NULL;
+    size_t size = 0;
+
+    options.sample = 1;
+    struct sona_store *store = fixture_open(&options);
+    cr_assert(eq(int, sona_store_append(store, &r, 1, NULL), SONA_OK));
+    fixture_fill(store, 1, 2);
+    (void)save(store, 1);
+    (void)save(store, 2);
+    (void)wait_thinned(store, 1);
+    FILE *file = open_memstream(&text, &size);
+    cr_assert(eq(int, sona_store_export(store, 1, 1, file, &fixture_diag), SONA_OK));
+    (void)fclose(file);
+    cr_expect(ne(ptr, strstr(text, "\"x\":[null,null,null,1,1.00195312,5.96046448e-08,0,2]"), NULL),
+              "%s", text);
+    free(text);
+    sona_store_close(&store);
+}
+
+static void *save_many(void *store)
+{
+    for (int i = 0; i < 20; i++)
+        cr_assert(
+            eq(int, sona_store_generation_save(store, 10, "state", 5, false, NULL, NULL), SONA_OK));
+    return NULL;
+}
+
+Test(tidy, copies_that_several_ask_for_are_made_one_after_the_other)
+{
+    struct sona_store_options options = fixture_options();
+    struct sona_store_generation g;
+    pthread_t other[2];
+    uint32_t n = 0;
+
+    options.generations = 1; /* of fewer than two the damaged one would be the last */
+    struct sona_store *store = fixture_open(&options);
+    fixture_fill(store, 1, 10);
+    for (int i = 0; i < 2; i++)
+        cr_assert(eq(int, pthread_create(&other[i], NULL, save_many, store), 0));
+    (void)save_many(store);
+    for (int i = 0; i < 2; i++)
+        (void)pthread_join(other[i], NULL);
+    cr_assert(eq(int, sona_store_generation_list(store, &g, 1, &n, &fixture_diag), SONA_OK));
+    cr_expect(eq(u64, g.number, 60));
+    cr_expect(eq(u32, n, 2));
+    sona_store_close(&store);
+}
+
 /* Whether the bytes are in any file of the store. */
 static bool on_disk(const void *bytes, size_t n)
 {
@@ -272,6 +410,8 @@ Test(tidy, forgetting_needs_a_rule_and_heeds_all_of_it)
     rule = (struct sona_store_rule){.by_tenant = true, .tenant = 3, .by_uid = true, .uid = 1001};
     cr_assert(eq(int, sona_store_forget(store, &rule, &rows, &fixture_diag), SONA_OK));
     cr_expect(eq(u64, rows, 10), "n = 3 mod 5 and odd");
+    rule = (struct sona_store_rule){.by_tenant = true, .tenant = 77};
+    cr_assert(eq(int, sona_store_forget(store, &rule, NULL, &fixture_diag), SONA_OK));
     rule = (struct sona_store_rule){.by_before = true, .before_ms = 1};
     cr_assert(eq(int, sona_store_forget(store, &rule, &rows, &fixture_diag), SONA_OK));
     cr_expect(eq(u64, rows, 0));

@@ -129,6 +129,7 @@ static void live_store(const char *dir)
                                          .sync_ms = 5,
                                          .wal_bytes = 1 << 20,
                                          .retain_bytes = 200000,
+                                         .retain_ms = 1, /* as soon as a resume can do without */
                                          .generations = 2,
                                          .sample = 0.5f};
     static char state[3000] = "state";

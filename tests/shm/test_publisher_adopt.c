@@ -258,6 +258,9 @@ Test(adopt, without_membarrier_a_new_generation_begins_whose_readers_fence_thems
     cr_assert(not(again(0)));
     cr_expect(ne(ptr, strstr(sona_shm_publisher_renewed(f.publisher), "fences"), NULL));
     cr_expect(eq(u32, sona_shm_publisher_header(f.publisher)->fence_modes, SONA_SHM_FENCE_FULL));
+    (void)fixture_publish_cold(&f, 3, 0);
+    for (int n = 0; n < 10; n++) /* and without it their slots are found free */
+        cr_expect(ne(u64, fixture_publish(&f, false, 0).id, 0));
     wrapped_fail("syscall", 0, 0, 0);
 }
 

@@ -99,6 +99,11 @@ Test(chronicle_bad, without_memory_nothing_is_written_and_nothing_changes)
     wrapped_fail("malloc", 0, 1, ENOMEM);
     cr_expect(not(sona_sidecar_chronicle_adapters(&s.chronicle, adapters)));
     cr_expect(eq(u64, s.chronicle.position, position));
+    struct sona_sidecar_patterns *none = sona_sidecar_patterns_make(&s.layout, 1);
+    wrapped_fail("malloc", 0, 1, ENOMEM);
+    cr_expect(sona_sidecar_chronicle_patterns(&s.chronicle, none), "there is nothing to write");
+    wrapped_fail("malloc", 0, 0, 0);
+    free(none);
     static const char *const calls[] = {"aligned_alloc", "malloc"};
     for (int i = 0; i < 2; i++) {
         uint64_t replayed;

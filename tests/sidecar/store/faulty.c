@@ -141,6 +141,7 @@ static int x_write(sqlite3_file *file, const void *bytes, int n, sqlite3_int64 a
         rc = at + n > size ? SQLITE_FULL : SQLITE_OK;
     } else if (error == FAULTY_WRITE) {
         rc = SQLITE_IOERR_WRITE;
+        refusals++;
     } else if (error == FAULTY_READ_ONLY) {
         rc = SQLITE_READONLY;
     }

@@ -39,7 +39,7 @@ bool faulty_is_cut(void);
 /* Told of a cut at once, under the layer's lock, while whoever writes waits: to end the process, as
  * the cut would. */
 void faulty_on_cut(void (*told)(void));
-/* Refusals of FAULTY_READ_WAL and FAULTY_BUSY since they were set. */
+/* Refusals of FAULTY_WRITE, FAULTY_READ_WAL and FAULTY_BUSY since they were set. */
 uint64_t faulty_refusals(void);
 /* Operations counted so far. */
 uint64_t faulty_operations(void);

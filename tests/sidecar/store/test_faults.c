@@ -164,6 +164,35 @@ Test(faults, what_a_failed_sync_lost_is_waited_for_until_it_can_be_written_again
     sona_store_close(&store);
 }
 
+/* Upkeep meets the bad disk first: it removes nothing, and again later. */
+Test(faults, rows_that_cannot_be_removed_stay_until_they_can, .timeout = 250)
+{
+    struct sona_store_options options = faulty_options();
+    struct sona_store *store = fixture_open(&options);
+    struct sona_store_stats stats;
+
+    fixture_fill(store, 1, 2000);
+    for (uint64_t at = 1000; at <= 1500; at += 500)
+        cr_assert(eq(int,
+                     sona_store_generation_save(store, at, "state", 5, false, NULL, &fixture_diag),
+                     SONA_OK));
+    sona_store_close(&store);
+    options.retain_bytes = 4096;
+    faulty_set(FAULTY_WRITE);
+    store = fixture_open(&options);
+    wait_refused();
+    sona_store_stats(store, &stats);
+    cr_expect(eq(u64, stats.first_position, 1));
+    cr_expect(eq(u64, stats.rows_removed, 0));
+    faulty_set(FAULTY_NONE);
+    do {
+        (void)usleep(1000);
+        sona_store_stats(store, &stats);
+    } while (stats.first_position < 1001);
+    cr_expect(eq(u64, stats.rows_removed, 1000));
+    sona_store_close(&store);
+}
+
 /* An operator's sqlite3 copies the WAL, and sleeps over it: that is no failure. */
 Test(faults, a_checkpoint_of_somebody_elses_is_waited_for_and_told_nobody, .timeout = 250)
 {

@@ -149,6 +149,9 @@ Test(strange, a_row_that_is_gone_stops_the_replay_and_is_found)
     cr_expect(eq(int, sona_store_replay(store, 0, see, &last, &fixture_diag), SONA_E_FORMAT));
     cr_expect(ne(ptr, strstr(fixture_diag.text, "position 7"), NULL), "%s", fixture_diag.text);
     cr_expect(eq(u64, last, 6));
+    uint32_t findings = 0;
+    cr_expect(eq(int, sona_store_check(store, NULL, NULL, &findings, NULL), SONA_OK));
+    cr_expect(eq(u32, findings, 1), "counted, though nobody listens");
     sona_store_close(&store);
     fixture_sql("DELETE FROM event WHERE position>15");
     expect_found(2, "positions 16 to 20 are missing");

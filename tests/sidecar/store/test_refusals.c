@@ -10,6 +10,9 @@
 #include <errno.h>
 #include <math.h>
 #include <sys/wait.h>
+#ifdef SONA_COVERAGE
+#include <gcov.h>
+#endif
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
@@ -183,7 +186,10 @@ Test(refusals, a_store_may_lie_in_the_root_directory)
         bool there = access("/one.db", F_OK) == 0;
         if (fchdir(root) != 0 || chroot(".") != 0)
             _exit(4);
-        exit(there ? 0 : 3); /* what is measured is written at an exit, where it always is */
+#ifdef SONA_COVERAGE
+        __gcov_dump(); /* which an end like this leaves out */
+#endif
+        _exit(there ? 0 : 3);
     }
     cr_assert(eq(i64, waitpid(pid, &status, 0), pid));
     cr_expect(eq(int, status, 0));

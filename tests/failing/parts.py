@@ -3,8 +3,9 @@
 # Copyright (c) 2026 The SONA authors
 """
 Every kth allocation, every kth operation on files and the like, and every kth call of SQLite fails in
-one life of what outlives the sidecar: store, with a journal and without, segment, ledger. It goes on, or ends with status 1 and a sentence; and the next
-life goes on from what is there then, and lacks nothing. Prints TAP. Standard library alone.
+one life of what outlives the sidecar: store, with a journal and without, segment, ledger. It goes on,
+or ends with status 1 and a sentence; and the next life goes on from what is there then, and lacks
+nothing. Prints TAP. Standard library alone.
 usage: parts.py SHIM PARTS [STRIDE [FIRST]]    STRIDE: as for sidecar.py
 """
 import concurrent.futures
@@ -72,7 +73,8 @@ def main():
                 status, wrong, asked = judge(part, kind, 0, anew)
                 assert status == 0 and not wrong and asked > 0, wrong
                 n = max(n, asked)
-            ks = range(FIRST, n + 1, 1 if part in ("ledger", "segment") else STRIDE if n > 1000 else max(1, STRIDE // 32))
+            wide = STRIDE * 8 if part == "bare" else STRIDE  # most of what it allocates, "store" does, too
+            ks = range(FIRST, n + 1, 1 if part in ("ledger", "segment") else wide if n > 1000 else max(1, STRIDE // 32))
             # Half of them begin anew; SQLite is asked little enough for each to do both.
             lives = [(k, anew) for k in ks for anew in (True, False) if kind == "database" or anew != (k % 2)]
             fates, bad = {0: 0, 1: 0}, []

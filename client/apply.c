@@ -33,7 +33,7 @@ static uint32_t chunk_of(const sona_geometry *g, uint32_t n)
     return per_row < CHUNK_FLOATS ? CHUNK_FLOATS / per_row : 1;
 }
 
-/* Adapt a chunk from one snapshot, *ret_version. */
+/* Adapt a chunk from one snapshot; *ret_version says which, 0: none. */
 static sona_err run(struct sona_client_call *call, enum sona_model_tier tier, uint32_t which,
                     uint32_t n, const float *x, uint32_t dim, float *y, uint64_t *ret_version)
 {
@@ -61,7 +61,8 @@ static sona_err apply(sona_lane *lane, enum sona_model_tier tier, uint32_t which
     if (!sona_client_enter(&call, lane))
         return SONA_E_FORKED;
     const sona_geometry *g = &call.att->layout.geometry;
-    sona_err err = sona_model_adapt_check(g, tier, which, n, x, dim, y);
+    sona_err err =
+        (n == 1 ? sona_model_adapt_fits : sona_model_adapt_check)(g, tier, which, n, x, dim, y);
     for (uint32_t left = n, chunk = chunk_of(g, n); err == SONA_OK && left > 0;) {
         uint32_t rows = left < chunk ? left : chunk;
         uint64_t version;

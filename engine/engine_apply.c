@@ -11,7 +11,8 @@ static sona_err apply(const sona_engine *engine, enum sona_model_tier tier, uint
 
     if (engine == NULL)
         return SONA_E_ARGUMENT;
-    err = sona_model_adapt_check(&engine->layout.geometry, tier, which, n, x, dim, y);
+    err = (n == 1 ? sona_model_adapt_fits : sona_model_adapt_check)(&engine->layout.geometry, tier,
+                                                                    which, n, x, dim, y);
     if (err != SONA_OK)
         return err;
     view = sona_learner_view(engine->learner);

@@ -106,9 +106,11 @@ static void tell_all(void)
 {
     int lost = ferror(stdout);
 
+    errno = 0;
     if (fflush(stdout) == 0 && !lost)
         return;
-    (void)fprintf(stderr, "sona-sidecar: stdout takes no more: %s\n", strerror(errno));
+    (void)fprintf(stderr, "sona-sidecar: stdout takes no more%s%s\n", errno ? ": " : "",
+                  errno ? strerror(errno) : "");
     _exit(1);
 }
 

@@ -25,7 +25,7 @@ struct sona_kernels {
     /* out[r] = dot(rows + r * stride, x), stride in floats */
     void (*dot_rows)(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
                      float *out);
-    /* y = a x: the same bits of every row */
+    /* y = a x, the same bits of every row; y is x, or apart from it */
     void (*scale)(float a, const float *x, float *y, size_t n);
     /* y += a x */
     void (*axpy)(float a, const float *x, float *y, size_t n);

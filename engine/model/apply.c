@@ -215,9 +215,9 @@ static bool overlap(const float *x, const float *y, uint64_t floats)
     return (a < b ? b - a : a - b) < floats * sizeof *x;
 }
 
-sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
-                                uint32_t which, uint32_t n, const float *x, uint32_t dim,
-                                const float *y)
+sona_err sona_model_adapt_fits(const sona_geometry *geometry, enum sona_model_tier tier,
+                               uint32_t which, uint32_t n, const float *x, uint32_t dim,
+                               const float *y)
 {
     if (x == NULL || y == NULL)
         return SONA_E_ARGUMENT;
@@ -227,8 +227,16 @@ sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_t
         return SONA_E_ARGUMENT;
     if (n == 0 || (tier == SONA_MODEL_BASE && which >= geometry->layers))
         return SONA_E_RANGE;
-    /* One row is judged on its way, where it costs nothing; of many none is begun in vain. */
-    return n == 1 || sona_model_all_finite(x, (size_t)n * dim) ? SONA_OK : SONA_E_NOT_FINITE;
+    return SONA_OK;
+}
+
+sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
+                                uint32_t which, uint32_t n, const float *x, uint32_t dim,
+                                const float *y)
+{
+    sona_err err = sona_model_adapt_fits(geometry, tier, which, n, x, dim, y);
+
+    return err != SONA_OK || sona_model_all_finite(x, (size_t)n * dim) ? err : SONA_E_NOT_FINITE;
 }
 
 static sona_err adapt_one(const struct sona_model_view *view, enum sona_model_tier tier,

@@ -297,12 +297,16 @@ enum sona_model_tier {
     SONA_MODEL_MICRO,
     SONA_MODEL_BASE /* layer `which` */
 };
-/* Judge what a caller wants adapted: x and y of n rows of dim floats each, one after another; the
- * numbers of a single row are left to sona_model_adapt(), which meets them anyway.
+/* Judge what a caller wants adapted: x and y of n rows of dim floats each, one after another.
  * SONA_E_ARGUMENT, SONA_E_SHAPE, SONA_E_RANGE (n, layer), SONA_E_NOT_FINITE. */
 sona_err sona_model_adapt_check(const sona_geometry *geometry, enum sona_model_tier tier,
                                 uint32_t which, uint32_t n, const float *x, uint32_t dim,
                                 const float *y);
+/* The same but for the numbers, which sona_model_adapt() meets anyway: enough for one row. Of many
+ * rows none is written when one is refused, so they are looked at first. */
+sona_err sona_model_adapt_fits(const sona_geometry *geometry, enum sona_model_tier tier,
+                               uint32_t which, uint32_t n, const float *x, uint32_t dim,
+                               const float *y);
 /* Adapt n rows that were judged so. SONA_E_NOT_FINITE of a single one: y is as it was. */
 sona_err sona_model_adapt(const struct sona_model_view *view, enum sona_model_tier tier,
                           uint32_t which, uint32_t n, const float *x, float *y);

@@ -38,7 +38,7 @@ def kernels(rows):
             "%s; roofline %s" % (duration(row["p50"]), duration(row["floor"]["p50"])),
             "%.2f" % fraction, fraction >= 0.85,
             "" if fraction >= 0.85 else "the limit is %s (%s); two passes with a dependence between "
-            "them, and the ends of short loops; fetching ahead by hand makes it no faster" % (duration(row["floor"]["min"]),
+            "them, and the ends of short loops" % (duration(row["floor"]["min"]),
                                                    row["floor"]["what"])))
     for dim in (256, 768, 1536, 4096):
         most = 1.15 if dim == 256 else 1.05
@@ -46,10 +46,10 @@ def kernels(rows):
         extra = kernel["p50"] - kernel["floor"]["p50"]
         found.append(beside(
             rows, "apply/micro/%d" % dim, "sona_apply_micro, %d" % dim, "%.2f of its kernel" % most,
-            most, "%s beside the kernel, 400 instructions: pin, check, validation" % duration(extra)))
+            most, "%s beside the kernel: pin, check, validation" % duration(extra)))
     found.append(beside(rows, "kernel/base/r8/768", "BaseLoRA kernel, rank 8, 768",
                         "1.15 of its roofline", 1.15,
-                        "as for MicroLoRA; fetching its 48 KiB ahead by hand takes 9 % longer"))
+                        "as for MicroLoRA"))
     found.append(beside(rows, "apply/base/768", "sona_apply_base, rank 8, 768",
                         "(1.15 of its kernel)", 1.15, "what a call adds, as for MicroLoRA"))
     return found

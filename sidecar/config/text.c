@@ -79,6 +79,7 @@ void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *pat
     char where[SONA_SIDECAR_WHERE_MAX];
     unsigned line = 1, column = 1;
     bool indents = true; /* nothing but blanks on this line so far */
+    bool begins = true;  /* a line: behind a mark of byte order too, and whatever ends one */
     enum gap gap = NO_GAP;
 
     while (at < end) {
@@ -97,16 +98,19 @@ void sona_sidecar_text_judge(struct sona_sidecar_gather *gather, const char *pat
             }
             sona_sidecar_gather_mistake(gather, where, "a tab indents this line; use spaces");
         } else if (gap == TAB_BEHIND_COLON && begins_block(at, end)) {
-            /* YAML forbids it too, but libfyaml 0.7.12 frees a key twice when it says so. */
+            /* Where libfyaml 0.7.12 refuses it, it frees a key twice (ADR 40). In a comment, too:
+             * to know one from a quoted text is the parser's. */
             sona_sidecar_text_place(where, path, line, column);
             sona_sidecar_gather_mistake(gather, where, "a tab between : and %c; use a space",
                                         at[0]);
-        } else if (at[0] == '%' && column == 1) { /* no value begins a line with it */
+        } else if (at[0] == '%' && begins) { /* no value begins a line with it */
             sona_sidecar_text_place(where, path, line, column);
             sona_sidecar_gather_mistake(gather, where, "directives mean nothing here");
         }
         gap = gap_after(gap, at[0]);
-        indents = at[0] == '\n' || (indents && at[0] == ' ');
+        begins = at[0] == '\n' || at[0] == '\r' ||
+                 (column == 1 && line == 1 && n == 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0);
+        indents = at[0] == '\n' || at[0] == '\r' || (indents && at[0] == ' ');
         column++;
         if (at[0] == '\n') {
             line++;

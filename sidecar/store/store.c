@@ -58,7 +58,7 @@ static sona_err check_options(struct sona_store_options *o, sona_diag *reterr)
     return SONA_OK;
 }
 
-/* None of these fails with default attributes. */
+/* None of these fails on Linux with these attributes. */
 static void make_locks(struct sona_store *s)
 {
     pthread_condattr_t attr;

@@ -125,6 +125,7 @@ Test(adapters, batches_and_merges_are_refused_whole_and_counted)
     REFUSED(0, ROWS, from, FAKE_DIM, NULL, SONA_E_ARGUMENT, refused_argument);
     from[0] = NAN;
     REFUSED(0, ROWS, from, FAKE_DIM, to, SONA_E_NOT_FINITE, refused_not_finite);
+    REFUSED(0, 1, from, FAKE_DIM, to, SONA_E_NOT_FINITE, refused_not_finite);
 #undef REFUSED
     /* What stands for both tiers in a merge is no layer of its own. */
     WATCH_REFUSED(client, sona_apply_base(lane, SONA_LAYER_BOTH, x, FAKE_DIM, to, NULL),

@@ -189,8 +189,7 @@ Test(kernels, dot_rows_gives_the_bits_of_dot)
 static void check_scale(const struct sona_kernels *row, size_t n, struct room rooms[4],
                         struct dice *dice)
 {
-    const float *x = room_put(&rooms[0], dice, n);
-    float *y = room_put(&rooms[1], dice, n);
+    float *x = room_put(&rooms[0], dice, n), *y = room_put(&rooms[1], dice, n);
     float a = dice_signed(dice);
 
     row->scale(a, x, y, n);
@@ -201,6 +200,9 @@ static void check_scale(const struct sona_kernels *row, size_t n, struct room ro
                   SAY(dice, "%s n=%zu i=%zu", row->name, n, i));
     }
     cr_assert(room_intact(&rooms[1], y, n), SAY(dice, "%s n=%zu", row->name, n));
+    row->scale(a, x, x, n);
+    cr_assert(zero(int, memcmp(x, y, n * sizeof *y)),
+              SAY(dice, "%s n=%zu: in place", row->name, n));
 }
 
 Test(kernels, scale_of_every_row_has_the_bits_of_its_formula_and_stays_inside)

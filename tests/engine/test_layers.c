@@ -362,6 +362,11 @@ Test(layers, merged_weights_do_to_x_what_the_weights_do_to_the_adapted_x)
     cr_assert(gt(dbl, change, 1e-4), "the adapters do something");
     cr_assert(eq(int, sona_engine_merge_into(engine, 99, w, ROWS, DIM, merged), SONA_E_RANGE));
     cr_assert(eq(int, sona_engine_merge_into(engine, 0, w, ROWS, DIM - 1, merged), SONA_E_SHAPE));
+    w[DIM - 1] = NAN;
+    for (uint32_t rows = 1; rows <= ROWS; rows++)
+        cr_assert(
+            eq(int, sona_engine_merge_into(engine, 0, w, rows, DIM, merged), SONA_E_NOT_FINITE));
+    w[DIM - 1] = 1;
     cr_assert(eq(int, sona_engine_merge_into(engine, 0, w, ROWS, DIM, w + 1), SONA_E_ARGUMENT));
     sona_engine_destroy(&engine);
 }

@@ -13,15 +13,18 @@ function finish() {
 }
 BEGIN { if (!most) most = 60 }
 { gsub(/\033\[[0-9;]*m/, "") }
-/^=+ [0-9]+\/[0-9]+ =+$/ { finish(); open = 1; ok = 1; n = 0; next }
+/^=+ [0-9]+\/[0-9]+ =+$/ { finish(); open = head = ok = 1; n = 0; next }
 /^Summary of Failures:|^Ok:/ { finish() }
-/^test:/ { name = $0; sub(/^test: */, "", name); next }
-/^result:/ {
+head && /^test:/ { name = $0; sub(/^test: */, "", name); next }
+head && /^result:/ {
     ok = ($0 ~ /exit status (0|77)$/ || $0 ~ /OK|SKIP/)
     sub(/^result: */, "")
     name = name ": " $0
     next
 }
-/^(command|start time|duration):|^[-=]+/ { next }
+# The command ends what is meson's own.
+head { head = ($0 !~ /^command:/); next }
+/^-+ (stdout|stderr) -+$|^=+$/ { next }
+/^not ok/ { ok = 0 }
 open && NF { line[n++] = $0 }
 END { finish() }

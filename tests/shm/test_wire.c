@@ -400,7 +400,10 @@ Test(wire, a_lane_memfd_of_huge_pages_is_refused)
 
     if (fd < 0)
         cr_skip("no huge pages here");
-    cr_assert(eq(int, ftruncate(fd, 1 << 21), 0));
+    if (ftruncate(fd, 1 << 21) != 0) {
+        close(fd);
+        cr_skip("huge pages of another size here");
+    }
     cr_assert(eq(int, fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0));
     cr_expect(eq(int, sona_shm_lanes_check(fd, p.lanes_bytes, &diag), SONA_E_FORMAT));
     cr_expect(ne(ptr, strstr(diag.text, "not on tmpfs"), NULL), "%s", diag.text);

@@ -46,44 +46,78 @@
 #define ROWS_AT_ONCE 3 /* 12 accumulators of 16 registers; as many loads of x are saved */
 #endif
 
+/* Where p is, and no more how it got there: with one index for several arrays, each product with a
+ * number in memory would be two operations. */
+static inline const void *apart(const void *p)
+{
+    __asm__("" : "+r"(p));
+    return p;
+}
+
 static inline float total_of(const vec *sum)
 {
     return total(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
 /* `count` rows against one x, each in its own accumulators. For rows that share the loads of x the
- * count is a constant; a row's bits do not depend on it. */
+ * count is a constant, and loops over it are none before the compiler decides what may stand in
+ * registers; a row's bits do not depend on it. */
 __attribute__((always_inline)) static inline void
 dot_some(const float *rows, size_t stride, size_t count, const float *x, size_t n, float *out)
 {
     vec sum[ROWS_AT_ONCE][ACCUMULATORS];
-    size_t i = 0;
+    const float *at[ROWS_AT_ONCE], *end = x + n;
 
-    for (size_t r = 0; r < count; r++)
+#pragma GCC unroll 4
+    for (size_t r = 0; r < count; r++) {
+        at[r] = apart(rows + r * stride);
         for (size_t k = 0; k < ACCUMULATORS; k++)
             sum[r][k] = zero();
-    for (; i + BLOCK <= n; i += BLOCK) {
+    }
+    for (const float *last = end - n % BLOCK; x < last; x += BLOCK) {
         for (size_t k = 0; k < ACCUMULATORS; k++) {
-            vec v = keep(load(x + i + k * LANES));
+            vec v = keep(load(x + k * LANES));
 
+#pragma GCC unroll 4
             for (size_t r = 0; r < count; r++)
-                sum[r][k] = madd(load(rows + r * stride + i + k * LANES), v, sum[r][k]);
+                sum[r][k] = madd(load(at[r] + k * LANES), v, sum[r][k]);
+        }
+#pragma GCC unroll 4
+        for (size_t r = 0; r < count; r++)
+            at[r] = apart(at[r] + BLOCK);
+    }
+    for (const float *last = end - n % LANES; x < last; x += LANES) {
+        vec v = load(x);
+
+#pragma GCC unroll 4
+        for (size_t r = 0; r < count; r++) {
+            sum[r][0] = madd(load(at[r]), v, sum[r][0]);
+            at[r] += LANES;
         }
     }
-    for (; i + LANES <= n; i += LANES) {
-        vec v = load(x + i);
+    if (x < end) {
+        vec v = load_some(x, n % LANES);
 
+#pragma GCC unroll 4
         for (size_t r = 0; r < count; r++)
-            sum[r][0] = madd(load(rows + r * stride + i), v, sum[r][0]);
+            sum[r][1] = madd(load_some(at[r], n % LANES), v, sum[r][1]);
     }
-    if (i < n) {
-        vec v = load_some(x + i, n - i);
-
-        for (size_t r = 0; r < count; r++)
-            sum[r][1] = madd(load_some(rows + r * stride + i, n - i), v, sum[r][1]);
-    }
+#pragma GCC unroll 4
     for (size_t r = 0; r < count; r++)
         out[r] = total_of(sum[r]);
+}
+
+/* One and two rows by themselves: a call of these needs little more than its loop. */
+__attribute__((noinline)) static void dot_one(const float *row, const float *x, size_t n,
+                                              float *out)
+{
+    dot_some(row, 0, 1, x, n, out);
+}
+
+__attribute__((noinline)) static void dot_two(const float *rows, size_t stride, const float *x,
+                                              size_t n, float *out)
+{
+    dot_some(rows, stride, 2, x, n, out);
 }
 
 static float dot(const float *x, const float *y, size_t n)
@@ -94,17 +128,27 @@ static float dot(const float *x, const float *y, size_t n)
     return ret;
 }
 
+__attribute__((noinline)) static void dot_many(const float *rows, size_t stride, size_t n_rows,
+                                               const float *x, size_t n, float *out)
+{
+    for (; n_rows >= ROWS_AT_ONCE; n_rows -= ROWS_AT_ONCE) {
+        dot_some(rows, stride, ROWS_AT_ONCE, x, n, out);
+        rows += ROWS_AT_ONCE * stride;
+        out += ROWS_AT_ONCE;
+    }
+    if (n_rows == 2)
+        dot_two(rows, stride, x, n, out);
+    else if (n_rows == 1)
+        dot_one(rows, x, n, out);
+}
+
 static void dot_rows(const float *rows, size_t stride, size_t n_rows, const float *x, size_t n,
                      float *out)
 {
-    size_t r = 0;
-
-    for (; r + ROWS_AT_ONCE <= n_rows; r += ROWS_AT_ONCE)
-        dot_some(rows + r * stride, stride, ROWS_AT_ONCE, x, n, out + r);
-    if (n_rows - r == 2)
-        dot_some(rows + r * stride, stride, 2, x, n, out + r);
-    else if (n_rows - r == 1)
-        dot_some(rows + r * stride, stride, 1, x, n, out + r);
+    if (n_rows == 2)
+        dot_two(rows, stride, x, n, out);
+    else
+        dot_many(rows, stride, n_rows, x, n, out);
 }
 
 static void scale(float a, const float *x, float *y, size_t n)
@@ -239,30 +283,56 @@ __attribute__((always_inline)) static inline void expand_some(const float *x, co
         vec factor = splat(c[r]);
 
         for (size_t k = 0; k < count; k++)
-            sum[k] = madd(factor, load(b + r * stride + k * LANES), sum[k]);
+            sum[k] = madd(factor, load(b + k * LANES), sum[k]);
+        b = apart(b + stride);
     }
     for (size_t k = 0; k < count; k++)
         store(y + k * LANES, sum[k]);
 }
 
+/* Of a rank that is a constant, c stays in registers. */
+__attribute__((always_inline)) static inline void expand_rank(const float *x, const float *b,
+                                                              size_t stride, const float *c,
+                                                              size_t rank, float *y, size_t n)
+{
+    const float *end = x + n;
+
+    for (const float *last = end - n % (COLUMNS_AT_ONCE * LANES); x < last;) {
+        expand_some(x, b, stride, c, rank, y, COLUMNS_AT_ONCE);
+        x = apart(x + COLUMNS_AT_ONCE * LANES);
+        b = apart(b + COLUMNS_AT_ONCE * LANES);
+        y += COLUMNS_AT_ONCE * LANES;
+    }
+    for (const float *last = end - n % LANES; x < last; x += LANES, b += LANES, y += LANES)
+        expand_some(x, b, stride, c, rank, y, 1);
+    if (x < end) {
+        vec sum = load_some(x, n % LANES);
+
+        for (size_t r = 0; r < rank; r++)
+            sum = madd(splat(c[r]), load_some(b + r * stride, n % LANES), sum);
+        store_some(y, n % LANES, sum);
+    }
+}
+
+__attribute__((noinline)) static void expand_two(const float *x, const float *b, size_t stride,
+                                                 const float *c, float *y, size_t n)
+{
+    expand_rank(x, b, stride, c, 2, y, n);
+}
+
+__attribute__((noinline)) static void expand_any(const float *x, const float *b, size_t stride,
+                                                 const float *c, size_t rank, float *y, size_t n)
+{
+    expand_rank(x, b, stride, c, rank, y, n);
+}
+
 static void expand(const float *x, const float *b, size_t stride, const float *c, size_t rank,
                    float *y, size_t n)
 {
-    size_t i = 0;
-
-    for (; i + COLUMNS_AT_ONCE * LANES <= n; i += COLUMNS_AT_ONCE * LANES)
-        expand_some(x + i, b + i, stride, c, rank, y + i, COLUMNS_AT_ONCE);
-    for (; i + 2 * LANES <= n; i += 2 * LANES)
-        expand_some(x + i, b + i, stride, c, rank, y + i, 2);
-    for (; i + LANES <= n; i += LANES)
-        expand_some(x + i, b + i, stride, c, rank, y + i, 1);
-    if (i < n) {
-        vec sum = load_some(x + i, n - i);
-
-        for (size_t r = 0; r < rank; r++)
-            sum = madd(splat(c[r]), load_some(b + r * stride + i, n - i), sum);
-        store_some(y + i, n - i, sum);
-    }
+    if (rank == 2)
+        expand_two(x, b, stride, c, y, n);
+    else
+        expand_any(x, b, stride, c, rank, y, n);
 }
 
 #define FORM_COLUMNS 16 /* what `padded` is a multiple of */
@@ -310,13 +380,6 @@ static void fix(const float *x, float scale, size_t n, int16_t *restrict out)
 
 #ifdef WHOLES
 #define WHOLE_BLOCK (2 * (size_t)WHOLES)
-
-/* The compiler knows no more where p came from. */
-static inline const int16_t *apart(const int16_t *p)
-{
-    __asm__("" : "+r"(p));
-    return p;
-}
 #else
 #define WHOLE_BLOCK ((size_t)1)
 #endif
@@ -354,7 +417,6 @@ static inline void dot_four(const int16_t *rows, size_t stride, const int16_t *x
             sum[2] = whole_madd(v, c + i, sum[2]);
             sum[3] = whole_madd(v, d + i, sum[3]);
         }
-        /* Four pointers: with one index for all of them every product would be two operations. */
         a = apart(a + 2 * WHOLES);
         b = apart(b + 2 * WHOLES);
         c = apart(c + 2 * WHOLES);

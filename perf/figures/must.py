@@ -160,7 +160,8 @@ def sidecar(rows):
         line("feedback to visible, from idle, p99", "1.2 ms", "%s; p50 %s" % (
             duration(idle["p99"]), duration(idle["p50"])),
             "bare sleep of 1 ms: p99 %s" % duration(nap["p99"]), idle["p99"] <= 1.2e6,
-            "" if idle["p99"] <= 1.2e6 else "a bare sleep of 1 ms has a p99 of %s in the same turns"
+            "" if idle["p99"] <= 1.2e6 else "a bare sleep of 1 ms has a p99 of %s in the same "
+            "turns; the rest is the kernel, which lets the observer finish its slice (ADR 41)"
             % duration(nap["p99"])),
         line("idle sidecar, naps of 1 ms at most", "2.5 %", "%.2f %%" % cpu,
              "100 us: %.1f %%, 10 ms: %.2f %%" % (rows["idle/100us"]["p50"],

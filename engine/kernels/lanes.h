@@ -280,11 +280,11 @@ __attribute__((always_inline)) static inline void expand_some(const float *x, co
     for (size_t k = 0; k < count; k++)
         sum[k] = load(x + k * LANES);
     for (size_t r = 0; r < rank; r++) {
+        const float *row = apart(b + r * stride);
         vec factor = splat(c[r]);
 
         for (size_t k = 0; k < count; k++)
-            sum[k] = madd(factor, load(b + k * LANES), sum[k]);
-        b = apart(b + stride);
+            sum[k] = madd(factor, load(row + k * LANES), sum[k]);
     }
     for (size_t k = 0; k < count; k++)
         store(y + k * LANES, sum[k]);

@@ -59,37 +59,47 @@ static inline float total_of(const vec *sum)
     return total(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
+/* `vectors` of x, a constant, against as many of each row. */
+__attribute__((always_inline)) static inline void
+dot_step(vec sum[][ACCUMULATORS], const float **at, size_t count, const float *x, size_t vectors)
+{
+#pragma GCC unroll 8
+    for (size_t k = 0; k < vectors; k++) {
+        vec v = keep(load(x + k * LANES));
+
+#pragma GCC unroll 8
+        for (size_t r = 0; r < count; r++)
+            sum[r][k % ACCUMULATORS] = madd(load(at[r] + k * LANES), v, sum[r][k % ACCUMULATORS]);
+    }
+#pragma GCC unroll 8
+    for (size_t r = 0; r < count; r++)
+        at[r] = apart(at[r] + vectors * LANES);
+}
+
 /* `count` rows against one x, each in its own accumulators. For rows that share the loads of x the
  * count is a constant, and loops over it are none before the compiler decides what may stand in
- * registers; a row's bits do not depend on it. */
+ * registers; a row's bits do not depend on it. The longer the step, the farther ahead a processor
+ * fetches that tells the next address by the last two. */
 __attribute__((always_inline)) static inline void
 dot_some(const float *rows, size_t stride, size_t count, const float *x, size_t n, float *out)
 {
     vec sum[ROWS_AT_ONCE][ACCUMULATORS];
     const float *at[ROWS_AT_ONCE], *end = x + n;
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < count; r++) {
         at[r] = apart(rows + r * stride);
         for (size_t k = 0; k < ACCUMULATORS; k++)
             sum[r][k] = zero();
     }
-    for (const float *last = end - n % BLOCK; x < last; x += BLOCK) {
-        for (size_t k = 0; k < ACCUMULATORS; k++) {
-            vec v = keep(load(x + k * LANES));
-
-#pragma GCC unroll 4
-            for (size_t r = 0; r < count; r++)
-                sum[r][k] = madd(load(at[r] + k * LANES), v, sum[r][k]);
-        }
-#pragma GCC unroll 4
-        for (size_t r = 0; r < count; r++)
-            at[r] = apart(at[r] + BLOCK);
-    }
+    for (const float *last = end - n % (2 * BLOCK); x < last; x += 2 * BLOCK)
+        dot_step(sum, at, count, x, 2 * ACCUMULATORS);
+    for (const float *last = end - n % BLOCK; x < last; x += BLOCK)
+        dot_step(sum, at, count, x, ACCUMULATORS);
     for (const float *last = end - n % LANES; x < last; x += LANES) {
         vec v = load(x);
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t r = 0; r < count; r++) {
             sum[r][0] = madd(load(at[r]), v, sum[r][0]);
             at[r] += LANES;
@@ -98,11 +108,11 @@ dot_some(const float *rows, size_t stride, size_t count, const float *x, size_t 
     if (x < end) {
         vec v = load_some(x, n % LANES);
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (size_t r = 0; r < count; r++)
             sum[r][1] = madd(load_some(at[r], n % LANES), v, sum[r][1]);
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (size_t r = 0; r < count; r++)
         out[r] = total_of(sum[r]);
 }

@@ -14,7 +14,9 @@
  * and where two routes differ in quality by more than cap / others, no lies of one client in the
  * place of its outcomes can turn their order: of its share s = cap / (cap + others) of the outcomes
  * the worst changes the difference by s, and what the others say of it is worth 1 - s times as much
- * (s / (1 - s) = cap / others). With others <= cap that bound says nothing, and nothing is refused:
+ * (s / (1 - s) = cap / others). That is of means: of a route that is hardly tried a lie or two may
+ * be most of what is known, until it is chosen for them and the others say what it is worth. With
+ * others <= cap that bound says nothing, and nothing is refused:
  * one client alone, or a few, never notice any of this.
  *
  * A word that is refused waits in its lane until the others have said more; nothing of it is lost
